@@ -1,0 +1,78 @@
+package rapport
+
+// ActionType says what an action does for a person.
+type ActionType string
+
+// The action types.
+const (
+	ActionOffer          ActionType = "offer"
+	ActionMessage        ActionType = "message"
+	ActionRecommendation ActionType = "recommendation"
+	ActionQuestion       ActionType = "question"
+	ActionCommand        ActionType = "command"
+	ActionContent        ActionType = "content"
+)
+
+// Decision is the fact that, for one person at one moment, the next best thing
+// was chosen, or nothing was. It holds all that was known and weighed, so that
+// it can be explained and learned from without being computed again.
+type Decision struct {
+	ID        string `json:"decisionId"` // "d_" and 26 characters
+	Person    ID     `json:"personId"`
+	Placement string `json:"placement"`
+	Time      int64  `json:"time"` // Unix ms
+	// Config and Model are the versions that decided.
+	Config int64 `json:"config"`
+	Model  int64 `json:"model"`
+	// Seed fixes every random draw of the decision.
+	Seed uint64 `json:"seed"`
+	// Cause is what asked: "request", or the trigger and event that did.
+	Cause   string `json:"cause"`
+	Holdout bool   `json:"holdout"`
+	// Items are the chosen actions in slot order; empty is the decision "nothing".
+	Items []Choice `json:"items"`
+	// Nothing says why nothing was chosen, in plain words; empty otherwise.
+	Nothing string `json:"nothing,omitempty"`
+	// Candidates are all actions weighed or excluded, in config order.
+	Candidates []Candidate `json:"candidates"`
+	// Features are the inputs the scores were computed from.
+	Features Fields `json:"features"`
+	Context  Fields `json:"context"`
+}
+
+// Choice is one action given to the person.
+type Choice struct {
+	Action  string     `json:"action"`
+	Type    ActionType `json:"kind"`
+	Slot    int        `json:"slot"`
+	Content Fields     `json:"content"`
+	// Value is the expected value in the deployment's currency.
+	Value float64 `json:"value"`
+	// Propensity is the probability with which this action was chosen for its slot, in (0,1].
+	Propensity float64 `json:"propensity"`
+	Reason     string  `json:"reason"`
+}
+
+// Candidate is one action as the arbitration saw it.
+type Candidate struct {
+	Action string `json:"action"`
+	// Excluded names the rule that took it out ("condition", "consent", "cap",
+	// "quiet hours", "holdout", "validity", "not on placement"), or is empty.
+	Excluded string `json:"excluded,omitempty"`
+	// Detail names the rule's id and the value that failed.
+	Detail string `json:"detail,omitempty"`
+	// Mean is the expected value before exploration, Score the drawn one the
+	// ranking used; both in currency and zero if excluded.
+	Mean  float64 `json:"mean,omitempty"`
+	Score float64 `json:"score,omitempty"`
+	// Propensity is the probability of being chosen for the first slot.
+	Propensity float64 `json:"propensity,omitempty"`
+	// Terms are the signed contributions that add up to Mean.
+	Terms []Term `json:"terms,omitempty"`
+}
+
+// Term is one signed contribution to a score.
+type Term struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+}
