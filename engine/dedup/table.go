@@ -1,0 +1,64 @@
+package dedup
+
+import (
+	"encoding/binary"
+	"unsafe"
+)
+
+// table is an open-addressing set of fingerprints that also remembers the
+// order they came in. It holds no pointers for the garbage collector to follow.
+type table struct {
+	slots []uint32 // 1-based index into log; 0 is empty; a power of two long
+	log   []Fingerprint
+}
+
+func hash(fp Fingerprint) uint64 {
+	return binary.LittleEndian.Uint64(fp[:8]) ^ binary.LittleEndian.Uint64(fp[8:])*0x9e3779b97f4a7c15
+}
+
+func (t *table) has(fp Fingerprint, h uint64) bool {
+	if len(t.slots) == 0 {
+		return false
+	}
+	mask := uint64(len(t.slots) - 1)
+	for i := h & mask; ; i = (i + 1) & mask {
+		at := t.slots[i]
+		if at == 0 {
+			return false
+		}
+		if t.log[at-1] == fp {
+			return true
+		}
+	}
+}
+
+func (t *table) add(fp Fingerprint, h uint64) {
+	if len(t.log)*2 >= len(t.slots) {
+		t.grow()
+	}
+	t.log = append(t.log, fp)
+	t.place(uint32(len(t.log)), h)
+}
+
+func (t *table) place(at uint32, h uint64) {
+	mask := uint64(len(t.slots) - 1)
+	i := h & mask
+	for t.slots[i] != 0 {
+		i = (i + 1) & mask
+	}
+	t.slots[i] = at
+}
+
+func (t *table) grow() {
+	t.slots = make([]uint32, max(64, 2*len(t.slots)))
+	for i, fp := range t.log {
+		t.place(uint32(i+1), hash(fp))
+	}
+}
+
+func bytesOf(fps []Fingerprint) []byte {
+	if len(fps) == 0 {
+		return nil
+	}
+	return unsafe.Slice(&fps[0][0], 16*len(fps))
+}
