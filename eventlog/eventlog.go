@@ -32,10 +32,11 @@ const (
 	Control                   // config, tokens, audit: one partition
 	Rewards                   // complete learning examples: one partition
 	Identity                  // links between identifiers: one partition
+	Quarantine                // events kept out by the door, until fixed or aged: one partition
 )
 
 // Topics lists all topics in order.
-var Topics = [...]Topic{Events, Control, Rewards, Identity}
+var Topics = [...]Topic{Events, Control, Rewards, Identity, Quarantine}
 
 // String returns the topic's name.
 func (t Topic) String() string {
@@ -48,6 +49,8 @@ func (t Topic) String() string {
 		return "rewards"
 	case Identity:
 		return "identity"
+	case Quarantine:
+		return "quarantine"
 	}
 	return "unknown"
 }
@@ -57,15 +60,19 @@ type Record struct {
 	Topic     Topic
 	Partition int32
 	// Kind is the application's type of Data; the log keeps it and does not look.
+	// Applications count from 1: a record read with Kind 0 and no Data was
+	// erased from the log after it was written, its offset and time remain.
 	Kind uint8
 	// Offset is assigned by the log and set before Wait returns.
 	Offset int64
 	// Time is Unix milliseconds. The log raises it to the partition's latest
 	// time if it is lower. Zero means the log's clock.
 	Time int64
-	// Data belongs to the log from Submit on: the caller must not change it.
-	// What a Reader returns must not be changed either; it stays valid as long
-	// as it is referenced.
+	// Data belongs to the log from Submit until Wait has told the outcome: the
+	// caller must not change it in between. What a Reader returns must not be
+	// changed either; it stays valid as long as it is referenced. It may share
+	// one buffer with its neighbours, so whoever keeps a few records for long
+	// keeps copies of them.
 	Data []byte
 }
 
@@ -73,8 +80,9 @@ type Record struct {
 type Pending interface {
 	// Wait returns once every record of the submission is durable, with nil,
 	// or with the error that kept it from being so. Kinds: Unavailable (disk
-	// full, closing: may succeed later), Internal. A cancelled ctx ends the
-	// wait, not the submission.
+	// full, closing: may succeed later), Invalid (refused as it is), Internal.
+	// A cancelled ctx ends the wait with ctx.Err(), not the submission. Any
+	// number of goroutines may wait, any number of times.
 	Wait(ctx context.Context) error
 }
 
@@ -82,12 +90,14 @@ type Pending interface {
 type Log interface {
 	// Submit queues records (of any topics and partitions) to be appended
 	// together in one group commit and returns at once. The order of Submit
-	// calls is the order in the log. Records must not be reused until Wait
-	// returns. A refusal (Unavailable: too much queued; Invalid: record too
-	// large or no such partition) shows as the error of Wait.
+	// calls is the order in the log. Records must not be reused until Wait has
+	// told the outcome. A refusal (Unavailable: too much queued, or closed;
+	// Invalid: record too large, time out of range or no such partition) shows
+	// as the error of Wait. An empty submission is durable at once.
 	Submit(records []Record) Pending
 
-	// Partitions returns the number of partitions of a topic.
+	// Partitions returns the number of partitions of a topic, 0 if there is no
+	// such topic.
 	Partitions(t Topic) int
 
 	// Bounds returns the first offset still stored and the offset the next
@@ -95,7 +105,10 @@ type Log interface {
 	Bounds(t Topic, partition int32) (first, next int64)
 
 	// Reader returns a reader of one partition that starts at offset from. It
-	// returns NotFound if from lies below the first stored offset.
+	// returns NotFound if from lies below the first stored offset, Invalid if
+	// it lies beyond the next one or if there is no such partition: a caller
+	// who remembers more than the log holds must not go on as if nothing had
+	// happened.
 	Reader(t Topic, partition int32, from int64) (Reader, error)
 
 	// Trim allows records of a partition below offset to be removed, by age
@@ -110,8 +123,9 @@ type Log interface {
 type Reader interface {
 	// Next returns the next records, at least one, waiting for them if need
 	// be. The slice is valid until the following call. It returns ctx.Err()
-	// when ctx ends, Unavailable after the log is closed, and Internal with
-	// the position of the damage if a record cannot be trusted.
+	// when ctx ends, Unavailable after the log is closed, NotFound if the
+	// records were trimmed away meanwhile, and Internal with the position of
+	// the damage if a record cannot be trusted.
 	Next(ctx context.Context) ([]Record, error)
 	// Close releases the reader.
 	Close() error
