@@ -31,8 +31,14 @@ type Decision struct {
 	Holdout bool   `json:"holdout"`
 	// Items are the chosen actions in slot order; empty is the decision "nothing".
 	Items []Choice `json:"items"`
+	// Withheld is what a person in the holdout would have been given: the
+	// counterfactual that lift is measured against. Empty for everybody else.
+	Withheld []Choice `json:"withheld,omitempty"`
 	// Nothing says why nothing was chosen, in plain words; empty otherwise.
 	Nothing string `json:"nothing,omitempty"`
+	// Idle is the probability with which the first slot is left empty; with the
+	// candidates' propensities it adds up to 1.
+	Idle float64 `json:"idle"`
 	// Candidates are all actions weighed or excluded, in config order.
 	Candidates []Candidate `json:"candidates"`
 	// Features are the inputs the scores were computed from.
@@ -51,6 +57,13 @@ type Choice struct {
 	// Propensity is the probability with which this action was chosen for its slot, in (0,1].
 	Propensity float64 `json:"propensity"`
 	Reason     string  `json:"reason"`
+	// Explored is set when the action was taken by the uniform floor of
+	// exploration rather than for its value.
+	Explored bool `json:"explored,omitempty"`
+	// Channel is how it is pushed, Purpose what the person must have consented
+	// to; both empty for a slot on one's own site.
+	Channel string `json:"channel,omitempty"`
+	Purpose string `json:"purpose,omitempty"`
 }
 
 // Candidate is one action as the arbitration saw it.
