@@ -2,8 +2,10 @@
 // segments, triggers and journeys say when something holds.
 //
 // Its canonical form is a typed tree; the text form is what people write. A
-// compiled condition is a pure function of its [Env]: it reads no clock and
-// allocates nothing. A missing value makes a comparison false, never an error.
+// compiled condition is a pure function of its [Env]: it reads no clock,
+// allocates nothing and may be used by any number of goroutines. A missing
+// value makes a comparison false, never an error. Size, depth and cost of a
+// condition are bounded when it is parsed, so evaluation is bounded too.
 package condition
 
 import (
@@ -19,13 +21,23 @@ type Root uint8
 const (
 	Traits Root = iota + 1
 	Computed
-	Scores
+	Scores // numbers only
 	Context
 	Properties // of the event at hand, inside where(...) and triggers
 )
 
+var rootNames = [...]string{"", "traits", "computed", "scores", "context", "properties"}
+
+// String returns the root as conditions write it.
+func (r Root) String() string {
+	if int(r) < len(rootNames) {
+		return rootNames[r]
+	}
+	return ""
+}
+
 // Env is the world a condition is evaluated in. Implementations answer from
-// memory: evaluation happens on the hot path.
+// memory: evaluation happens on the hot path. An Env may also be an [Owner].
 type Env interface {
 	// Value returns the value at a path of a root, or null.
 	Value(root Root, path []string) rapport.Value
@@ -37,6 +49,15 @@ type Env interface {
 	Consent(purpose, channel string) bool
 	// Now returns the time of evaluation in the person's zone.
 	Now() time.Time
+}
+
+// Owner is an optional ability of an [Env]: it knows the product items of the
+// person. Without it items.any(...) is false and items.count(...) is 0.
+type Owner interface {
+	// NumItems returns how many items the person owns.
+	NumItems() int
+	// ItemValue returns the value at a path of the i-th item (from 0), or null.
+	ItemValue(i int, path []string) rapport.Value
 }
 
 // Op is an aggregate function over matching events.
@@ -64,6 +85,9 @@ type Aggregate struct {
 	Within   rapport.Duration
 	Op       Op
 	Property []string // path; empty for Count; for First and Last empty means the time (Unix seconds)
+	// Slot is free for whoever maintains aggregates, so that Performed finds
+	// its state without hashing ID. It is set before conditions are evaluated.
+	Slot int
 }
 
 // Expr is a compiled condition.
@@ -72,4 +96,131 @@ type Expr interface {
 	Holds(env Env) bool
 	// String returns the canonical text.
 	String() string
+}
+
+var _ Expr = (*Condition)(nil)
+
+// Limits of a condition.
+const (
+	MaxText    = 16 << 10 // bytes of text
+	MaxNodes   = 1000     // nodes of the tree
+	MaxDepth   = 64       // nesting of the tree
+	MaxCost    = 20_000   // upper bound of one evaluation; a comparison costs about 3
+	MaxPattern = 256      // bytes of a regular expression
+	MaxSubject = 1024     // bytes of a text matched against one; a longer text does not match
+)
+
+// Condition is a parsed, checked and compiled condition. It is immutable. The
+// zero Condition always holds and has the text "true".
+type Condition struct {
+	tree       *node
+	text       string // as written
+	holds      boolFunc
+	aggregates []*Aggregate
+}
+
+// Parse reads the text form. An error has kind Invalid and wraps a
+// [*SyntaxError] that points at the token.
+func Parse(text string) (*Condition, error) {
+	n, err := parseText(text)
+	if err != nil {
+		return nil, err
+	}
+	return build(n, text)
+}
+
+// build checks and compiles a tree. text is where positions refer to.
+func build(n *node, text string) (*Condition, error) {
+	if err := checkTree(n, text); err != nil {
+		return nil, err
+	}
+	c := &Condition{tree: n, text: text}
+	c.aggregates = gatherAggregates(n)
+	c.holds = compileBool(n)
+	return c, nil
+}
+
+// Holds evaluates the condition.
+func (c *Condition) Holds(env Env) bool {
+	if c == nil || c.holds == nil {
+		return true
+	}
+	return c.holds(env, noItem)
+}
+
+// String returns the canonical text: it parses to the same tree.
+func (c *Condition) String() string {
+	if c == nil || c.tree == nil {
+		return "true"
+	}
+	return c.tree.String()
+}
+
+// Text returns the text the condition was parsed from, or the canonical one if it came as a tree.
+func (c *Condition) Text() string {
+	if c == nil || c.text == "" {
+		return c.String()
+	}
+	return c.text
+}
+
+// IsZero reports whether nothing was written, so that the condition always holds.
+func (c *Condition) IsZero() bool { return c == nil || c.tree == nil }
+
+// Equal reports whether two conditions have the same tree.
+func (c *Condition) Equal(o *Condition) bool { return c.String() == o.String() }
+
+// Aggregates returns the questions about the past that the condition asks,
+// each once, in order of appearance. They must not be changed but for Slot.
+func (c *Condition) Aggregates() []*Aggregate {
+	if c == nil {
+		return nil
+	}
+	return c.aggregates
+}
+
+// MarshalText returns the text as written.
+func (c *Condition) MarshalText() ([]byte, error) { return []byte(c.Text()), nil }
+
+// UnmarshalText parses the text form.
+func (c *Condition) UnmarshalText(b []byte) error {
+	parsed, err := Parse(string(b))
+	if err != nil {
+		return err
+	}
+	*c = *parsed
+	return nil
+}
+
+// Uses lists the names a condition refers to, each once, sorted. Paths are
+// written as in the text ("traits.address.city" is listed as "address.city").
+type Uses struct {
+	Traits, Computed, Scores, Context []string
+	// Properties are those of the event at hand; those inside where(...) are not among them.
+	Properties []string
+	Events     []string // names in performed(...)
+	Segments   []string
+	Purposes   []string // of consent
+	Items      bool     // the person's items
+	Time       bool     // the result can change as time passes: now.*, within(...)
+}
+
+// EventFree returns an Invalid error that points at the first use of
+// properties outside where(...), for conditions that are asked without an
+// event at hand.
+func (c *Condition) EventFree() error {
+	if c.IsZero() {
+		return nil
+	}
+	var at *node
+	c.tree.walk(func(n *node) bool {
+		if n.kind == kindPath && n.root == Properties && at == nil {
+			at = n
+		}
+		return n.kind != kindPerformed
+	})
+	if at == nil {
+		return nil
+	}
+	return syntaxError(c.text, at.at, `here is no event whose properties could be read; use them inside performed("...").where(...)`)
 }
