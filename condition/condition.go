@@ -41,7 +41,9 @@ func (r Root) String() string {
 type Env interface {
 	// Value returns the value at a path of a root, or null.
 	Value(root Root, path []string) rapport.Value
-	// Performed answers an aggregate over the person's events; null if nothing matched and the aggregate has no zero.
+	// Performed answers an aggregate over the person's events: a number, or
+	// any value for First and Last of a property; null if nothing matched and
+	// the aggregate has no zero.
 	Performed(a *Aggregate) rapport.Value
 	// Degree returns membership in a segment in [0,1]: 0 or 1 for live segments.
 	Degree(segment string) float64
