@@ -1,0 +1,498 @@
+package decide
+
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/condition"
+)
+
+// Part is the name under which the compiled Config stands in [engine.Config].
+const Part = "decide"
+
+// Documents are the config documents of this room, in config order.
+type Documents struct {
+	Actions    []ActionDoc
+	Placements []PlacementDoc
+	Policies   []PolicyDoc
+	Triggers   []TriggerDoc
+}
+
+// Config is the compiled form of Documents. It is immutable and may be used by
+// any number of goroutines.
+type Config struct {
+	placements map[string]*Placement
+	actions    map[string]*Action
+	order      []*Action
+	policy     policy
+	triggers   map[string][]*Trigger // by event
+	outcomes   []outcome
+	goals      map[string]struct{} // events that are a goal or an outcome
+	horizon    int64               // longest window of a cap, ms
+}
+
+// Action is one compiled action.
+type Action struct {
+	ID       string
+	Type     rapport.ActionType
+	Purpose  string
+	Channel  string // its own; empty means the placement's
+	Topic    string
+	Goals    []Goal
+	Cost     float64
+	Weight   float64 // > 0
+	Priority int
+	When     condition.Expr // nil holds always
+
+	from, until int64 // 0 is open
+	validity    string
+	condition   string // text of When
+	consent     string // what is said when consent is missing
+	content     rapport.Fields
+	locales     map[string]rapport.Fields
+	caps        []*limit
+	longest     int64    // longest goal window, ms
+	events      []string // of the goals
+}
+
+// Goal is one compiled goal.
+type Goal struct {
+	Event    string
+	Within   int64 // ms
+	Value    Amount
+	Feedback bool // a click or dismissal of the decision itself, which nobody in the holdout can give
+}
+
+// Placement is one compiled placement with its candidates in config order.
+type Placement struct {
+	ID         string
+	Slots      int
+	Channel    string
+	OnShown    bool // exposure begins with Decision Shown
+	Uncapped   bool
+	Quiet      bool
+	Candidates []*Action
+}
+
+// Trigger is one compiled trigger.
+type Trigger struct {
+	ID        string
+	On        string
+	When      condition.Expr // nil holds always
+	Placement string
+}
+
+type outcome struct {
+	event string
+	value Amount
+}
+
+type policy struct {
+	id          string
+	holdout     float64
+	salt        uint64
+	exploration float64
+	quiet       *quiet
+}
+
+// quiet is a daily span in minutes since midnight.
+type quiet struct {
+	from, to int
+	zone     *time.Location // nil is the person's
+}
+
+type scope uint8
+
+const (
+	scopePerson scope = iota
+	scopeAction
+	scopeChannel
+	scopeTopic
+)
+
+var scopes = map[string]scope{"person": scopePerson, "action": scopeAction, "channel": scopeChannel, "topic": scopeTopic}
+
+// limit is one compiled cap.
+type limit struct {
+	name  string
+	scope scope
+	of    string
+	max   int
+	per   int64 // ms
+}
+
+const defaultExploration = 0.02
+
+// defaultGoals are those of an action that declares none.
+func defaultGoals() []GoalDoc {
+	return []GoalDoc{{Event: rapport.EventDecisionClicked, Within: rapport.Duration(time.Hour), Value: FixedAmount(0.1)}}
+}
+
+// Compile checks the documents, alone and against each other, and compiles
+// them. The error is Invalid and has the method Faults() []rapport.Fault.
+func Compile(docs Documents) (*Config, error) {
+	c := &Config{
+		placements: map[string]*Placement{},
+		actions:    map[string]*Action{},
+		triggers:   map[string][]*Trigger{},
+		goals:      map[string]struct{}{},
+		policy:     policy{exploration: defaultExploration, salt: hashText("")},
+	}
+	var f faults
+	c.addPlacements(docs.Placements, &f)
+	caps := c.addPolicy(docs.Policies, &f)
+	if len(docs.Actions) > maxActions {
+		f.add("action", "%d actions are declared, at most %d are weighed", len(docs.Actions), maxActions)
+		return nil, f.err()
+	}
+	for i := range docs.Actions {
+		c.addAction(&docs.Actions[i], caps, &f)
+	}
+	c.addTriggers(docs.Triggers, &f)
+	c.addOutcomes(docs.Policies)
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// nest adds the faults of one document under its kind and id.
+func (f *faults) nest(kind, id string, err error) bool {
+	if err == nil {
+		return false
+	}
+	if e, ok := err.(*rapport.Error); ok {
+		if own, ok := e.Err.(faults); ok {
+			for _, x := range own {
+				f.add(kind+" "+id+": "+x.Path, "%s", x.Message)
+			}
+			return true
+		}
+	}
+	f.add(kind+" "+id, "%v", err)
+	return true
+}
+
+func (c *Config) addPlacements(docs []PlacementDoc, f *faults) {
+	for i := range docs {
+		d := &docs[i]
+		if f.nest("placement", d.ID, d.Validate()) {
+			continue
+		}
+		if c.placements[d.ID] != nil {
+			f.add("placement "+d.ID, "is declared twice")
+		}
+		c.placements[d.ID] = &Placement{
+			ID: d.ID, Slots: max(1, d.Slots), Channel: d.Channel, OnShown: d.Exposure == "shown",
+			Uncapped: d.Uncapped, Quiet: d.Quiet,
+		}
+	}
+}
+
+func (c *Config) addPolicy(docs []PolicyDoc, f *faults) (caps []*limit) {
+	if len(docs) > 1 {
+		f.add("policy "+docs[1].ID, "a deployment has one policy, %s is another", docs[0].ID)
+	}
+	for i := range docs {
+		d := &docs[i]
+		if f.nest("policy", d.ID, d.Validate()) {
+			continue
+		}
+		c.policy = policy{id: d.ID, holdout: d.Holdout, salt: hashText(d.Salt), exploration: defaultExploration}
+		if d.Exploration != nil {
+			c.policy.exploration = *d.Exploration
+		}
+		if d.QuietHours != nil {
+			c.policy.quiet, _ = d.QuietHours.compile() // validated above
+		}
+		for _, x := range d.Caps {
+			name := "policy " + d.ID + ", cap per " + x.Scope
+			if x.Of != "" {
+				name += " " + x.Of
+			}
+			caps = append(caps, c.limit(name, scopes[x.Scope], x.Of, x.Max, x.Per))
+		}
+	}
+	return caps
+}
+
+func (c *Config) limit(name string, s scope, of string, most int, per rapport.Duration) *limit {
+	c.horizon = max(c.horizon, per.Millis())
+	return &limit{name: fmt.Sprintf("%s (%d per %s)", name, most, per), scope: s, of: of, max: most, per: per.Millis()}
+}
+
+func (c *Config) addAction(d *ActionDoc, caps []*limit, f *faults) {
+	if f.nest("action", d.ID, d.Validate()) {
+		return
+	}
+	at := "action " + d.ID
+	if c.actions[d.ID] != nil {
+		f.add(at, "is declared twice")
+		return
+	}
+	a := &Action{
+		ID: d.ID, Type: d.Type, Purpose: d.Purpose, Channel: d.Channel, Topic: d.Topic,
+		Cost: d.Cost, Weight: d.Weight, Priority: d.Priority,
+	}
+	if a.Weight == 0 {
+		a.Weight = 1
+	}
+	if !d.When.IsZero() {
+		a.When, a.condition = d.When, d.When.Text()
+	}
+	a.from, _ = parseMoment(d.From)
+	a.until, _ = parseMoment(d.Until)
+	a.validity = "valid"
+	if a.from != 0 {
+		a.validity += " from " + d.From
+	}
+	if a.until != 0 {
+		a.validity += " until " + d.Until
+	}
+	a.consent = "no consent to " + d.Purpose
+	var err error
+	if a.content, err = contentFields(d.Content); err != nil {
+		f.add(at+": content", "%v", err)
+	}
+	for _, l := range slices.Sorted(maps.Keys(d.Locales)) {
+		content, err := contentFields(d.Locales[l])
+		if err != nil {
+			f.add(at+": locales."+l, "%v", err)
+		}
+		if a.locales == nil {
+			a.locales = map[string]rapport.Fields{}
+		}
+		a.locales[strings.ToLower(strings.ReplaceAll(l, "_", "-"))] = content
+	}
+	goals := d.Goals
+	if len(goals) == 0 {
+		goals = defaultGoals()
+	}
+	for _, g := range goals {
+		a.Goals = append(a.Goals, Goal{
+			Event: g.Event, Within: g.Within.Millis(), Value: g.Value.orDefault(), Feedback: isFeedback(g.Event),
+		})
+		a.longest = max(a.longest, g.Within.Millis())
+		a.events = append(a.events, g.Event)
+		c.goals[g.Event] = struct{}{}
+	}
+	for _, l := range caps {
+		if l.scope == scopePerson || l.scope == scopeChannel || l.of == "" ||
+			l.scope == scopeAction && l.of == a.ID || l.scope == scopeTopic && l.of == a.Topic {
+			a.caps = append(a.caps, l)
+		}
+	}
+	if d.Cap != nil {
+		a.caps = append(a.caps, c.limit("cap of action "+a.ID, scopeAction, a.ID, d.Cap.Max, d.Cap.Per))
+	}
+	c.actions[a.ID] = a
+	c.order = append(c.order, a)
+	for _, name := range d.Placements {
+		p := c.placements[name]
+		if p == nil {
+			f.add(at+": placements", "there is no placement %q%s", name, suggest(name, maps.Keys(c.placements)))
+			continue
+		}
+		if !slices.Contains(p.Candidates, a) {
+			p.Candidates = append(p.Candidates, a)
+		}
+	}
+}
+
+func (c *Config) addTriggers(docs []TriggerDoc, f *faults) {
+	seen := map[string]bool{}
+	for i := range docs {
+		d := &docs[i]
+		if f.nest("trigger", d.ID, d.Validate()) {
+			continue
+		}
+		if seen[d.ID] {
+			f.add("trigger "+d.ID, "is declared twice")
+		}
+		seen[d.ID] = true
+		if c.placements[d.Placement] == nil {
+			f.add("trigger "+d.ID+": placement", "there is no placement %q%s", d.Placement, suggest(d.Placement, maps.Keys(c.placements)))
+		}
+		t := &Trigger{ID: d.ID, On: d.On, Placement: d.Placement}
+		if !d.When.IsZero() {
+			t.When = d.When
+		}
+		c.triggers[d.On] = append(c.triggers[d.On], t)
+	}
+}
+
+// addOutcomes settles what the whole effect is measured in: what the policy
+// says, else every goal event once, with the value the first action gives it.
+func (c *Config) addOutcomes(docs []PolicyDoc) {
+	for _, d := range docs {
+		for _, o := range d.Outcomes {
+			c.outcomes = append(c.outcomes, outcome{event: o.Event, value: o.Value.orDefault()})
+		}
+	}
+	if len(c.outcomes) == 0 {
+		for _, a := range c.order {
+			for _, g := range a.Goals {
+				known := slices.ContainsFunc(c.outcomes, func(o outcome) bool { return o.event == g.Event })
+				if !known && !g.Feedback {
+					c.outcomes = append(c.outcomes, outcome{event: g.Event, value: g.Value})
+				}
+			}
+		}
+	}
+	for _, o := range c.outcomes {
+		c.goals[o.event] = struct{}{}
+	}
+}
+
+// Placement returns the compiled placement, or nil.
+func (c *Config) Placement(id string) *Placement {
+	if c == nil {
+		return nil
+	}
+	return c.placements[id]
+}
+
+// Action returns the compiled action, or nil.
+func (c *Config) Action(id string) *Action {
+	if c == nil {
+		return nil
+	}
+	return c.actions[id]
+}
+
+// Conditions iterates over every condition, so that the aggregates they ask
+// about can be maintained.
+func (c *Config) Conditions() iter.Seq[condition.Expr] {
+	return func(yield func(condition.Expr) bool) {
+		for _, a := range c.order {
+			if a.When != nil && !yield(a.When) {
+				return
+			}
+		}
+		for _, on := range slices.Sorted(maps.Keys(c.triggers)) {
+			for _, t := range c.triggers[on] {
+				if t.When != nil && !yield(t.When) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// contentFor returns the content in the best locale of those asked for.
+func (a *Action) contentFor(locale string) rapport.Fields {
+	if locale == "" || len(a.locales) == 0 {
+		return a.content
+	}
+	for l := strings.ToLower(strings.ReplaceAll(locale, "_", "-")); l != ""; {
+		if f, ok := a.locales[l]; ok {
+			return f
+		}
+		i := strings.LastIndexByte(l, '-')
+		if i < 0 {
+			break
+		}
+		l = l[:i]
+	}
+	return a.content
+}
+
+// held reports whether a person belongs to the permanent holdout. It depends
+// on the person and the policy's salt alone, so it never changes by itself.
+func (p *policy) held(id rapport.ID) bool {
+	return float64(mix(id.Hash64()^p.salt)>>11)/(1<<53) < p.holdout
+}
+
+// mix is the finaliser of splitmix64 (Steele, Lea and Flood, 2014).
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// hashText is FNV-1a.
+func hashText(s string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * 1099511628211
+	}
+	return h
+}
+
+// isFeedback reports whether an event is about a decision, not about the world.
+func isFeedback(event string) bool {
+	return event == rapport.EventDecisionShown || event == rapport.EventDecisionClicked || event == rapport.EventDecisionDismissed
+}
+
+// contentFields turns decoded YAML or JSON into Fields and bounds it.
+func contentFields(m map[string]any) (rapport.Fields, error) {
+	if len(m) == 0 {
+		return nil, nil
+	}
+	plainMap, ok := plain(m).(map[string]any)
+	if !ok {
+		return nil, rapport.Errorf(rapport.Invalid, "is not an object")
+	}
+	f := rapport.FieldsOf(plainMap)
+	if len(f) > maxContent {
+		return nil, rapport.Errorf(rapport.TooLarge, "is %d bytes, at most %d are kept", len(f), maxContent)
+	}
+	if !f.Valid(16) {
+		return nil, rapport.Errorf(rapport.Invalid, "is nested more than 16 levels deep")
+	}
+	return f, nil
+}
+
+// plain turns what YAML decoders produce into the types of JSON.
+func plain(x any) any {
+	switch x := x.(type) {
+	case map[string]any:
+		m := make(map[string]any, len(x))
+		for k, v := range x {
+			m[k] = plain(v)
+		}
+		return m
+	case map[any]any:
+		m := make(map[string]any, len(x))
+		for k, v := range x {
+			m[fmt.Sprint(k)] = plain(v)
+		}
+		return m
+	case []any:
+		l := make([]any, len(x))
+		for i, v := range x {
+			l[i] = plain(v)
+		}
+		return l
+	case uint64:
+		return float64(x)
+	case float32:
+		return float64(x)
+	case time.Time:
+		return x.UTC().Format(time.RFC3339)
+	}
+	return x
+}
+
+func suggest(name string, known iter.Seq[string]) string {
+	if near := condition.Nearest(name, slices.Sorted(known)); near != "" {
+		return fmt.Sprintf("; did you mean %q?", near)
+	}
+	return ""
+}
+
+// round32 keeps a figure to the precision the log keeps it in, so that a
+// decision reads back as it was answered.
+func round32(x float64) float64 {
+	if math.IsNaN(x) {
+		return 0
+	}
+	return float64(float32(max(-math.MaxFloat32, min(math.MaxFloat32, x))))
+}

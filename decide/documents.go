@@ -1,0 +1,390 @@
+package decide
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/condition"
+)
+
+// ActionDoc is the config document of kind "action": one thing that may be
+// said or done, to whom, where, and what it is worth when it works.
+type ActionDoc struct {
+	ID         string                    `yaml:"id" doc:"Name of the action, unique among actions."`
+	Type       rapport.ActionType        `yaml:"type" doc:"offer, message, recommendation, question, command or content."`
+	Placements []string                  `yaml:"placements" doc:"Placements it may appear in."`
+	When       *condition.Condition      `yaml:"when,omitempty" doc:"Who is eligible; everybody if left out."`
+	Content    map[string]any            `yaml:"content,omitempty" doc:"What the client shows; any JSON."`
+	Locales    map[string]map[string]any `yaml:"locales,omitempty" doc:"Content per locale (nb, pt-BR); chosen by context.locale, then traits.locale; content is the fallback."`
+	Goals      []GoalDoc                 `yaml:"goals,omitempty" doc:"What counts as success and what it is worth. Default: Decision Clicked within 1h, worth 0.1."`
+	Cost       float64                   `yaml:"cost,omitempty" doc:"What giving it once costs, in the deployment's currency."`
+	Purpose    string                    `yaml:"purpose,omitempty" doc:"Purpose the person must have consented to; none for a slot on one's own site."`
+	Channel    string                    `yaml:"channel,omitempty" doc:"Channel it is pushed through (inapp, webhook); the placement's if left out."`
+	Topic      string                    `yaml:"topic,omitempty" doc:"Subject, for caps of scope topic."`
+	From       string                    `yaml:"from,omitempty" doc:"First moment of validity (2026-05-01 or 2026-05-01T08:00:00Z)."`
+	Until      string                    `yaml:"until,omitempty" doc:"End of validity, exclusive."`
+	Weight     float64                   `yaml:"weight,omitempty" doc:"Multiplier of its expected value; default 1."`
+	Priority   int                       `yaml:"priority,omitempty" doc:"0 competes by value. Higher goes first among the eligible and is shown even at a loss: for service and safety messages."`
+	Cap        *RateDoc                  `yaml:"cap,omitempty" doc:"How often one person may get this action."`
+}
+
+// GoalDoc is one outcome of an action.
+type GoalDoc struct {
+	Event  string           `yaml:"event" doc:"Name of the event that is the success."`
+	Within rapport.Duration `yaml:"within" doc:"How long after the decision it still counts; at most 90d."`
+	Value  Amount           `yaml:"value,omitempty" doc:"Worth of one success: a number, or properties.path of the event. Default 1."`
+}
+
+// RateDoc limits how often.
+type RateDoc struct {
+	Max int              `yaml:"max" doc:"Most times, 1 to 1000."`
+	Per rapport.Duration `yaml:"per" doc:"In this long, sliding; at most 90d."`
+}
+
+// PlacementDoc is the config document of kind "placement": a place or moment
+// where one decision is asked for.
+type PlacementDoc struct {
+	ID       string `yaml:"id" doc:"Name clients ask by."`
+	Slots    int    `yaml:"slots,omitempty" doc:"Most actions in one decision, 1 to 16; default 1."`
+	Channel  string `yaml:"channel,omitempty" doc:"Channel its actions are pushed through; none for a slot on one's own site."`
+	Exposure string `yaml:"exposure,omitempty" doc:"When a decision counts as seen: made (default), or shown if clients always report Decision Shown."`
+	Uncapped bool   `yaml:"uncapped,omitempty" doc:"Decisions here neither count towards caps nor are limited by them."`
+	Quiet    bool   `yaml:"quiet,omitempty" doc:"Quiet hours hold here too, although nothing is pushed."`
+}
+
+// PolicyDoc is the config document of kind "policy": the restraint every
+// decision is under. A deployment has at most one.
+type PolicyDoc struct {
+	ID          string       `yaml:"id" doc:"Name of the policy."`
+	Holdout     float64      `yaml:"holdout,omitempty" doc:"Share of people who never get anything, so that the effect of the rest can be measured; 0 to 0.5."`
+	Salt        string       `yaml:"salt,omitempty" doc:"Changing it draws another holdout."`
+	Caps        []CapDoc     `yaml:"caps,omitempty" doc:"Limits on how much one person gets."`
+	QuietHours  *QuietDoc    `yaml:"quietHours,omitempty" doc:"When nothing is pushed."`
+	Exploration *float64     `yaml:"exploration,omitempty" doc:"Share of decisions taken uniformly at random to keep learning; 0 to 0.5, default 0.02."`
+	Outcomes    []OutcomeDoc `yaml:"outcomes,omitempty" doc:"What the effect is measured in. Default: the goals of all actions, feedback on decisions left out."`
+}
+
+// CapDoc is one limit.
+type CapDoc struct {
+	Scope string           `yaml:"scope" doc:"person (everything), action, channel or topic (each by itself)."`
+	Of    string           `yaml:"of,omitempty" doc:"Only this action, channel or topic."`
+	Max   int              `yaml:"max" doc:"Most actions, 1 to 1000."`
+	Per   rapport.Duration `yaml:"per" doc:"In this long, sliding; at most 90d."`
+}
+
+// QuietDoc is a daily span of restraint; it may pass midnight.
+type QuietDoc struct {
+	From string `yaml:"from" doc:"Start, HH:MM."`
+	To   string `yaml:"to" doc:"End, HH:MM, exclusive."`
+	Zone string `yaml:"zone,omitempty" doc:"person (default) or an IANA zone such as Europe/Oslo."`
+}
+
+// OutcomeDoc is an event the whole effect is measured in.
+type OutcomeDoc struct {
+	Event string `yaml:"event" doc:"Name of the event."`
+	Value Amount `yaml:"value,omitempty" doc:"Worth of one: a number or properties.path. Default 1."`
+}
+
+// TriggerDoc is the config document of kind "trigger": an event that asks for
+// a decision by itself. It passes the same arbitration as every request.
+type TriggerDoc struct {
+	ID        string               `yaml:"id" doc:"Name of the trigger."`
+	On        string               `yaml:"on" doc:"Name of the event."`
+	When      *condition.Condition `yaml:"when,omitempty" doc:"Condition on person and event (properties.x)."`
+	Placement string               `yaml:"placement" doc:"Placement to decide for."`
+}
+
+// Amount is the worth of a success: a fixed number, or the path of a property
+// of the event, written properties.a.b.
+type Amount struct {
+	Fixed float64
+	Path  []string
+	set   bool
+}
+
+// FixedAmount returns a fixed worth.
+func FixedAmount(f float64) Amount { return Amount{Fixed: f, set: true} }
+
+// Of returns the worth of an event; ok is false if the property is missing or no number.
+func (a Amount) Of(e *rapport.Event) (value float64, ok bool) {
+	if len(a.Path) == 0 {
+		return a.orDefault().Fixed, true
+	}
+	v, found := e.Properties.Path(a.Path...)
+	if !found {
+		return 0, false
+	}
+	if f, ok := v.Number(); ok {
+		return f, true
+	}
+	f, err := strconv.ParseFloat(v.Str(), 64) // shops send "19.90"
+	return f, err == nil && f-f == 0
+}
+
+func (a Amount) orDefault() Amount {
+	if !a.set && len(a.Path) == 0 {
+		return FixedAmount(1)
+	}
+	return a
+}
+
+// MarshalText returns the form config uses.
+func (a Amount) MarshalText() ([]byte, error) {
+	if len(a.Path) > 0 {
+		return []byte("properties." + strings.Join(a.Path, ".")), nil
+	}
+	return strconv.AppendFloat(nil, a.orDefault().Fixed, 'g', -1, 64), nil
+}
+
+// MarshalYAML writes a number as a number.
+func (a Amount) MarshalYAML() (any, error) {
+	if len(a.Path) == 0 {
+		return a.orDefault().Fixed, nil
+	}
+	b, err := a.MarshalText()
+	return string(b), err
+}
+
+// UnmarshalText parses the form config uses.
+func (a *Amount) UnmarshalText(b []byte) error {
+	s := strings.TrimSpace(string(b))
+	if path, ok := strings.CutPrefix(s, "properties."); ok {
+		*a = Amount{Path: strings.Split(path, "."), set: true}
+		for _, k := range a.Path {
+			if k == "" || len(a.Path) > 8 {
+				return rapport.Errorf(rapport.Invalid, "value %q is not a path: write properties.revenue", s)
+			}
+		}
+		return nil
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || f-f != 0 {
+		return rapport.Errorf(rapport.Invalid, "value %q is neither a number nor a path such as properties.revenue", s)
+	}
+	*a = FixedAmount(f)
+	return nil
+}
+
+// Limits of config.
+const (
+	maxWindow     = rapport.Duration(90 * 24 * time.Hour)
+	maxRate       = 1000
+	maxSlots      = 16
+	maxGoals      = 8
+	maxCaps       = 16
+	maxActions    = 10_000
+	maxContent    = 64 << 10
+	maxNameLength = 128
+)
+
+// faults gathers everything wrong with the documents at hand.
+type faults []rapport.Fault
+
+func (f *faults) add(path, format string, args ...any) {
+	*f = append(*f, rapport.Fault{Path: path, Message: fmt.Sprintf(format, args...)})
+}
+
+// Error lists the faults.
+func (f faults) Error() string {
+	lines := make([]string, len(f))
+	for i, x := range f {
+		lines[i] = x.Path + ": " + x.Message
+	}
+	return strings.Join(lines, "; ")
+}
+
+// Faults returns them one by one.
+func (f faults) Faults() []rapport.Fault { return f }
+
+func (f faults) err() error {
+	if len(f) == 0 {
+		return nil
+	}
+	return &rapport.Error{Kind: rapport.Invalid, Err: f}
+}
+
+func (f *faults) name(path, s string) {
+	if s == "" {
+		f.add(path, "is missing")
+	} else if len(s) > maxNameLength {
+		f.add(path, "is longer than %d bytes", maxNameLength)
+	}
+}
+
+func (f *faults) window(path string, d rapport.Duration) {
+	if d <= 0 || d > maxWindow {
+		f.add(path, "must be more than 0s and at most 90d, is %s", d)
+	}
+}
+
+func (f *faults) rate(path string, max int, per rapport.Duration) {
+	if max < 1 || max > maxRate {
+		f.add(path+".max", "must be from 1 to %d, is %d", maxRate, max)
+	}
+	f.window(path+".per", per)
+}
+
+// Validate reports everything wrong with the document by itself. The error is
+// Invalid and has the method Faults.
+func (d *ActionDoc) Validate() error {
+	var f faults
+	f.name("id", d.ID)
+	switch d.Type {
+	case rapport.ActionOffer, rapport.ActionMessage, rapport.ActionRecommendation, rapport.ActionQuestion, rapport.ActionCommand, rapport.ActionContent:
+	default:
+		f.add("type", "%q is not one of offer, message, recommendation, question, command, content", string(d.Type))
+	}
+	if len(d.Placements) == 0 {
+		f.add("placements", "names no placement, so the action could never be chosen")
+	}
+	if d.When != nil {
+		if err := d.When.EventFree(); err != nil {
+			f.add("when", "%v", err)
+		}
+	}
+	if len(d.Goals) > maxGoals {
+		f.add("goals", "has %d goals, at most %d are kept", len(d.Goals), maxGoals)
+	}
+	seen := map[string]bool{}
+	for i, g := range d.Goals {
+		at := fmt.Sprintf("goals[%d]", i)
+		f.name(at+".event", g.Event)
+		f.window(at+".within", g.Within)
+		if seen[g.Event] {
+			f.add(at+".event", "%q is a goal twice", g.Event)
+		}
+		seen[g.Event] = true
+	}
+	if d.Cost < 0 || d.Cost-d.Cost != 0 {
+		f.add("cost", "must not be negative")
+	}
+	if d.Weight < 0 || d.Weight > 1000 {
+		f.add("weight", "must be more than 0 and at most 1000")
+	}
+	if d.Priority < 0 || d.Priority > 100 {
+		f.add("priority", "must be from 0 to 100")
+	}
+	from, err := parseMoment(d.From)
+	if err != nil {
+		f.add("from", "%v", err)
+	}
+	until, err := parseMoment(d.Until)
+	if err != nil {
+		f.add("until", "%v", err)
+	}
+	if from != 0 && until != 0 && until <= from {
+		f.add("until", "is not after from")
+	}
+	if d.Cap != nil {
+		f.rate("cap", d.Cap.Max, d.Cap.Per)
+	}
+	for _, s := range []string{d.Purpose, d.Channel, d.Topic} {
+		if len(s) > maxNameLength {
+			f.add("purpose, channel, topic", "are at most %d bytes", maxNameLength)
+		}
+	}
+	return f.err()
+}
+
+// Validate reports everything wrong with the document by itself.
+func (d *PlacementDoc) Validate() error {
+	var f faults
+	f.name("id", d.ID)
+	if d.Slots < 0 || d.Slots > maxSlots {
+		f.add("slots", "must be from 1 to %d, is %d", maxSlots, d.Slots)
+	}
+	if d.Exposure != "" && d.Exposure != "made" && d.Exposure != "shown" {
+		f.add("exposure", "%q is neither made nor shown", d.Exposure)
+	}
+	return f.err()
+}
+
+// Validate reports everything wrong with the document by itself.
+func (d *PolicyDoc) Validate() error {
+	var f faults
+	f.name("id", d.ID)
+	if !(d.Holdout >= 0 && d.Holdout <= 0.5) {
+		f.add("holdout", "must be from 0 to 0.5, is %v", d.Holdout)
+	}
+	if d.Exploration != nil && !(*d.Exploration >= 0 && *d.Exploration <= 0.5) {
+		f.add("exploration", "must be from 0 to 0.5, is %v", *d.Exploration)
+	}
+	if len(d.Caps) > maxCaps {
+		f.add("caps", "has %d caps, at most %d are checked", len(d.Caps), maxCaps)
+	}
+	for i, c := range d.Caps {
+		at := fmt.Sprintf("caps[%d]", i)
+		if _, ok := scopes[c.Scope]; !ok {
+			f.add(at+".scope", "%q is not one of person, action, channel, topic", c.Scope)
+		} else if c.Scope == "person" && c.Of != "" {
+			f.add(at+".of", "a cap of scope person counts everything")
+		}
+		f.rate(at, c.Max, c.Per)
+	}
+	if d.QuietHours != nil {
+		if _, err := d.QuietHours.compile(); err != nil {
+			f.add("quietHours", "%v", err)
+		}
+	}
+	for i, o := range d.Outcomes {
+		f.name(fmt.Sprintf("outcomes[%d].event", i), o.Event)
+	}
+	if len(d.Outcomes) > maxGoals {
+		f.add("outcomes", "has %d events, at most %d are measured", len(d.Outcomes), maxGoals)
+	}
+	return f.err()
+}
+
+// Validate reports everything wrong with the document by itself.
+func (d *TriggerDoc) Validate() error {
+	var f faults
+	f.name("id", d.ID)
+	f.name("on", d.On)
+	f.name("placement", d.Placement)
+	if d.On == rapport.EventDecisionShown || d.On == rapport.EventDecisionClicked || d.On == rapport.EventDecisionDismissed {
+		f.add("on", "%q would let decisions ask for decisions without end", d.On)
+	}
+	return f.err()
+}
+
+// parseMoment reads a date or RFC 3339 time as Unix milliseconds; "" is 0.
+func parseMoment(s string) (int64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.UnixMilli(), nil
+		}
+	}
+	return 0, rapport.Errorf(rapport.Invalid, "%q is not a date (write 2026-05-01 or 2026-05-01T08:00:00Z)", s)
+}
+
+// compile resolves the span and its zone.
+func (d *QuietDoc) compile() (*quiet, error) {
+	q := &quiet{}
+	for _, x := range []struct {
+		text string
+		into *int
+	}{{d.From, &q.from}, {d.To, &q.to}} {
+		t, err := time.Parse("15:04", x.text)
+		if err != nil {
+			return nil, rapport.Errorf(rapport.Invalid, "%q is not a time of day (write \"21:00\")", x.text)
+		}
+		*x.into = t.Hour()*60 + t.Minute()
+	}
+	if q.from == q.to {
+		return nil, rapport.Errorf(rapport.Invalid, "from and to are the same time")
+	}
+	if d.Zone != "" && d.Zone != "person" {
+		l, err := time.LoadLocation(d.Zone)
+		if err != nil || d.Zone == "Local" {
+			return nil, rapport.Errorf(rapport.Invalid, "%q is neither person nor an IANA zone", d.Zone)
+		}
+		q.zone = l
+	}
+	return q, nil
+}

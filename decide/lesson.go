@@ -1,0 +1,161 @@
+package decide
+
+import (
+	"encoding/binary"
+
+	"github.com/rapport-engine/rapport"
+)
+
+// Lesson is one record of the rewards topic: what one giving of an action has
+// brought so far, or a change of what one person has brought in all. Each is
+// complete by itself, so that any node folding the topic learns the same.
+type Lesson struct {
+	Example *Example
+	Measure *Measure
+}
+
+// Example tells of one action given in one decision. The first, at exposure,
+// is a provisional failure; each outcome that arrives corrects it.
+type Example struct {
+	// ID and Slot name what was given; examples of equal ID and Slot correct each other.
+	ID         string
+	Slot       int
+	Placement  string
+	Action     string
+	At         int64 // of exposure, Unix ms
+	Propensity float64
+	Features   rapport.Fields
+	// Goals are the events that would be a success; of the exposure only.
+	Goals []string
+	// Goal is the event that is the outcome; empty for the exposure.
+	Goal string
+	// First is set for the first outcome of this goal.
+	First bool
+	// Before and After are what this goal has brought in all.
+	Before, After float64
+	// Reward is what all goals have brought.
+	Reward float64
+}
+
+// Measure tells how the outcome of one person changed, for the comparison of
+// those treated with the holdout.
+type Measure struct {
+	// Action is what the person got, or in the holdout would have got; empty for everything together.
+	Action  string
+	Holdout bool
+	// Entered is set when the person begins to be counted; Before and After are then 0.
+	Entered       bool
+	Before, After float64
+}
+
+const (
+	lessonExample = 1
+	lessonMeasure = 2
+)
+
+const (
+	bitFirst   = 1
+	bitEntered = 1
+	bitHeld    = 2
+)
+
+// appendExample appends the binary form of an example.
+func appendExample(b []byte, x *Example) []byte {
+	w := writer{b: append(b, lessonExample)}
+	w.text(x.ID)
+	w.uint(uint64(x.Slot))
+	w.text(x.Placement)
+	w.text(x.Action)
+	w.int(x.At)
+	w.float(x.Propensity)
+	w.bytes(x.Features)
+	w.uint(uint64(len(x.Goals)))
+	for _, g := range x.Goals {
+		w.text(g)
+	}
+	w.text(x.Goal)
+	w.bool(x.First)
+	w.float(x.Before)
+	w.float(x.After)
+	w.float(x.Reward)
+	return w.b
+}
+
+// appendMeasure appends the binary form of a measure.
+func appendMeasure(b []byte, m *Measure) []byte {
+	w := writer{b: append(b, lessonMeasure)}
+	var bits byte
+	if m.Entered {
+		bits |= bitEntered
+	}
+	if m.Holdout {
+		bits |= bitHeld
+	}
+	w.b = append(w.b, bits)
+	w.text(m.Action)
+	w.float(m.Before)
+	w.float(m.After)
+	return w.b
+}
+
+// DecodeLesson reads the data of a record of the rewards topic. A kind that
+// this version does not know gives a Lesson with neither part.
+func DecodeLesson(b []byte) (Lesson, error) {
+	r := reader{b: b}
+	var l Lesson
+	switch r.byte() {
+	case lessonExample:
+		l.Example = &Example{
+			ID: r.text(), Slot: int(r.uint()), Placement: r.text(), Action: r.text(), At: r.int(), Propensity: r.float(),
+			Features: r.fields(), Goals: r.texts(), Goal: r.text(), First: r.bool(), Before: r.float(), After: r.float(), Reward: r.float(),
+		}
+	case lessonMeasure:
+		bits := r.byte()
+		l.Measure = &Measure{Entered: bits&bitEntered != 0, Holdout: bits&bitHeld != 0, Action: r.text(), Before: r.float(), After: r.float()}
+	default:
+		if !r.bad {
+			return l, nil
+		}
+	}
+	return l, r.done("learning record")
+}
+
+func (r *reader) texts() []string {
+	n := r.count(1)
+	if n == 0 {
+		return nil
+	}
+	out := make([]string, n)
+	for i := range out {
+		out[i] = r.text()
+	}
+	return out
+}
+
+// Decision ids carry where to look: partition of the home log, the position it
+// had reached, and 64 random bits that keep the id from being guessed.
+
+// newID returns the id of a decision made when the home log's owner stood at offset.
+func newID(partition int32, offset int64, random uint64) (id [16]byte) {
+	binary.BigEndian.PutUint64(id[:], uint64(offset+1)<<16|uint64(uint16(partition)))
+	binary.BigEndian.PutUint64(id[8:], random)
+	return id
+}
+
+// locate returns the partition and the first offset where the decision can stand.
+func locate(id [16]byte) (partition int32, from int64) {
+	x := binary.BigEndian.Uint64(id[:])
+	return int32(uint16(x)), int64(x >> 16)
+}
+
+// formatID returns the public form, "d_" and 26 characters.
+func formatID(id [16]byte) string { return "d_" + rapport.ID(id).String()[2:] }
+
+// parseID parses the public form; ok is false for anything else.
+func parseID(s string) (id [16]byte, ok bool) {
+	if len(s) != 28 || s[:2] != "d_" {
+		return id, false
+	}
+	p, err := rapport.ParseID("p_" + s[2:])
+	return p, err == nil
+}

@@ -1,0 +1,98 @@
+package decide
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/rapport-engine/rapport/learn"
+)
+
+// Lift is the effect of treating people, measured against the holdout. Both
+// sides are counted from a person's first decision (first time given, or
+// withheld, for one action), whatever became of it.
+type Lift struct {
+	// Action is what the effect is of; empty for everything together.
+	Action  string `json:"action,omitempty"`
+	Treated Side   `json:"treated"`
+	Holdout Side   `json:"holdout"`
+	// Difference is the value per person that would not have come without,
+	// with its 95 % interval (Welch); nil while a side has fewer than two people.
+	Difference *learn.Interval `json:"difference,omitempty"`
+	// Total is the difference times the people treated.
+	Total *learn.Interval `json:"total,omitempty"`
+}
+
+// Side is one side of the comparison.
+type Side struct {
+	People int     `json:"people"`
+	Mean   float64 `json:"mean"` // value per person
+}
+
+// liftLevel is the level of the intervals.
+const liftLevel = 0.95
+
+// Lift returns the effect of one action, or of everything for "".
+func (k *Knowledge) Lift(action string) Lift {
+	l := Lift{Action: action}
+	e := k.effects[action]
+	if e == nil {
+		return l
+	}
+	l.Treated, l.Holdout = sideOf(e.treated), sideOf(e.held)
+	if d, ok := learn.Difference(e.treated, e.held, liftLevel); ok {
+		n := e.treated.N
+		l.Difference = &d
+		l.Total = &learn.Interval{Value: n * d.Value, Low: n * d.Low, High: n * d.High}
+	}
+	return l
+}
+
+// Lifts returns the effect of every action that was ever given or withheld, by name.
+func (k *Knowledge) Lifts() []Lift {
+	out := make([]Lift, 0, len(k.effects))
+	for _, action := range slices.Sorted(maps.Keys(k.effects)) {
+		if action != "" {
+			out = append(out, k.Lift(action))
+		}
+	}
+	return out
+}
+
+func sideOf(m learn.Moments) Side { return Side{People: int(m.N + 0.5), Mean: m.Mean()} }
+
+// Learned is what is known of one action in one placement.
+type Learned struct {
+	Placement string        `json:"placement"`
+	Action    string        `json:"action"`
+	Exposures int64         `json:"exposures"`
+	Goals     []LearnedGoal `json:"goals"`
+}
+
+// LearnedGoal is what is known of one goal: figures fade as the model forgets.
+type LearnedGoal struct {
+	Event string `json:"event"`
+	// Weight is how many exposures the rate rests on after forgetting.
+	Weight float64 `json:"weight"`
+	Rate   float64 `json:"rate"`
+	// Amount is the mean worth of a success.
+	Amount float64 `json:"amount"`
+}
+
+// Learned returns what is known of every action tried, by placement and action.
+func (k *Knowledge) Learned() []Learned {
+	out := make([]Learned, 0, len(k.arms))
+	for _, key := range slices.SortedFunc(maps.Keys(k.arms), compareArms) {
+		a := k.arms[key]
+		l := Learned{Placement: key.placement, Action: key.action, Exposures: a.seen, Goals: make([]LearnedGoal, 0, len(a.goals))}
+		for i := range a.goals {
+			g := &a.goals[i]
+			rate := 0.0
+			if g.exposed > 0 {
+				rate = min(1, g.hits/g.exposed)
+			}
+			l.Goals = append(l.Goals, LearnedGoal{Event: g.event, Weight: g.exposed, Rate: rate, Amount: g.amounts.Mean()})
+		}
+		out = append(out, l)
+	}
+	return out
+}

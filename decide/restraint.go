@@ -1,0 +1,209 @@
+package decide
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/rapport-engine/rapport"
+)
+
+// The rules that take a candidate out, in the order they are asked. They are
+// the values of [rapport.Candidate.Excluded].
+const (
+	RuleValidity   = "validity"
+	RuleCondition  = "condition"
+	RuleConsent    = "consent"
+	RuleCap        = "cap"
+	RuleQuietHours = "quiet hours"
+	RuleHoldout    = "holdout"   // of an explanation only: a decision keeps what was withheld
+	RulePlacement  = "placement" // of an explanation only: the action is not in this placement
+	RuleWorth      = "worth"     // of an explanation only: another action, or nothing, was worth more
+)
+
+// use is one action given (or withheld in the holdout), as caps count it.
+type use struct {
+	decision [16]byte
+	at       int64
+	action   string
+	channel  string
+	topic    string
+}
+
+// covers reports whether the cap limits an action given through a channel.
+func (l *limit) covers(a *Action, channel string) bool {
+	switch l.scope {
+	case scopeAction:
+		return l.of == "" || l.of == a.ID
+	case scopeChannel:
+		return channel != "" && (l.of == "" || l.of == channel)
+	case scopeTopic:
+		return a.Topic != "" && (l.of == "" || l.of == a.Topic)
+	}
+	return true
+}
+
+// counts reports whether a use counts against giving the action through channel at now.
+func (l *limit) counts(u *use, a *Action, channel string, now int64) bool {
+	if u.at <= now-l.per {
+		return false
+	}
+	switch l.scope {
+	case scopeAction:
+		return u.action == a.ID
+	case scopeChannel:
+		return u.channel == channel
+	case scopeTopic:
+		return u.topic == a.Topic
+	}
+	return true
+}
+
+// full reports whether the cap is used up, and if so when it frees. Uses are in order of time.
+func (l *limit) full(uses []use, a *Action, channel string, now int64) (full bool, frees int64) {
+	n := 0
+	for i := range uses {
+		if l.counts(&uses[i], a, channel, now) {
+			n++
+		}
+	}
+	// Room comes when all but max-1 of them have left the window.
+	leave := n - l.max + 1
+	for i := 0; leave > 0 && i < len(uses); i++ {
+		if l.counts(&uses[i], a, channel, now) {
+			frees = uses[i].at + l.per
+			leave--
+		}
+	}
+	return n >= l.max, frees
+}
+
+// quietUntil reports whether local time t lies in the span, and when it ends.
+func (q *quiet) quietUntil(t time.Time) (quiet bool, end time.Time) {
+	if q == nil {
+		return false, time.Time{}
+	}
+	if q.zone != nil {
+		t = t.In(q.zone)
+	}
+	minute := t.Hour()*60 + t.Minute()
+	day := 0
+	switch {
+	case q.from < q.to && minute >= q.from && minute < q.to:
+	case q.from > q.to && minute < q.to:
+	case q.from > q.to && minute >= q.from:
+		day = 1
+	default:
+		return false, time.Time{}
+	}
+	return true, time.Date(t.Year(), t.Month(), t.Day()+day, q.to/60, q.to%60, 0, 0, t.Location())
+}
+
+// clock writes minutes since midnight as HH:MM.
+func clock(minutes int) string {
+	b := make([]byte, 0, 5)
+	for i, n := range [2]int{minutes / 60, minutes % 60} {
+		if i > 0 {
+			b = append(b, ':')
+		}
+		if n < 10 {
+			b = append(b, '0')
+		}
+		b = strconv.AppendInt(b, int64(n), 10)
+	}
+	return string(b)
+}
+
+// restraint answers the rules for the candidates of one moment. It remembers
+// the texts it made, since many candidates fail for the same reason.
+type restraint struct {
+	m         *moment
+	local     time.Time
+	quiet     bool
+	quietEnd  time.Time
+	quietText string
+	capTexts  map[*limit]string
+	explained int
+}
+
+func newRestraint(m *moment) *restraint {
+	r := &restraint{m: m, local: m.env.Now()}
+	r.quiet, r.quietEnd = m.config.policy.quiet.quietUntil(r.local)
+	return r
+}
+
+// maxExplained bounds how many failed conditions of one decision are kept with
+// the values found; the others are kept with their text.
+const maxExplained = 8
+
+// exclude returns the first rule that takes the action out, and its detail; or "".
+func (r *restraint) exclude(a *Action) (rule, detail string) {
+	m := r.m
+	if a.from != 0 && m.now < a.from || a.until != 0 && m.now >= a.until {
+		return RuleValidity, a.validity
+	}
+	if a.When != nil && !a.When.Holds(m.env) {
+		return RuleCondition, r.conditionText(a)
+	}
+	channel := m.channel(a)
+	if a.Purpose != "" && !m.env.Consent(a.Purpose, channel) {
+		if channel != "" {
+			return RuleConsent, a.consent + " through " + channel
+		}
+		return RuleConsent, a.consent
+	}
+	if l := r.spent(a, channel); l != nil {
+		return RuleCap, r.capText(l, a, channel)
+	}
+	if r.quiet && (channel != "" || a.Purpose != "" || m.placement.Quiet) {
+		if r.quietText == "" {
+			q := m.config.policy.quiet
+			r.quietText = "from " + clock(q.from) + " to " + clock(q.to) + ", ends " + stamp(r.quietEnd)
+		}
+		return RuleQuietHours, r.quietText
+	}
+	return "", ""
+}
+
+// spent returns the first cap on the action that is used up, or nil.
+func (r *restraint) spent(a *Action, channel string) *limit {
+	if r.m.placement.Uncapped {
+		return nil
+	}
+	for _, l := range a.caps {
+		if l.covers(a, channel) {
+			if full, _ := l.full(r.m.uses, a, channel, r.m.now); full {
+				return l
+			}
+		}
+	}
+	return nil
+}
+
+func (r *restraint) capText(l *limit, a *Action, channel string) string {
+	if l.scope == scopePerson {
+		if s, ok := r.capTexts[l]; ok {
+			return s
+		}
+	}
+	_, frees := l.full(r.m.uses, a, channel, r.m.now)
+	s := l.name + " is used up, frees " + stamp(rapport.Time(frees))
+	if l.scope == scopePerson {
+		if r.capTexts == nil {
+			r.capTexts = map[*limit]string{}
+		}
+		r.capTexts[l] = s
+	}
+	return s
+}
+
+func (r *restraint) conditionText(a *Action) string {
+	if r.explained++; r.explained <= maxExplained {
+		if reason := failing(a, r.m.env); reason != "" {
+			return reason
+		}
+	}
+	return a.condition
+}
+
+// stamp is how times are written in reasons: RFC 3339 to the second, UTC.
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -1,0 +1,77 @@
+package decide
+
+import (
+	"encoding/hex"
+	"strings"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/condition"
+	"github.com/rapport-engine/rapport/engine"
+)
+
+// triggerPrefix begins the idempotency key of a trigger's request. The decision
+// it leads to has the key as its message id, so that the log takes it once.
+const triggerPrefix = "decide/"
+
+// staleTrigger is how old a trigger's event may be when its turn comes. After a
+// long stop the moment has passed, and the decision is nothing.
+const staleTrigger = 15 * 60 * 1000
+
+// maxTriggerContext bounds what of the event goes along with the request.
+const maxTriggerContext = 16 << 10
+
+// ask leaves a request in the outbox for every trigger the event fulfils.
+func (s *record) ask(c *engine.Context, triggers []*Trigger, e *rapport.Event) {
+	if c.History || s.env == nil {
+		return
+	}
+	var env condition.Env
+	for _, t := range triggers {
+		if t.When != nil {
+			if env == nil {
+				env = &overlay{Env: s.env(c), properties: e.Properties}
+			}
+			if !t.When.Holds(env) {
+				continue
+			}
+		}
+		fp := engine.Fingerprint(e.Source, e.MessageID)
+		context := rapport.AppendField(nil, "event", rapport.StringValue(e.Name))
+		if len(e.Properties) <= maxTriggerContext {
+			context = rapport.AppendField(context, "properties", rapport.ObjectValue(e.Properties))
+		}
+		c.Effect(engine.Effect{
+			Kind: EffectKind, Key: triggerPrefix + t.ID + "/" + hex.EncodeToString(fp[:]), Entity: c.Entity,
+			Payload: appendRequest(nil, &triggered{trigger: t.ID, placement: t.Placement, at: c.Time, context: context}),
+		})
+	}
+}
+
+// triggered is a trigger's request, as it stands in the outbox.
+type triggered struct {
+	trigger   string
+	placement string
+	at        int64
+	context   rapport.Fields
+}
+
+func appendRequest(b []byte, t *triggered) []byte {
+	w := writer{b: append(b, 1)}
+	w.text(t.trigger)
+	w.text(t.placement)
+	w.int(t.at)
+	w.bytes(t.context)
+	return w.b
+}
+
+func decodeRequest(b []byte) (t triggered, err error) {
+	r := reader{b: b}
+	if r.byte() != 1 {
+		r.fail()
+	}
+	t = triggered{trigger: r.text(), placement: r.text(), at: r.int(), context: r.fields()}
+	return t, r.done("request of a trigger")
+}
+
+// isTriggered reports whether a message id is that of a trigger's request.
+func isTriggered(messageID string) bool { return strings.HasPrefix(messageID, triggerPrefix) }
