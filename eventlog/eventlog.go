@@ -28,11 +28,11 @@ type Topic uint8
 
 // The topics. Their numbers are part of the log format.
 const (
-	Events   Topic = iota + 1 // facts of people and items, P partitions
-	Control                   // config, tokens, audit: one partition
-	Rewards                   // complete learning examples: one partition
-	Identity                  // links between identifiers: one partition
-	Quarantine                // events kept out by the door, until fixed or aged: one partition
+	Events     Topic = iota + 1 // facts of people and items, P partitions
+	Control                     // config, tokens, audit: one partition
+	Rewards                     // complete learning examples: one partition
+	Identity                    // links between identifiers: one partition
+	Quarantine                  // events kept out by the door, until fixed or aged: one partition
 )
 
 // Topics lists all topics in order.

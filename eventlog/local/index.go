@@ -58,6 +58,7 @@ func encodeIndex(s *segment, shape geometry) []byte {
 		le.PutUint64(b[row+24:], uint64(sp.last))
 		le.PutUint64(b[row+32:], uint64(start))
 		le.PutUint32(b[row+40:], checksum(s.seed, b[start:at]))
+		le.PutUint32(b[row+44:], uint32(sp.bytes))
 		row += indexRowSize
 	}
 	le.PutUint32(b[8:], checksum(s.seed, b[12:row]))
@@ -97,9 +98,12 @@ func decodeIndex(b []byte, s *segment, shape geometry) ([]indexRow, error) {
 		r := indexRow{
 			slot:    shape.slotOfKey(le.Uint32(b[row:])),
 			entries: int(le.Uint32(b[row+4:])),
-			span:    span{int64(le.Uint64(b[row+8:])), int64(le.Uint64(b[row+16:])), int64(le.Uint64(b[row+24:]))},
-			start:   int64(le.Uint64(b[row+32:])),
-			sum:     le.Uint32(b[row+40:]),
+			span: span{
+				int64(le.Uint64(b[row+8:])), int64(le.Uint64(b[row+16:])),
+				int64(le.Uint64(b[row+24:])), int64(le.Uint32(b[row+44:])),
+			},
+			start: int64(le.Uint64(b[row+32:])),
+			sum:   le.Uint32(b[row+40:]),
 		}
 		if r.slot < 0 || r.span.first < 0 || r.span.first >= r.span.next || r.entries < 1 || r.start < end || r.start > math.MaxInt32 {
 			return nil, errMalformed
@@ -205,18 +209,22 @@ func (l *Log) writeIndex(s *segment) error {
 	return err
 }
 
-// index writes the index files of sealed segments that have none and lets go
-// of their entries. It runs beside the writer until the log closes.
-func (l *Log) index() {
+// keep looks after sealed segments beside the writer until the log closes: it
+// writes the index files of those that have none and lets go of their entries,
+// and compacts those of which little is needed.
+func (l *Log) keep() {
 	defer l.running.Done()
 	for stopped := false; !stopped; {
 		select {
-		case <-l.toIndex:
+		case <-l.toKeep:
 		case <-l.stop:
 			stopped = true
 		}
 		for s := l.unindexed(); s != nil; s = l.unindexed() {
 			l.indexOne(s)
+		}
+		for !stopped && l.compactOne() {
+			l.kick() // it needs an index
 		}
 	}
 }
@@ -264,10 +272,10 @@ func (l *Log) verifySuspect(s *segment) {
 	s.suspect = false
 }
 
-// kickIndex wakes the index goroutine.
-func (l *Log) kickIndex() {
+// kick wakes the goroutine that runs keep.
+func (l *Log) kick() {
 	select {
-	case l.toIndex <- struct{}{}:
+	case l.toKeep <- struct{}{}:
 	default:
 	}
 }
@@ -296,7 +304,7 @@ func (l *Log) entriesOf(s *segment, slot int) ([]entry, error) {
 	defer l.mu.Unlock()
 	if s.entries == nil {
 		s.entries = fresh
-		l.kickIndex()
+		l.kick()
 	}
 	return fresh[slot], nil
 }

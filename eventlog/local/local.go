@@ -90,7 +90,7 @@ type Log struct {
 
 	queue   queue
 	write   writer
-	toIndex chan struct{} // capacity 1: one wake-up is enough
+	toKeep  chan struct{} // capacity 1: one wake-up is enough
 	stop    chan struct{} // closed by Close once nothing is written any more
 	running sync.WaitGroup
 
@@ -154,7 +154,7 @@ func Open(o Options) (*Log, error) {
 	}
 	l := &Log{
 		dir: o.Dir, fs: o.FS, log: o.Logger, clock: o.Clock, opts: o, lock: lock,
-		toIndex: make(chan struct{}, 1), stop: make(chan struct{}),
+		toKeep: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
 	l.queue.init(o.MaxQueuedBytes)
 	if err := l.recover(); err != nil {
@@ -163,8 +163,8 @@ func Open(o Options) (*Log, error) {
 	}
 	l.running.Add(2)
 	go l.run()
-	go l.index()
-	l.kickIndex()
+	go l.keep()
+	l.kick()
 	return l, nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
-	"slices"
 )
 
 // mark remembers what was acknowledged: the next offset and latest time of
@@ -61,15 +60,24 @@ func openMark(fs FS, dir string, id logID, shape geometry) (*mark, []position, e
 	return m, known, nil
 }
 
+// decodeMark returns a position for every slot. A log written before a topic
+// was added has fewer rows: topics are added at the end.
 func decodeMark(b []byte, seed uint32, shape geometry) (turn uint64, p []position) {
-	n := markHeaderSize + shape.slots()*markRowSize
-	if len(b) < n || binary.LittleEndian.Uint32(b) != checksum(seed, b[4:n]) || int(binary.LittleEndian.Uint32(b[4:])) != shape.slots() {
+	if len(b) < markHeaderSize {
+		return 0, nil
+	}
+	rows := int64(binary.LittleEndian.Uint32(b[4:]))
+	n := markHeaderSize + rows*markRowSize
+	if rows > int64(shape.slots()) || n > int64(len(b)) || binary.LittleEndian.Uint32(b) != checksum(seed, b[4:n]) {
 		return 0, nil
 	}
 	p = make([]position, shape.slots())
-	for i := range p {
+	for i := range rows {
 		row := b[markHeaderSize+i*markRowSize:]
 		p[i] = position{int64(binary.LittleEndian.Uint64(row)), int64(binary.LittleEndian.Uint64(row[8:]))}
+		if p[i].next < 0 || p[i].next > maxOffset {
+			return 0, nil
+		}
 	}
 	return binary.LittleEndian.Uint64(b[8:]), p
 }
@@ -118,7 +126,7 @@ func readFloors(fs FS, dir string, id logID, shape geometry) (floors, error) {
 		return make(floors, shape.slots()), err
 	}
 	_, p := decodeMark(b, id.seed(0), shape)
-	if p == nil || slices.ContainsFunc(p, func(p position) bool { return p.next < 0 || p.next > maxOffset }) {
+	if p == nil {
 		return nil, errChecksum
 	}
 	return p, nil

@@ -178,7 +178,7 @@ func (rc *recovery) open(id uint64, follower *segmentHeader, newest bool) (*segm
 		return nil, diskError("read "+fresh.name(), l.dir, err)
 	}
 	l.report(b.found...)
-	if limit > end.seq {
+	if limit > end.seq && h.rewrites == 0 { // compacting leaves groups out
 		l.report(Damage{File: fresh.name(), Position: end.pos, Bytes: size - end.pos, Reason: "the segment ends early"})
 	}
 	rc.follow(fresh)

@@ -50,7 +50,7 @@ func (l *Log) Scrub(ctx context.Context, t eventlog.Topic, drop func(eventlog.Re
 		if !sealed || !l.holds(s, t) {
 			continue
 		}
-		n, err := l.scrubSegment(s, t, drop)
+		n, err := l.rewriteSegment(s, &rewrite{topic: t, drop: drop})
 		erased += n
 		if err != nil {
 			errs = append(errs, err)
@@ -80,14 +80,16 @@ func (l *Log) holds(s *segment, t eventlog.Topic) bool {
 	return false
 }
 
-// rewrite copies a segment group by group and leaves out the data of dropped
-// records. The copy begins with the first group that changes.
+// rewrite copies a segment group by group and leaves out the frames of skipped
+// partitions and the data of dropped records. The copy begins with the first
+// group that changes.
 type rewrite struct {
 	log     *Log
 	old     *segment
 	oldFile File
-	topic   eventlog.Topic
-	drop    func(eventlog.Record) bool
+	skip    func(slot int) bool        // nil for none
+	topic   eventlog.Topic             // whose records drop sees
+	drop    func(eventlog.Record) bool // nil for none
 
 	new    *segment
 	file   File // nil until something is dropped
@@ -101,7 +103,10 @@ type rewrite struct {
 	records []eventlog.Record
 }
 
-func (l *Log) scrubSegment(s *segment, t eventlog.Topic, drop func(eventlog.Record) bool) (int, error) {
+// rewriteSegment puts a rewritten file in the place of a sealed segment, if
+// anything changes, and returns how many records lost their data. maintain is
+// held.
+func (l *Log) rewriteSegment(s *segment, w *rewrite) (int, error) {
 	f, err := s.acquire(l.fs)
 	if err != nil {
 		return 0, diskError("open "+s.name(), l.dir, err)
@@ -109,7 +114,7 @@ func (l *Log) scrubSegment(s *segment, t eventlog.Topic, drop func(eventlog.Reco
 	defer s.release()
 	h := s.segmentHeader
 	h.rewrites++
-	w := &rewrite{log: l, old: s, oldFile: f, topic: t, drop: drop, new: l.newSegment(h)}
+	w.log, w.old, w.oldFile, w.new = l, s, f, l.newSegment(h)
 	sc := scanner{
 		file: f, size: s.end, seed: s.seed, shape: l.shape, firstSeq: s.firstSeq, limit: s.nexts, keepTail: true,
 		group: w.begin, frame: w.add, lost: func(pos, end int64) error {
@@ -137,13 +142,13 @@ func (l *Log) scrubSegment(s *segment, t eventlog.Topic, drop func(eventlog.Reco
 	}
 	switch {
 	case err != nil && rapport.KindOf(err) == rapport.Internal && rapport.HintOf(err) == "":
-		return 0, diskError("scrub "+s.name(), l.dir, err)
+		return 0, diskError("rewrite "+s.name(), l.dir, err)
 	case err != nil || w.file == nil:
 		return 0, err
 	}
 	w.replace()
 	if err := l.fs.SyncDir(l.dir); err != nil {
-		return w.erased, diskError("scrub "+s.name(), l.dir, err)
+		return w.erased, diskError("rewrite "+s.name(), l.dir, err)
 	}
 	return w.erased, nil
 }
@@ -158,7 +163,7 @@ func (w *rewrite) replace() {
 	}
 	w.old.retired.Store(true)
 	l.mu.Unlock()
-	l.kickIndex()
+	l.kick()
 }
 
 func (w *rewrite) begin(h groupHeader) error {
@@ -177,8 +182,12 @@ func (w *rewrite) add(f scannedFrame) (err error) {
 			Position: f.pos, Bytes: int64(f.size), Reason: f.err.Error(),
 		})
 	}
+	if w.skip != nil && w.skip(f.slot) {
+		w.changed = true
+		return nil
+	}
 	w.frames = append(w.frames, f.frame)
-	if t, _ := w.log.shape.place(f.slot); t != w.topic {
+	if t, _ := w.log.shape.place(f.slot); t != w.topic || w.drop == nil {
 		w.body = append(w.body, f.bytes...)
 		return nil
 	}
@@ -217,10 +226,13 @@ func (w *rewrite) add(f scannedFrame) (err error) {
 
 // flush writes the group in hand.
 func (w *rewrite) flush() error {
-	if len(w.frames) == 0 {
-		return nil
-	}
 	pos := w.new.end
+	if len(w.frames) == 0 {
+		if w.file != nil || !w.changed {
+			return nil
+		}
+		return w.start(pos)
+	}
 	h := groupHeader{seq: w.header.seq, pos: uint64(pos), frames: uint32(len(w.frames))}
 	h.size = uint32(h.bodyStart() + len(w.body))
 	at := pos + int64(h.bodyStart())

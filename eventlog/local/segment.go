@@ -32,6 +32,8 @@ type segment struct {
 	suspect bool // a sync failed: read it again before its index is written
 	noIndex bool // writing the index failed; the entries stay in memory
 
+	noCompact bool // compacting failed
+
 	retired atomic.Bool // deleted, or replaced by a rewritten file
 
 	mu   sync.Mutex // guards file and refs
@@ -43,6 +45,7 @@ type segment struct {
 type span struct {
 	first, next int64
 	last        int64 // time of the latest record
+	bytes       int64 // of its frames
 }
 
 // entry says where the frame that begins with offset first stands. An entry
@@ -96,6 +99,7 @@ func (s *segment) add(slot int, e entry, next, last int64) {
 		sp.first = e.first
 	}
 	sp.next, sp.last = next, last
+	sp.bytes += int64(e.size)
 	s.entries[slot] = append(s.entries[slot], e)
 }
 

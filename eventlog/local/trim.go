@@ -10,8 +10,9 @@ import (
 )
 
 // Trim allows the records of a partition below an offset to go. A segment is
-// deleted once every record in it may go and retention does not keep it; the
-// one being written never is. It deletes files before it returns, which may
+// deleted once every record in it may go and retention does not keep it, and
+// compacted in the background once three quarters may; the one being written
+// never is. It deletes files before it returns, which may
 // take some milliseconds. What may go is not remembered across restarts: who
 // trims, trims again. Kinds: Invalid (no such partition), Unavailable (disk
 // full), Internal.
@@ -39,7 +40,13 @@ func (l *Log) Trim(t eventlog.Topic, p int32, below int64) error {
 		return nil // a later Trim will find the same segments
 	}
 	defer l.maintain.Unlock()
-	return l.deleteTrimmed(now)
+	if err := l.deleteTrimmed(now); err != nil {
+		return err
+	}
+	if s, _ := l.mostlyTrimmed(now); s != nil {
+		l.kick()
+	}
+	return nil
 }
 
 // deleteTrimmed deletes the segments that are not needed. maintain is held.
@@ -48,14 +55,10 @@ func (l *Log) deleteTrimmed(now time.Time) error {
 	if len(doomed) == 0 {
 		return nil
 	}
-	if err := replaceFile(l.fs, filepath.Join(l.dir, floorsName), fl.encode(l.id.seed(0))); err != nil {
-		return diskError("write "+floorsName, l.dir, err)
+	if err := l.raise(fl); err != nil {
+		return err
 	}
 	l.mu.Lock()
-	l.floors = fl
-	for i := range l.parts {
-		l.parts[i].first = max(l.parts[i].first, fl[i].next)
-	}
 	for _, s := range doomed {
 		s.retired.Store(true)
 	}
@@ -77,15 +80,10 @@ func (l *Log) doomed(now time.Time) (doomed []*segment, fl floors) {
 	if l.closed || len(l.segments) == 0 {
 		return nil, nil
 	}
-	total := int64(0)
-	for _, s := range l.segments {
-		total += s.end
-	}
+	total := l.size()
 	fl = slices.Clone(l.floors)
-	young := now.Add(-l.opts.RetainAge).UnixMilli()
 	for _, s := range l.segments[:len(l.segments)-1] {
-		large := l.opts.RetainBytes > 0 && total > l.opts.RetainBytes
-		if !s.sealed || s.newest() > young && !large || !l.trimmable(s) {
+		if !s.sealed || l.retained(s, now, total) || l.needed(s) > 0 {
 			continue
 		}
 		total -= s.end
@@ -99,12 +97,90 @@ func (l *Log) doomed(now time.Time) (doomed []*segment, fl floors) {
 	return doomed, fl
 }
 
-func (l *Log) trimmable(s *segment) bool {
+// raise makes floors durable, then valid.
+func (l *Log) raise(fl floors) error {
+	if err := replaceFile(l.fs, filepath.Join(l.dir, floorsName), fl.encode(l.id.seed(0))); err != nil {
+		return diskError("write "+floorsName, l.dir, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.floors = fl
+	for i := range l.parts {
+		l.parts[i].first = max(l.parts[i].first, fl[i].next)
+	}
+	return nil
+}
+
+// size returns the bytes of all segments. mu is held.
+func (l *Log) size() (total int64) {
+	for _, s := range l.segments {
+		total += s.end
+	}
+	return total
+}
+
+// retained says whether the options keep a segment although its records may
+// go. mu is held.
+func (l *Log) retained(s *segment, now time.Time, total int64) bool {
+	large := l.opts.RetainBytes > 0 && total > l.opts.RetainBytes
+	return s.newest() > now.Add(-l.opts.RetainAge).UnixMilli() && !large
+}
+
+// needed returns the bytes of a segment in partitions that still need some of
+// them. mu is held.
+func (l *Log) needed(s *segment) (bytes int64) {
 	for slot, sp := range s.spans {
 		if sp.first < sp.next && sp.next > l.parts[slot].trim {
-			return false
+			bytes += sp.bytes
 		}
 	}
+	return bytes
+}
+
+// mostlyTrimmed returns a segment of which at most a quarter is needed, and the
+// floors that hold once the rest has gone. Without compacting those, one record
+// of a topic that is kept for years would keep each segment.
+func (l *Log) mostlyTrimmed(now time.Time) (*segment, floors) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || len(l.segments) == 0 {
+		return nil, nil
+	}
+	total := l.size()
+	for _, s := range l.segments[:len(l.segments)-1] {
+		if !s.sealed || s.noCompact || l.retained(s, now, total) || l.needed(s) > s.end/4 {
+			continue
+		}
+		fl := slices.Clone(l.floors)
+		for slot, sp := range s.spans {
+			if sp.next > fl[slot].next && sp.next <= l.parts[slot].trim {
+				fl[slot] = position{sp.next, sp.last}
+			}
+		}
+		return s, fl
+	}
+	return nil, nil
+}
+
+// compactOne rewrites one segment without the partitions nobody needs.
+func (l *Log) compactOne() bool {
+	l.maintain.Lock()
+	defer l.maintain.Unlock()
+	s, fl := l.mostlyTrimmed(l.clock.Now())
+	if s == nil {
+		return false
+	}
+	err := l.raise(fl)
+	if err == nil {
+		_, err = l.rewriteSegment(s, &rewrite{skip: func(slot int) bool { return s.spans[slot].next <= fl[slot].next }})
+	}
+	if err == nil {
+		return true
+	}
+	l.log.Warn("event log segment not compacted", "file", s.name(), "err", err)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.noCompact = true // until the log is opened again
 	return true
 }
 
@@ -132,9 +208,6 @@ func (l *Log) Stats() Stats {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	st.Segments, st.Tail = len(l.segments), int64(l.tail.held)
-	for _, s := range l.segments {
-		st.Bytes += s.end
-	}
+	st.Segments, st.Bytes, st.Tail = len(l.segments), l.size(), int64(l.tail.held)
 	return st
 }

@@ -168,7 +168,7 @@ func (l *Log) seal(suspect bool) {
 	s.sealed, s.suspect = true, suspect
 	l.mu.Unlock()
 	s.release()
-	l.kickIndex()
+	l.kick()
 }
 
 // abandon ends the open segment after a sync failed: what the kernel then
