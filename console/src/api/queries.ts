@@ -1,0 +1,213 @@
+import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query'
+import { toDate } from '@/format/time'
+import { ApiError, get } from './client'
+import type {
+  Action, AuditEntry, Config, ConfigDocument, ConfigKind, ConfigVersion, Decision, DecisionsPage, Delivery, Demo,
+  Explanation, Identity, Job, Overview, PeoplePage, Person, Placement, QuarantinePage, Session, Source, System,
+  Timeline, Token,
+} from './types'
+
+const auditPage = 200
+
+const enc = encodeURIComponent
+
+/** Reads a list whether it comes bare or under a name. */
+function list<T>(answer: T[] | Record<string, unknown>, name: string): T[] {
+  return Array.isArray(answer) ? answer : ((answer[name] as T[] | undefined) ?? [])
+}
+
+// The session's cookie is out of a script's sight, so a mark in storage says
+// whether asking is worth a refusal.
+const signedInKey = 'rapport.signedIn'
+
+export function markSignedIn(signedIn: boolean) {
+  try {
+    if (signedIn) localStorage.setItem(signedInKey, '1')
+    else localStorage.removeItem(signedInKey)
+  } catch {
+    // Without storage the reader signs in once a visit.
+  }
+}
+
+function mayBeSignedIn(): boolean {
+  try {
+    return localStorage.getItem(signedInKey) !== null
+  } catch {
+    return true
+  }
+}
+
+export const sessionQuery = queryOptions({
+  queryKey: ['session'],
+  queryFn: async () => {
+    if (!mayBeSignedIn()) return null
+    try {
+      return await get<Session>('/v1/session')
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 401) throw error
+      markSignedIn(false)
+      return null
+    }
+  },
+  staleTime: Infinity,
+})
+
+export const overviewQuery = queryOptions({
+  queryKey: ['overview'],
+  queryFn: ({ signal }) => get<Overview>('/v1/overview', { signal }),
+  refetchInterval: 3000,
+})
+
+export const demoQuery = queryOptions({
+  queryKey: ['demo'],
+  queryFn: ({ signal }) => get<Demo>('/v1/demo', { signal }),
+})
+
+export const peopleQuery = (q: string) =>
+  infiniteQueryOptions({
+    queryKey: ['people', q],
+    queryFn: ({ pageParam, signal }) => get<PeoplePage>('/v1/people', { query: { q, limit: 100, after: pageParam }, signal }),
+    initialPageParam: '',
+    getNextPageParam: (page) => page.next || undefined,
+    placeholderData: keepPreviousData,
+  })
+
+export const personQuery = (ref: string) =>
+  queryOptions({ queryKey: ['person', ref], queryFn: ({ signal }) => get<Person>(`/v1/people/${enc(ref)}`, { signal }) })
+
+export const timelineQuery = (ref: string, system: boolean) =>
+  infiniteQueryOptions({
+    queryKey: ['person', ref, 'timeline', system],
+    queryFn: ({ pageParam, signal }) =>
+      get<Timeline>(`/v1/people/${enc(ref)}/timeline`, {
+        query: { limit: 50, before: pageParam, include: system ? 'system' : undefined },
+        signal,
+      }),
+    initialPageParam: '',
+    getNextPageParam: (page) => page.next || undefined,
+    placeholderData: keepPreviousData,
+  })
+
+export const identityQuery = (ref: string) =>
+  queryOptions({
+    queryKey: ['person', ref, 'identity'],
+    queryFn: ({ signal }) => get<Identity>(`/v1/people/${enc(ref)}/identity`, { signal }),
+  })
+
+export const jobQuery = (id: string) =>
+  queryOptions({ queryKey: ['job', id], queryFn: ({ signal }) => get<Job>(`/v1/jobs/${enc(id)}`, { signal }) })
+
+export interface DecisionFilter {
+  placement?: string
+  action?: string
+  outcome?: string
+  person?: string
+}
+
+export const decisionsQuery = (filter: DecisionFilter) =>
+  infiniteQueryOptions({
+    queryKey: ['decisions', filter],
+    queryFn: ({ pageParam, signal }) =>
+      get<DecisionsPage>('/v1/decisions', { query: { ...filter, limit: 100, before: pageParam }, signal }),
+    initialPageParam: '',
+    getNextPageParam: (page) => page.next || undefined,
+    placeholderData: keepPreviousData,
+  })
+
+export const decisionQuery = (id: string) =>
+  queryOptions({
+    queryKey: ['decision', id],
+    queryFn: ({ signal }) => get<Decision>(`/v1/decisions/${enc(id)}`, { signal }),
+    staleTime: Infinity,
+  })
+
+export const explainQuery = (id: string) =>
+  queryOptions({
+    queryKey: ['decision', id, 'explain'],
+    queryFn: ({ signal }) => get<Explanation>(`/v1/decisions/${enc(id)}/explain`, { signal }),
+    // A decision is a fact: its explanation does not change.
+    staleTime: Infinity,
+  })
+
+export const actionsQuery = queryOptions({
+  queryKey: ['actions'],
+  queryFn: async ({ signal }) => list<Action>(await get('/v1/actions', { signal }), 'actions'),
+})
+
+export const placementsQuery = queryOptions({
+  queryKey: ['placements'],
+  queryFn: async ({ signal }) => list<Placement>(await get('/v1/placements', { signal }), 'placements'),
+})
+
+export const sourcesQuery = queryOptions({
+  queryKey: ['sources'],
+  queryFn: async ({ signal }) => list<Source>(await get('/v1/sources', { signal }), 'sources'),
+})
+
+export const quarantineQuery = (filter: { source?: string; event?: string }) =>
+  infiniteQueryOptions({
+    queryKey: ['quarantine', filter],
+    queryFn: ({ pageParam, signal }) =>
+      get<QuarantinePage>('/v1/quarantine', { query: { ...filter, limit: 100, after: pageParam }, signal }),
+    initialPageParam: '',
+    getNextPageParam: (page) => page.next || undefined,
+    placeholderData: keepPreviousData,
+  })
+
+export const configQuery = queryOptions({
+  queryKey: ['config'],
+  queryFn: ({ signal }) => get<Config>('/v1/config', { signal }),
+})
+
+export const documentQuery = (kind: string, id: string) =>
+  queryOptions({
+    queryKey: ['config', kind, id],
+    queryFn: ({ signal }) => get<ConfigDocument>(`/v1/config/${enc(kind)}/${enc(id)}`, { signal }),
+  })
+
+export const documentHistoryQuery = (kind: string, id: string) =>
+  queryOptions({
+    queryKey: ['config', kind, id, 'history'],
+    queryFn: async ({ signal }) =>
+      list<ConfigVersion>(await get(`/v1/config/${enc(kind)}/${enc(id)}/history`, { signal }), 'versions'),
+  })
+
+export const configHistoryQuery = queryOptions({
+  queryKey: ['config', 'history'],
+  queryFn: async ({ signal }) => list<ConfigVersion>(await get('/v1/config/history', { signal }), 'versions'),
+})
+
+export const configKindsQuery = queryOptions({
+  queryKey: ['config', 'kinds'],
+  queryFn: async ({ signal }) => list<ConfigKind>(await get('/v1/config/kinds', { signal }), 'kinds'),
+  staleTime: Infinity,
+})
+
+export const deliveriesQuery = (status: string) =>
+  queryOptions({
+    queryKey: ['deliveries', status],
+    queryFn: async ({ signal }) => list<Delivery>(await get('/v1/deliveries', { query: { status }, signal }), 'deliveries'),
+    placeholderData: keepPreviousData,
+  })
+
+export const tokensQuery = queryOptions({
+  queryKey: ['tokens'],
+  queryFn: async ({ signal }) => list<Token>(await get('/v1/tokens', { signal }), 'tokens'),
+})
+
+export const auditQuery = infiniteQueryOptions({
+  queryKey: ['audit'],
+  queryFn: async ({ pageParam, signal }) =>
+    list<AuditEntry>(await get('/v1/audit', { query: { limit: auditPage, before: pageParam }, signal }), 'entries'),
+  initialPageParam: '',
+  getNextPageParam: (page) => {
+    const last = page[page.length - 1]
+    return last && page.length >= auditPage ? toDate(last.time).toISOString() : undefined
+  },
+})
+
+export const systemQuery = queryOptions({
+  queryKey: ['system'],
+  queryFn: ({ signal }) => get<System>('/v1/system', { signal }),
+  refetchInterval: 3000,
+})

@@ -1,0 +1,409 @@
+// The API as the console reads it. JSON is camelCase; times are ISO 8601 text or
+// Unix milliseconds, and `format/time.ts` reads both.
+
+export type Time = string | number
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
+export type Fields = Record<string, Json>
+
+export type Role = 'admin' | 'marketer' | 'analyst' | 'viewer' | 'source'
+
+export interface Session {
+  name: string
+  role: Role
+  expires: Time
+}
+
+/** RFC 9457 problem details, with the id under which the server logged it. */
+export interface Problem {
+  type?: string
+  title: string
+  status: number
+  detail?: string
+  errors?: { message: string; location?: string; value?: Json }[]
+  requestId?: string
+}
+
+/** An estimate with its 95 % interval. */
+export interface Interval {
+  value: number
+  low: number
+  high: number
+}
+
+export interface Need {
+  kind: string
+  title: string
+  detail: string
+  href: string
+}
+
+export interface Overview {
+  people: number
+  events: { total: number; perSecond: number; lastHour: number[] }
+  decisions: { total: number; perSecond: number; p50Millis: number; p99Millis: number; nothingShare: number }
+  lift: (Interval & { treated: number; holdout: number; unit: string }) | null
+  clv: (Interval & { people?: number; unit?: string }) | null
+  holdoutShare: number
+  quarantine: { open: number }
+  deadLetters: number
+  needsYou: Need[]
+  demo: boolean
+  firstEventAt: Time | null
+  version: string
+  uptimeSeconds: number
+  /** ISO 4217 code of the money in values; absent when the deployment has none. */
+  currency?: string
+}
+
+export type StreamKind = 'event' | 'decision' | 'delivery'
+
+export interface StreamMessage {
+  id: string | number
+  kind: StreamKind
+  time: Time
+  personId: string
+  person: string
+  name: string
+  detail: string
+  source: string
+  millis?: number
+  /** Of a decision: its id, to ask why. */
+  decisionId?: string
+}
+
+export interface Identifier {
+  kind: string
+  value: string
+}
+
+export interface PersonSummary {
+  id: string
+  name: string
+  identifiers: Identifier[]
+  lastSeen: Time
+  firstSeen: Time
+  events: number
+  country?: string
+}
+
+export interface PeoplePage {
+  people: PersonSummary[]
+  next?: string
+  total: number
+}
+
+export interface Score {
+  value: number
+  low?: number
+  high?: number
+}
+
+/** purpose -> allowed, or channel -> allowed, or the same with when and by whom. */
+export type ConsentValue = boolean | { allowed: boolean; at?: Time; source?: string }
+export type Consent = Record<string, ConsentValue | Record<string, ConsentValue>>
+
+export interface Person {
+  id: string
+  name: string
+  identifiers: Identifier[]
+  traits: Fields
+  /** Where each trait came from and when; absent on servers that do not tell. */
+  traitSources?: Record<string, { source: string; at: Time }>
+  computed: Fields
+  segments: { id: string; degree?: number; since?: Time }[]
+  scores: Record<string, number | Score>
+  consent: Consent
+  items: (string | { id: string; name?: string; state?: string })[]
+  counters: Record<string, number>
+  fragments: number | unknown[]
+  firstSeen: Time
+  lastSeen: Time
+  version: number
+}
+
+export interface TimelineEvent {
+  id: string
+  type: string
+  event: string
+  timestamp: Time
+  source?: string
+  properties?: Fields
+  traits?: Fields
+  context?: Fields
+}
+
+export interface Timeline {
+  events: TimelineEvent[]
+  next?: string
+}
+
+export interface Fragment {
+  id: string
+  identifiers?: Identifier[]
+  events?: number
+  firstSeen?: Time
+  lastSeen?: Time
+}
+
+export interface IdentityLink {
+  id: string
+  kind: string
+  /** What was seen, in plain words. */
+  evidence: string
+  /** Weight of the evidence in bits; a deterministic link may leave it out. */
+  bits?: number
+  at: Time
+  by: string
+}
+
+export interface Identity {
+  person: string
+  fragments: Fragment[]
+  links: IdentityLink[]
+}
+
+export interface Job {
+  id: string
+  state?: string
+  status?: string
+  done?: number
+  total?: number
+  error?: string
+}
+
+export interface Term {
+  name: string
+  value: number
+}
+
+export interface Candidate {
+  action: string
+  excluded?: string
+  detail?: string
+  mean?: number
+  score?: number
+  propensity?: number
+  terms?: Term[]
+}
+
+export interface Choice {
+  action: string
+  kind: string
+  slot?: number
+  content?: Fields
+  value?: number
+  propensity?: number
+  reason?: string
+}
+
+export interface DecisionSummary {
+  decisionId: string
+  personId: string
+  person: string
+  placement: string
+  time: Time
+  holdout: boolean
+  items: Choice[]
+  nothing?: string
+  cause: string
+}
+
+export interface DecisionsPage {
+  decisions: DecisionSummary[]
+  next?: string
+}
+
+export interface Decision extends Omit<DecisionSummary, 'person'> {
+  person?: string
+  config: number
+  model: number
+  seed: number | string
+  candidates: Candidate[]
+  features: Fields
+  context: Fields
+}
+
+export interface FunnelStep {
+  rule: string
+  label: string
+  removed: number
+  actions: { action: string; detail: string }[]
+}
+
+export interface Explanation {
+  sentence: string
+  funnel: FunnelStep[]
+  candidates: Candidate[]
+  whatWouldChange: string[]
+  decision: Decision
+}
+
+export interface ActionStats {
+  shown: number
+  clicked: number
+  reward: number
+  mean: number
+  share: number
+  lift?: Interval
+}
+
+export interface Action {
+  id: string
+  type: string
+  placements: string[]
+  when?: string
+  purpose?: string
+  stats: ActionStats
+  version?: number
+}
+
+export interface Placement {
+  id: string
+  slots?: number
+  actions?: string[]
+  decisions?: number
+  nothingShare?: number
+}
+
+export interface Source {
+  id: string
+  key: string
+  name: string
+  enabled: boolean
+  events: number
+  lastEventAt?: Time | null
+  eventsPerMinute: number
+}
+
+export interface QuarantineItem {
+  id: string
+  time: Time
+  source: string
+  event: string
+  reason: string
+  path?: string
+  hint?: string
+  raw: Json
+}
+
+export interface QuarantinePage {
+  items: QuarantineItem[]
+  total: number
+  next?: string
+}
+
+export interface ConfigDocument {
+  kind: string
+  id: string
+  yaml: string
+  version: number
+  author: string
+  updatedAt: Time
+  demo?: boolean
+}
+
+export interface Config {
+  version: number
+  documents: ConfigDocument[]
+}
+
+export interface ConfigError {
+  line: number
+  column: number
+  message: string
+  hint?: string
+}
+
+export interface ConfigChange {
+  kind: string
+  id: string
+  /** create, update or delete. */
+  op: string
+  before?: string
+  after?: string
+}
+
+export interface ConfigPlan {
+  version?: number
+  changes: ConfigChange[]
+  errors?: ConfigError[]
+}
+
+export interface ConfigApplied {
+  version: number
+}
+
+export interface ConfigVersion {
+  version: number
+  author: string
+  at: Time
+  note?: string
+  changes?: ConfigChange[]
+  /** The document's text at that version, in the history of one document. */
+  yaml?: string
+}
+
+export interface ConfigKind {
+  kind: string
+  summary?: string
+  example?: string
+  fields?: { name: string; type: string; required?: boolean; default?: Json; doc?: string }[]
+}
+
+export interface Delivery {
+  key: string
+  status: string
+  time: Time
+  destination: string
+  channel?: string
+  personId?: string
+  person?: string
+  event?: string
+  attempts: number
+  nextAttemptAt?: Time | null
+  error?: string
+  payload?: Json
+}
+
+export interface Token {
+  id: string
+  name: string
+  role: Role
+  createdAt: Time
+  createdBy: string
+  expiresAt?: Time | null
+  revokedAt?: Time | null
+}
+
+export interface NewToken extends Token {
+  /** The token itself; the server tells it once. */
+  secret: string
+}
+
+export interface AuditEntry {
+  time: Time
+  author: string
+  action: string
+  object: string
+  detail?: string
+  request?: string
+}
+
+export interface System {
+  version: string
+  uptimeSeconds: number
+  ready: boolean
+  partitions: { id: number; offset: number; end: number; lag: number }[]
+  log: { bytes: number; segments: number }
+  dedup: { windowSeconds: number; ids: number }
+  memoryBytes: number
+  goVersion: string
+}
+
+export interface Demo {
+  running: boolean
+  phase?: string
+  done?: number
+  total?: number
+  speed?: number
+}

@@ -1,0 +1,70 @@
+import type { Consent, ConsentValue, Identifier, Json, Person, Score, Time } from '@/api/types'
+
+/** IH for Ingrid Halvorsen; one letter for a single word; nothing for a nameless visitor. */
+export function initials(name: string): string {
+  const words = name.trim().split(/\s+/).filter((word) => /^\p{L}/u.test(word))
+  if (words.length === 0) return ''
+  const first = words[0] ?? ''
+  const last = words.length > 1 ? (words[words.length - 1] ?? '') : ''
+  return ((first.match(/^\p{L}/u)?.[0] ?? '') + (last.match(/^\p{L}/u)?.[0] ?? '')).toUpperCase()
+}
+
+const kindNames: Record<string, string> = { userId: 'User', anonymousId: 'Device', email: 'E-mail', phone: 'Phone' }
+
+export const identifierKind = (kind: string) => kindNames[kind] ?? kind
+
+/** The identifier a reader recognises first. */
+export function mainIdentifier(identifiers: Identifier[]): Identifier | undefined {
+  for (const kind of ['email', 'userId', 'phone']) {
+    const found = identifiers.find((identifier) => identifier.kind === kind)
+    if (found) return found
+  }
+  return identifiers[0]
+}
+
+export const readScore = (score: number | Score): Score => (typeof score === 'number' ? { value: score } : score)
+
+export interface ConsentRow {
+  purpose: string
+  channel?: string
+  allowed: boolean
+  at?: Time
+  source?: string
+}
+
+const isValue = (value: unknown): value is ConsentValue =>
+  typeof value === 'boolean' || (typeof value === 'object' && value !== null && typeof (value as { allowed?: unknown }).allowed === 'boolean')
+
+/** Flattens consent into one row a purpose and channel. */
+export function consentRows(consent: Consent | undefined): ConsentRow[] {
+  const rows: ConsentRow[] = []
+  for (const [purpose, value] of Object.entries(consent ?? {})) {
+    if (isValue(value)) rows.push(row(purpose, undefined, value))
+    else for (const [channel, inner] of Object.entries(value)) if (isValue(inner)) rows.push(row(purpose, channel === '*' ? undefined : channel, inner))
+  }
+  return rows
+}
+
+function row(purpose: string, channel: string | undefined, value: ConsentValue): ConsentRow {
+  return typeof value === 'boolean' ? { purpose, channel, allowed: value } : { purpose, channel, allowed: value.allowed, at: value.at, source: value.source }
+}
+
+/** "Bergen, NO" from whatever the traits tell of a place. */
+export function place(person: Pick<Person, 'traits'>): string {
+  const address = person.traits.address
+  const inner = address && typeof address === 'object' && !Array.isArray(address) ? address : {}
+  const city = text(person.traits.city ?? inner.city)
+  const country = text(person.traits.country ?? inner.country)
+  return [city, country].filter(Boolean).join(', ')
+}
+
+const text = (value: Json | undefined) => (typeof value === 'string' ? value : '')
+
+/** One line for any value of a trait or property. */
+export function plain(value: Json | undefined): string {
+  if (value === undefined || value === null) return '–'
+  if (typeof value === 'string') return value
+  if (typeof value === 'boolean') return value ? 'yes' : 'no'
+  if (typeof value === 'number') return Number.isInteger(value) ? String(value) : String(Math.round(value * 10_000) / 10_000)
+  return JSON.stringify(value)
+}

@@ -1,0 +1,139 @@
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { Link } from '@tanstack/react-router'
+import { Coffee, PartyPopper, Plug, Rocket } from 'lucide-react'
+import { useState, type ReactNode } from 'react'
+import { post } from '@/api/client'
+import { demoQuery, sourcesQuery } from '@/api/queries'
+import type { Demo, StreamMessage } from '@/api/types'
+import { count } from '@/format/number'
+import { Snippet } from '@/pages/setup/snippet'
+import { useLiveSignals } from '@/shell/live'
+import { useMay } from '@/shell/session'
+import { Button } from '@/ui/button'
+import { Bar } from '@/ui/parts'
+import { Refusal } from '@/ui/states'
+
+/** The first minute: two ways to see Rapport live, and the moment it happens. */
+export function Doors({ first, onEnter }: { first: StreamMessage | null; onEnter: () => void }) {
+  return (
+    <div className="mx-auto grid w-full max-w-[1040px] gap-4 pt-2 lg:grid-cols-2 lg:pt-6">
+      <div className="lg:col-span-2">
+        <h2 className="text-page font-semibold">Welcome. Let us meet someone.</h2>
+        <p className="mt-0.5 max-w-[640px] text-muted">Rapport listens, gets to know each person, and decides the next best thing for one of them at a time. It needs one event to begin.</p>
+      </div>
+      <DemoDoor onEnter={onEnter} />
+      <SourceDoor first={first} onEnter={onEnter} />
+    </div>
+  )
+}
+
+function Door({ icon, title, note, children }: { icon: ReactNode; title: string; note: string; children: ReactNode }) {
+  return (
+    <section className="card flex flex-col p-5">
+      <span aria-hidden className="mb-3 flex size-9 items-center justify-center rounded-card bg-accent-soft text-accent">
+        {icon}
+      </span>
+      <h3 className="text-card font-semibold">{title}</h3>
+      <p className="mt-0.5 mb-4 text-muted">{note}</p>
+      <div className="mt-auto">{children}</div>
+    </section>
+  )
+}
+
+const ready = (demo: Demo | undefined) => Boolean(demo?.running && (demo.phase === 'live' || (demo.total !== undefined && demo.total > 0 && (demo.done ?? 0) >= demo.total)))
+
+function DemoDoor({ onEnter }: { onEnter: () => void }) {
+  const client = useQueryClient()
+  const may = useMay()
+  const demo = useQuery({ ...demoQuery, refetchInterval: (query) => (query.state.data?.running && !ready(query.state.data) ? 600 : false) })
+  const load = useMutation({
+    mutationFn: () => post('/v1/demo'),
+    onSuccess: () => client.invalidateQueries({ queryKey: demoQuery.queryKey }),
+  })
+  const data = demo.data
+  const share = data?.total ? (data.done ?? 0) / data.total : 0
+  return (
+    <Door icon={<Coffee size={18} />} title="Explore with Northbean Coffee" note="A believable brand: a web shop, an app, a till and thousands of shoppers with tastes of their own. 120 days of history, then life in real time. Marked as demo, removed in one click.">
+      {data?.running && !ready(data) ? (
+        <div role="status" className="space-y-2">
+          <div className="flex justify-between gap-4">
+            <span className="font-medium">{phaseName(data.phase)}</span>
+            <span className="text-muted tabular-nums">
+              {data.total ? `${count(data.done ?? 0)} of ${count(data.total)}` : ''}
+            </span>
+          </div>
+          <Bar share={share} label={`Demo world, ${Math.round(share * 100)} % loaded`} className="h-1.5!" />
+        </div>
+      ) : ready(data) ? (
+        <Button look="solid" onClick={onEnter} icon={<Rocket size={14} aria-hidden />}>
+          Enter the demo world
+        </Button>
+      ) : (
+        <div className="space-y-3">
+          <Button look="solid" busy={load.isPending} disabled={!may.admin} onClick={() => load.mutate()} icon={<Rocket size={14} aria-hidden />}>
+            Load the demo world
+          </Button>
+          {!may.admin && <p className="text-meta text-muted">Only an admin can load it.</p>}
+          <Refusal error={load.error} />
+        </div>
+      )}
+    </Door>
+  )
+}
+
+const phaseName = (phase: string | undefined) => (phase ? phase[0]?.toUpperCase() + phase.slice(1) : 'Starting')
+
+function SourceDoor({ first, onEnter }: { first: StreamMessage | null; onEnter: () => void }) {
+  const sources = useQuery(sourcesQuery).data
+  const source = sources?.find((candidate) => candidate.enabled)
+  return (
+    <Door icon={<Plug size={18} />} title="Connect your own site or app" note="Any Segment or RudderStack client works as it is. Paste this where your events begin.">
+      {source ? (
+        <div className="space-y-3">
+          <Snippet sourceKey={source.key} />
+          <FirstEvent first={first} onEnter={onEnter} />
+        </div>
+      ) : (
+        <p className="text-muted">
+          There is no source yet.{' '}
+          <Link to="/setup/sources" search={{ add: true }} className="font-medium text-accent hover:underline">
+            Add a source
+          </Link>{' '}
+          to get its key.
+        </p>
+      )}
+    </Door>
+  )
+}
+
+function FirstEvent({ first, onEnter }: { first: StreamMessage | null; onEnter: () => void }) {
+  if (!first) {
+    return (
+      <p role="status" className="flex items-center gap-2 text-muted">
+        <span aria-hidden className="breathe size-2 rounded-full bg-live" />
+        Waiting for the first event…
+      </p>
+    )
+  }
+  return (
+    <div role="status" className="rise flex flex-wrap items-center gap-x-3 gap-y-2 rounded-control bg-good-soft px-3 py-2">
+      <PartyPopper size={16} aria-hidden className="text-good" />
+      <span className="min-w-0 flex-1">
+        First event: <strong className="font-semibold">{first.name}</strong> by{' '}
+        <Link to="/people/$ref" params={{ ref: first.personId }} className="font-medium text-accent hover:underline">
+          {first.person || 'a new visitor'}
+        </Link>
+      </span>
+      <Button onClick={onEnter}>Watch it live</Button>
+    </div>
+  )
+}
+
+/** The first event seen since the page opened. */
+export function useFirstEvent(): StreamMessage | null {
+  const [first, setFirst] = useState<StreamMessage | null>(null)
+  useLiveSignals((signal) => {
+    if (!first && signal.type === 'message' && signal.message.kind === 'event') setFirst(signal.message)
+  })
+  return first
+}

@@ -1,0 +1,105 @@
+import type { Overview } from '@/api/types'
+import { compact, count, decimal, millis, money, percent, plural, signedPercent } from '@/format/number'
+import { Spark } from '@/ui/charts'
+import { Tile, Tiles, type TileProps } from '@/ui/tile'
+
+/** The four figures: value first when it is known, then lift, then the flow. */
+export function NowTiles({ overview }: { overview: Overview }) {
+  return (
+    <Tiles>
+      {[overview.clv ? valueTile(overview, overview.clv) : peopleTile(overview), liftTile(overview), eventsTile(overview), decisionsTile(overview)].map((tile) => (
+        <Tile key={tile.label} {...tile} />
+      ))}
+    </Tiles>
+  )
+}
+
+function valueTile({ currency, people }: Overview, clv: NonNullable<Overview['clv']>): TileProps {
+  return {
+    label: 'Customer lifetime value',
+    value: money(clv.value, currency),
+    sub: `80 % range ${money(clv.low, currency)} – ${money(clv.high, currency)}`,
+    explain: (
+      <>
+        <p>The mean expected value of one active person, from the purchases seen so far.</p>
+        <p>Over {plural(clv.people ?? people, 'person', 'people')}, updated with every event.</p>
+      </>
+    ),
+  }
+}
+
+function peopleTile({ people, events }: Overview): TileProps {
+  return {
+    label: 'People known',
+    value: compact(people),
+    sub: `from ${compact(events.total)} events`,
+    explain: (
+      <>
+        <p>Relationships held: everyone seen at least once, after several devices and names of one person were joined.</p>
+        <p>{count(people)} now. Counted live; erased people are not in it.</p>
+      </>
+    ),
+  }
+}
+
+function liftTile({ lift, holdoutShare }: Overview): TileProps {
+  if (!lift) {
+    return {
+      label: 'Lift over the holdout',
+      value: '–',
+      sub: holdoutShare > 0 ? `${percent(holdoutShare)} held out, not enough data yet` : 'no holdout is configured',
+      explain: (
+        <>
+          <p>What decisions add, against people who are left in peace on purpose. It shows once both groups are large enough for an interval.</p>
+          <p>{holdoutShare > 0 ? `${percent(holdoutShare)} of people are in the permanent holdout.` : 'Set holdout in the policy document to measure it.'}</p>
+        </>
+      ),
+    }
+  }
+  const sure = lift.low > 0 ? 'The interval lies above zero.' : lift.high < 0 ? 'The interval lies below zero.' : 'The interval spans zero: this may still be chance.'
+  return {
+    label: 'Lift over the holdout',
+    value: signedPercent(lift.value),
+    sub: `95 % interval ${signedPercent(lift.low)} to ${signedPercent(lift.high)}`,
+    explain: (
+      <>
+        <p>How much more {lift.unit} the people we decide for bring, against those in the permanent holdout.</p>
+        <p>
+          {count(lift.treated)} treated, {count(lift.holdout)} held out ({percent(holdoutShare)}). {sure}
+        </p>
+      </>
+    ),
+  }
+}
+
+function eventsTile({ events }: Overview): TileProps {
+  const hour = events.lastHour.reduce((sum, n) => sum + n, 0)
+  return {
+    label: 'Events per second',
+    value: decimal(events.perSecond),
+    sub: `${compact(hour)} in the last hour`,
+    aside: <Spark values={events.lastHour} label={`Events a minute over the last hour, ${count(hour)} in all`} className="w-[42%] max-w-[120px] min-w-0" />,
+    explain: (
+      <>
+        <p>Accepted events, durable before they were acknowledged; duplicates are not counted. Mean of the last ten seconds.</p>
+        <p>{count(events.total)} in all.</p>
+      </>
+    ),
+  }
+}
+
+function decisionsTile({ decisions }: Overview): TileProps {
+  return {
+    label: 'Decisions per second',
+    value: decimal(decisions.perSecond),
+    sub: `p99 ${millis(decisions.p99Millis)} · ${percent(decisions.nothingShare)} nothing`,
+    explain: (
+      <>
+        <p>Moments at which the next best thing was chosen for one person, “nothing” included.</p>
+        <p>
+          Half take under {millis(decisions.p50Millis)}, 99 of 100 under {millis(decisions.p99Millis)}. {count(decisions.total)} in all, of which {percent(decisions.nothingShare)} chose to say nothing.
+        </p>
+      </>
+    ),
+  }
+}

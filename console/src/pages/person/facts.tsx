@@ -1,0 +1,164 @@
+// Who a person is: the tiles above the page and the cards beside the timeline.
+import { Check, X } from 'lucide-react'
+import type { Person } from '@/api/types'
+import { count, decimal, money, percent, plural } from '@/format/number'
+import { consentRows, plain, readScore } from '@/format/person'
+import { ago, moment } from '@/format/time'
+import { useCurrency } from '@/shell/currency'
+import { Ago, Bar, Card, Rows } from '@/ui/parts'
+import { Tile, Tiles, type TileProps } from '@/ui/tile'
+
+/** Four figures: what is predicted first, where it is; then what was counted. */
+export function PersonTiles({ person }: { person: Person }) {
+  const currency = useCurrency()
+  return (
+    <Tiles>
+      {tiles(person, currency)
+        .slice(0, 4)
+        .map((tile) => (
+          <Tile key={tile.label} {...tile} />
+        ))}
+    </Tiles>
+  )
+}
+
+function tiles(person: Person, currency: string | undefined): TileProps[] {
+  const out: TileProps[] = []
+  const scores = person.scores ?? {}
+  if (scores.clv !== undefined) {
+    const clv = readScore(scores.clv)
+    out.push({
+      label: 'Lifetime value',
+      value: money(clv.value, currency),
+      sub: clv.low === undefined || clv.high === undefined ? undefined : `80 % range ${money(clv.low, currency)} – ${money(clv.high, currency)}`,
+      explain: <p>What this person is expected to still bring, from the rhythm and size of their purchases. The range holds in four of five cases.</p>,
+    })
+  }
+  if (scores.intent !== undefined) {
+    out.push({ label: 'Intent now', value: percent(readScore(scores.intent).value), sub: 'to buy within 24 h', explain: <p>How likely an order is within the next day, from what was done in this session.</p> })
+  }
+  if (scores.churn !== undefined) {
+    out.push({ label: 'Churn risk', value: percent(readScore(scores.churn).value), sub: 'next 90 days', explain: <p>How likely it is that this person buys nothing in the next 90 days.</p> })
+  }
+  const counters = Object.entries(person.counters ?? {}).sort((a, b) => b[1] - a[1])
+  const events = counters.reduce((sum, [, n]) => sum + n, 0)
+  const orders = person.counters?.['Order Completed']
+  if (orders) out.push({ label: 'Orders', value: count(orders), sub: 'completed, all time', explain: <p>Events named “Order Completed”, each counted once.</p> })
+  out.push({
+    label: 'Events',
+    value: count(events),
+    sub: `last ${ago(person.lastSeen)}${ago(person.lastSeen) === 'now' ? '' : ' ago'}`,
+    explain: (
+      <>
+        <p>Everything this person did, on every device that is theirs.</p>
+        {counters.slice(0, 6).map(([name, n]) => (
+          <p key={name} className="flex justify-between gap-6">
+            <span className="clip">{name}</span>
+            <span className="tabular-nums">{count(n)}</span>
+          </p>
+        ))}
+      </>
+    ),
+  })
+  out.push({ label: 'Known for', value: ago(person.firstSeen), sub: `since ${moment(person.firstSeen).slice(0, 10)}`, explain: <p>Time since the first event of any device that belongs to this person.</p> })
+  out.push({
+    label: 'Devices and names',
+    value: count(person.identifiers.length),
+    sub: person.identifiers.length === 1 ? 'one way to know them' : 'joined into one person',
+    explain: <p>Identifiers that lead to this person. The Identity tab shows why each belongs, and takes it back if it does not.</p>,
+  })
+  const allowed = consentRows(person.consent).filter((row) => row.allowed).length
+  out.push({ label: 'Consent', value: count(allowed), sub: allowed ? 'purposes allowed' : 'nothing allowed', explain: <p>Purposes and channels this person has agreed to.</p> })
+  return out
+}
+
+export function Segments({ person }: { person: Person }) {
+  const segments = person.segments ?? []
+  if (segments.length === 0) return null
+  return (
+    <Card title="Who they are">
+      <ul className="space-y-2.5">
+        {segments.map((segment) => (
+          <li key={segment.id} title={segment.since ? `since ${moment(segment.since)}` : undefined}>
+            <div className="mb-1 flex justify-between gap-3">
+              <span className="clip">{segment.id}</span>
+              <span className="text-muted tabular-nums">{segment.degree === undefined ? (segment.since ? `for ${ago(segment.since)}` : '') : percent(segment.degree)}</span>
+            </div>
+            {segment.degree !== undefined && <Bar share={segment.degree} />}
+          </li>
+        ))}
+      </ul>
+    </Card>
+  )
+}
+
+export function Traits({ person }: { person: Person }) {
+  const told = Object.entries(person.traits ?? {})
+  const computed = Object.entries(person.computed ?? {})
+  if (told.length + computed.length === 0) {
+    return (
+      <Card title="Traits">
+        <p className="text-muted">None yet. An identify call brings them.</p>
+      </Card>
+    )
+  }
+  return (
+    <Card title="Traits">
+      <Rows
+        rows={[
+          ...computed.map(([name, value]) => ({ name, value: typeof value === 'number' ? decimal(value) : plain(value), note: `${name}, computed live` })),
+          ...told.map(([name, value]) => {
+            const from = person.traitSources?.[name]
+            return { name, value: plain(value), note: from ? `${plain(value)}\nfrom ${from.source}, ${moment(from.at)}` : plain(value) }
+          }),
+        ]}
+      />
+    </Card>
+  )
+}
+
+export function ConsentCard({ person }: { person: Person }) {
+  const rows = consentRows(person.consent)
+  return (
+    <Card title="Consent">
+      {rows.length === 0 ? (
+        <p className="text-muted">Nothing was asked or answered yet. What needs consent stays unsaid.</p>
+      ) : (
+        <ul>
+          {rows.map((row) => (
+            <li key={`${row.purpose} ${row.channel}`} className="flex items-baseline gap-2 py-[3.5px]" title={row.at ? `${row.allowed ? 'allowed' : 'denied'} ${moment(row.at)}${row.source ? `, ${row.source}` : ''}` : undefined}>
+              {row.allowed ? <Check size={13} aria-hidden className="shrink-0 translate-y-0.5 text-good" /> : <X size={13} aria-hidden className="shrink-0 translate-y-0.5 text-bad" />}
+              <span className="clip flex-1">
+                {row.purpose}
+                {row.channel && <span className="text-muted"> · {row.channel}</span>}
+                <span className="sr-only">{row.allowed ? ', allowed' : ', denied'}</span>
+              </span>
+              {row.at && <Ago time={row.at} className="text-meta text-muted" />}
+            </li>
+          ))}
+        </ul>
+      )}
+    </Card>
+  )
+}
+
+export function Counters({ person }: { person: Person }) {
+  const counters = Object.entries(person.counters ?? {}).sort((a, b) => b[1] - a[1])
+  if (counters.length === 0) return null
+  const most = counters[0]?.[1] ?? 1
+  return (
+    <Card title="What they do" note={plural(counters.length, 'kind of event', 'kinds of event')}>
+      <ul className="space-y-2">
+        {counters.slice(0, 7).map(([name, n]) => (
+          <li key={name}>
+            <div className="mb-1 flex justify-between gap-3">
+              <span className="clip">{name}</span>
+              <span className="text-muted tabular-nums">{count(n)}</span>
+            </div>
+            <Bar share={n / most} label={`${name}: ${n}`} />
+          </li>
+        ))}
+      </ul>
+    </Card>
+  )
+}

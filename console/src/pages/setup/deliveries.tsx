@@ -1,0 +1,1 @@
+export function Deliveries() { return null }

@@ -1,0 +1,86 @@
+import type { QueryClient } from '@tanstack/react-query'
+import { createRootRouteWithContext, createRoute, createRouter, lazyRouteComponent, redirect } from '@tanstack/react-router'
+import { Root } from './shell/shell'
+import { NotFound, PageFailure } from './shell/failure'
+
+/** Reads the named query values and drops the rest: addresses are written by hand, too. */
+function reads<const K extends string, const F extends string = never>(words: K[], flags: F[] = []) {
+  return (search: Record<string, unknown>): { [P in K]?: string } & { [P in F]?: true } => {
+    const out: Record<string, unknown> = {}
+    for (const key of words) if (search[key] !== undefined && search[key] !== '') out[key] = String(search[key])
+    for (const key of flags) if (search[key] === true || search[key] === 'true' || search[key] === '1') out[key] = true
+    return out as { [P in K]?: string } & { [P in F]?: true }
+  }
+}
+
+const root = createRootRouteWithContext<{ client: QueryClient }>()({ component: Root, notFoundComponent: NotFound })
+const at = <P extends string>(path: P) => ({ getParentRoute: () => root, path })
+
+const now = createRoute({ ...at('/'), validateSearch: reads(['kind', 'q']), component: lazyRouteComponent(() => import('./pages/now/now'), 'Now') })
+const people = createRoute({ ...at('/people'), validateSearch: reads(['q']), component: lazyRouteComponent(() => import('./pages/people/people'), 'People') })
+const person = createRoute({
+  ...at('/people/$ref'),
+  validateSearch: reads(['tab', 'placement', 'action'], ['system']),
+  component: lazyRouteComponent(() => import('./pages/person/person'), 'PersonPage'),
+})
+const decisions = createRoute({
+  ...at('/decisions'),
+  validateSearch: reads(['placement', 'action', 'outcome', 'person', 'id']),
+  component: lazyRouteComponent(() => import('./pages/decisions/decisions'), 'Decisions'),
+})
+const decision = createRoute({ ...at('/decisions/$id'), component: lazyRouteComponent(() => import('./pages/decisions/decision'), 'DecisionPage') })
+const actions = createRoute({ ...at('/actions'), validateSearch: reads(['q', 'placement']), component: lazyRouteComponent(() => import('./pages/actions/actions'), 'Actions') })
+const action = createRoute({ ...at('/actions/$id'), validateSearch: reads(['tab']), component: lazyRouteComponent(() => import('./pages/actions/action'), 'ActionPage') })
+const placements = createRoute({ ...at('/placements'), component: lazyRouteComponent(() => import('./pages/actions/placements'), 'Placements') })
+
+const setup = createRoute({
+  ...at('/setup'),
+  beforeLoad: () => {
+    throw redirect({ to: '/setup/sources' })
+  },
+})
+const sources = createRoute({
+  ...at('/setup/sources'),
+  validateSearch: reads(['id', 'lang'], ['add']),
+  component: lazyRouteComponent(() => import('./pages/setup/sources'), 'Sources'),
+})
+const quarantine = createRoute({ ...at('/setup/quarantine'), validateSearch: reads(['source', 'event', 'id']), component: lazyRouteComponent(() => import('./pages/setup/quarantine'), 'Quarantine') })
+const config = createRoute({
+  ...at('/setup/config'),
+  validateSearch: reads(['q', 'kind', 'view'], ['add']),
+  component: lazyRouteComponent(() => import('./pages/setup/config'), 'ConfigPage'),
+})
+const document = createRoute({ ...at('/setup/config/$kind/$id'), validateSearch: reads(['view']), component: lazyRouteComponent(() => import('./pages/setup/document'), 'DocumentPage') })
+const deliveries = createRoute({ ...at('/setup/deliveries'), validateSearch: reads(['status', 'id']), component: lazyRouteComponent(() => import('./pages/setup/deliveries'), 'Deliveries') })
+const tokens = createRoute({ ...at('/setup/tokens'), component: lazyRouteComponent(() => import('./pages/setup/tokens'), 'Tokens') })
+const audit = createRoute({ ...at('/setup/audit'), validateSearch: reads(['q']), component: lazyRouteComponent(() => import('./pages/setup/audit'), 'Audit') })
+const system = createRoute({ ...at('/setup/system'), component: lazyRouteComponent(() => import('./pages/setup/system'), 'SystemPage') })
+
+const pages = [now, people, person, decisions, decision, actions, action, placements, setup, sources, quarantine, config, document, deliveries, tokens, audit, system]
+
+export function makeRouter(client: QueryClient) {
+  return createRouter({
+    routeTree: root.addChildren(pages),
+    context: { client },
+    defaultPreload: 'intent',
+    defaultPreloadDelay: 40,
+    scrollRestoration: true,
+    scrollToTopSelectors: ['#content'],
+    defaultErrorComponent: PageFailure,
+    defaultNotFoundComponent: NotFound,
+    // Plain addresses: ?outcome=nothing&system=true, no JSON in them.
+    parseSearch: (text) => Object.fromEntries([...new URLSearchParams(text)].map(([key, value]) => [key, value === 'true' ? true : value])),
+    stringifySearch: (search) => {
+      const query = new URLSearchParams()
+      for (const [key, value] of Object.entries(search)) if (value !== undefined && value !== '' && value !== false) query.set(key, String(value))
+      const text = query.toString()
+      return text ? `?${text}` : ''
+    },
+  })
+}
+
+declare module '@tanstack/react-router' {
+  interface Register {
+    router: ReturnType<typeof makeRouter>
+  }
+}

@@ -1,0 +1,36 @@
+// Every page of the console, once: the rail, the palette and the keyboard read this list.
+import { Activity, GitFork, Inbox, KeyRound, Radio, ScrollText, Server, SlidersHorizontal, Sparkles, Split, Square, TriangleAlert, User, type LucideIcon } from 'lucide-react'
+import type { LinkProps } from '@tanstack/react-router'
+
+export interface Place {
+  label: string
+  to: LinkProps['to']
+  icon: LucideIcon
+  /** The second key after G. */
+  key?: string
+  words?: string
+}
+
+export const rail: Place[] = [
+  { label: 'Now', to: '/', icon: Activity, key: 'n', words: 'live stream home' },
+  { label: 'People', to: '/people', icon: User, key: 'p', words: 'customers profiles' },
+  { label: 'Decisions', to: '/decisions', icon: Split, key: 'd', words: 'why explain next best action' },
+  { label: 'Actions', to: '/actions', icon: Sparkles, key: 'a', words: 'offers messages content lift' },
+]
+
+export const setup: Place = { label: 'Setup', to: '/setup', icon: SlidersHorizontal, key: 's' }
+
+export const setupPages: Place[] = [
+  { label: 'Sources', to: '/setup/sources', icon: Radio, words: 'keys snippet write key connect' },
+  { label: 'Quarantine', to: '/setup/quarantine', icon: TriangleAlert, words: 'schema tracking plan refused events replay' },
+  { label: 'Config', to: '/setup/config', icon: GitFork, key: 'c', words: 'yaml documents history undo export' },
+  { label: 'Deliveries', to: '/setup/deliveries', icon: Inbox, words: 'webhooks dead letters replay' },
+  { label: 'Tokens', to: '/setup/tokens', icon: KeyRound, words: 'api keys roles access' },
+  { label: 'Audit', to: '/setup/audit', icon: ScrollText, words: 'log of changes who' },
+  { label: 'System', to: '/setup/system', icon: Server, words: 'health partitions lag memory version' },
+]
+
+export const placementsPage: Place = { label: 'Placements', to: '/placements', icon: Square, words: 'slots where' }
+
+
+export const allPlaces: Place[] = [...rail, placementsPage, ...setupPages]
