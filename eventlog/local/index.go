@@ -270,6 +270,24 @@ func (l *Log) verifySuspect(s *segment) {
 	}
 	l.report(found...)
 	s.suspect = false
+	l.cut(s)
+}
+
+// cut removes what follows the last whole group of a sealed segment, durably,
+// if it can.
+func (l *Log) cut(s *segment) {
+	f, err := l.fs.Open(s.path, os.O_RDWR)
+	if err == nil {
+		if err = f.Truncate(s.end); err == nil {
+			err = f.Sync()
+		}
+		if e := f.Close(); err == nil {
+			err = e
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.residue = err != nil
 }
 
 // kick wakes the goroutine that runs keep.

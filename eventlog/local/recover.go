@@ -153,6 +153,9 @@ func (rc *recovery) open(id uint64, follower *segmentHeader, newest bool) (*segm
 			err = errMalformed
 		}
 		if err == nil {
+			if size > s.end {
+				l.cut(s)
+			}
 			rc.follow(s)
 			return s, nil
 		}
@@ -180,6 +183,9 @@ func (rc *recovery) open(id uint64, follower *segmentHeader, newest bool) (*segm
 	l.report(b.found...)
 	if limit > end.seq && h.rewrites == 0 { // compacting leaves groups out
 		l.report(Damage{File: fresh.name(), Position: end.pos, Bytes: size - end.pos, Reason: "the segment ends early"})
+	}
+	if size > end.pos {
+		l.cut(fresh)
 	}
 	rc.follow(fresh)
 	return fresh, nil
@@ -227,18 +233,38 @@ func (rc *recovery) openNewest(s *segment, size int64, trusted bool) error {
 	}
 	if end.torn || size > end.pos {
 		l.log.Warn("event log: an unfinished group was cut off", "file", s.name(), "position", end.pos, "bytes", size-end.pos)
-		if err := f.Truncate(end.pos); err == nil {
-			err = f.Sync()
-		}
-		if err != nil {
+		if err := f.Truncate(end.pos); err != nil {
 			s.release()
 			return diskError("repair "+s.name(), l.dir, err)
 		}
+	}
+	if err := l.harden(s, f, end); err != nil {
+		s.release()
+		return diskError("sync "+s.name(), l.dir, err)
 	}
 	rc.follow(s)
 	s.sealed = false
 	l.write.segment, l.write.file = s, f
 	return nil
+}
+
+// harden makes durable what is about to be shown to readers: the process that
+// wrote the last group may have ended before its sync, or the sync may have
+// failed and the kernel may believe the pages clean. So they are written again.
+func (l *Log) harden(s *segment, f File, end scanEnd) error {
+	for _, r := range []region{{0, segmentHeaderSize}, end.last} {
+		b := make([]byte, r.end-r.pos)
+		if _, err := readFull(f, b, r.pos); err != nil {
+			return err
+		}
+		if _, err := f.WriteAt(b, r.pos); err != nil {
+			return err
+		}
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return l.fs.SyncDir(l.dir)
 }
 
 // lacks says whether the mark knows of records beyond the chain.

@@ -45,10 +45,10 @@ type scannedFrame struct {
 
 // scanEnd is where the readable part of a segment ends.
 type scanEnd struct {
-	pos   int64  // after the last group
-	seq   uint64 // of the group that would come next
-	torn  bool   // bytes that are no whole group follow
-	found int    // groups
+	pos  int64  // after the last group
+	seq  uint64 // of the group that would come next
+	torn bool   // bytes that are no whole group follow
+	last region // the last whole group, empty if there is none
 }
 
 const scanWindow = 1 << 20
@@ -92,8 +92,8 @@ func (sc *scanner) run() (end scanEnd, err error) {
 				end.torn = !ok
 				return end, err
 			}
-			end.pos, end.seq = end.pos+int64(h.size), h.seq+1
-			end.found++
+			end.last = region{end.pos, end.pos + int64(h.size)}
+			end.pos, end.seq = end.last.end, h.seq+1
 			continue
 		}
 		if !isFormat(err) {

@@ -30,6 +30,7 @@ type segment struct {
 	entries [][]entry // by slot; nil while only the index file has them
 	sealed  bool
 	suspect bool // a sync failed: read it again before its index is written
+	residue bool // bytes of a failed group may follow; the next segment says where they begin
 	noIndex bool // writing the index failed; the entries stay in memory
 
 	noCompact bool // compacting failed

@@ -64,15 +64,20 @@ func (l *Log) Snapshot(ctx context.Context, dir string) error {
 // copySegment links or copies one segment as far as end.
 func (l *Log) copySegment(s *segment, dir string, end int64, sealed bool) error {
 	path := filepath.Join(dir, s.name())
-	if sealed && l.fs.Link(s.path, path) == nil {
-		_ = l.fs.Link(indexPath(s.path), indexPath(path)) // made again where it is missing
-		return nil
-	}
 	from, err := s.acquire(l.fs)
 	if err != nil {
 		return err
 	}
 	defer s.release()
+	size, err := from.Size()
+	if err != nil {
+		return err
+	}
+	// What a failed sync left behind the end is not part of the copy.
+	if sealed && size == end && l.fs.Link(s.path, path) == nil {
+		_ = l.fs.Link(indexPath(s.path), indexPath(path)) // made again where it is missing
+		return nil
+	}
 	to, err := l.fs.Open(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return err

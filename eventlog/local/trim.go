@@ -82,8 +82,10 @@ func (l *Log) doomed(now time.Time) (doomed []*segment, fl floors) {
 	}
 	total := l.size()
 	fl = slices.Clone(l.floors)
+	bounding := false // the segment before relies on this one's first group
 	for _, s := range l.segments[:len(l.segments)-1] {
-		if !s.sealed || l.retained(s, now, total) || l.needed(s) > 0 {
+		if !s.sealed || bounding || l.retained(s, now, total) || l.needed(s) > 0 {
+			bounding = s.residue
 			continue
 		}
 		total -= s.end
@@ -148,7 +150,10 @@ func (l *Log) mostlyTrimmed(now time.Time) (*segment, floors) {
 	}
 	total := l.size()
 	for _, s := range l.segments[:len(l.segments)-1] {
-		if !s.sealed || s.noCompact || l.retained(s, now, total) || l.needed(s) > s.end/4 {
+		if !s.sealed || s.noCompact || l.retained(s, now, total) {
+			continue
+		}
+		if n := l.needed(s); n == 0 || n > s.end/4 { // with none it will be deleted
 			continue
 		}
 		fl := slices.Clone(l.floors)

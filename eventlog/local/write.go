@@ -165,7 +165,7 @@ func (l *Log) seal(suspect bool) {
 	}
 	w.segment, w.file = nil, nil
 	l.mu.Lock()
-	s.sealed, s.suspect = true, suspect
+	s.sealed, s.suspect, s.residue = true, suspect, suspect
 	l.mu.Unlock()
 	s.release()
 	l.kick()
