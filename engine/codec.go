@@ -50,6 +50,14 @@ func (r *reader) varint() int64 {
 	return x
 }
 
+// uint64 reads eight bytes, high ones first.
+func (r *reader) uint64() uint64 {
+	if p := r.take(8); len(p) == 8 {
+		return binary.BigEndian.Uint64(p)
+	}
+	return 0
+}
+
 // count reads a number of things that take at least size bytes each.
 func (r *reader) count(size int) int {
 	n := r.uvarint()

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 
@@ -21,6 +22,7 @@ const (
 	KindTick                     // time passed
 	KindMove                     // derived only: state of a fragment or an entity on its way
 	KindRows                     // derived only: rows of a fragment or an entity on their way
+	KindEmitted                  // derived only: an event made by a fold
 	// KindReward is the kind of records in the rewards topic: origin, then the
 	// example given to [Context.Reward].
 	KindReward
@@ -62,8 +64,10 @@ func DecodeEventRecord(data []byte, e *rapport.Event) (fingerprint [16]byte, err
 	return [16]byte(data[:16]), rapport.DecodeEvent(data[16:], e)
 }
 
-// EventOf returns the event inside a record of the events topic: accepted or
-// derived. ok is false for records that carry none.
+// EventOf returns the event that a record of the events topic adds to history:
+// an accepted one or one made by a fold. ok is false for every other record,
+// also for an accepted event passed on to the home of its entity. An accepted
+// event may stand in the topic twice, with the same fingerprint.
 func EventOf(r *eventlog.Record, e *rapport.Event) (ok bool, err error) {
 	switch r.Kind {
 	case KindEvent:
@@ -71,7 +75,7 @@ func EventOf(r *eventlog.Record, e *rapport.Event) (ok bool, err error) {
 		return err == nil, err
 	case KindDerived:
 		var d derived
-		if err := d.decode(r.Data); err != nil || d.kind != KindEvent {
+		if err := d.decode(r.Data); err != nil || d.kind != KindEmitted {
 			return false, err
 		}
 		return true, rapport.DecodeEvent(d.data, e)
@@ -84,7 +88,7 @@ func EventOf(r *eventlog.Record, e *rapport.Event) (ok bool, err error) {
 // partitions is the number of partitions of the events topic.
 func MergeRecord(partitions int, from, to rapport.ID, link string) eventlog.Record {
 	b := append(append(make([]byte, 0, 33+len(link)), from[:]...), to[:]...)
-	return record(from.Partition(partitions), KindMerge, appendBytes(b, link))
+	return fact(from.Partition(partitions), KindMerge, appendBytes(b, link))
 }
 
 // SplitRecords returns the fact that a fragment leaves entity for target (the
@@ -92,9 +96,9 @@ func MergeRecord(partitions int, from, to rapport.ID, link string) eventlog.Reco
 // different partitions. All must be in one submission.
 func SplitRecords(partitions int, entity, fragment, target rapport.ID, link string) []eventlog.Record {
 	b := append(append(append(make([]byte, 0, 49+len(link)), entity[:]...), fragment[:]...), target[:]...)
-	out := []eventlog.Record{record(entity.Partition(partitions), KindSplit, appendBytes(b, link))}
+	out := []eventlog.Record{fact(entity.Partition(partitions), KindSplit, appendBytes(b, link))}
 	if home := target.Partition(partitions); home != entity.Partition(partitions) {
-		out = append(out, record(home, KindRevive, appendBytes(append([]byte(nil), target[:]...), link)))
+		out = append(out, fact(home, KindRevive, appendBytes(append([]byte(nil), target[:]...), link)))
 	}
 	return out
 }
@@ -103,7 +107,7 @@ func SplitRecords(partitions int, entity, fragment, target rapport.ID, link stri
 // record's time is the time of the erasure: what happened at or before it and
 // arrives later is dropped.
 func EraseRecord(partitions int, entity rapport.ID, job string) eventlog.Record {
-	return record(entity.Partition(partitions), KindErase, appendErase(nil, entity, 0, true, job))
+	return fact(entity.Partition(partitions), KindErase, appendErase(nil, entity, 0, true, job))
 }
 
 // appendErase appends the body of an erasure. at is its time when it is passed
@@ -124,7 +128,7 @@ func appendErase(b []byte, entity rapport.ID, at int64, follow bool, job string)
 func BarrierRecords(partitions int, version int64) []eventlog.Record {
 	out := make([]eventlog.Record, partitions)
 	for i := range out {
-		out[i] = record(i, KindBarrier, binary.AppendVarint([]byte{barrierConfig}, version))
+		out[i] = fact(i, KindBarrier, binary.AppendVarint([]byte{barrierConfig}, version))
 	}
 	return out
 }
@@ -139,8 +143,12 @@ func tickRecord(partition int32, at int64) eventlog.Record {
 	return eventlog.Record{Topic: eventlog.Events, Partition: partition, Kind: KindTick, Time: at}
 }
 
-func record(partition int, kind uint8, data []byte) eventlog.Record {
-	return eventlog.Record{Topic: eventlog.Events, Partition: int32(partition), Kind: kind, Data: data}
+// fact returns a record that ends in a random fingerprint, so that a copy
+// appended by a producer that was not told of its success changes nothing.
+func fact(partition int, kind uint8, data []byte) eventlog.Record {
+	var fp [16]byte
+	_, _ = rand.Read(fp[:]) // never fails
+	return eventlog.Record{Topic: eventlog.Events, Partition: int32(partition), Kind: kind, Data: append(data, fp[:]...)}
 }
 
 // origin names the record something was derived from, and which of its

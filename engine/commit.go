@@ -1,0 +1,246 @@
+package engine
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/state"
+)
+
+// commit is what a run of records changed: it goes to the store as one batch
+// together with the position after the last of them.
+type commit struct {
+	batch   *state.Batch // timers, effects, cold states and chunks as they come
+	ents    []*entity    // dirty ones, encoded when sealed
+	rows    []rowOp
+	arena   []byte // keys and values of rows
+	effects map[string]*effectRow
+	floors  map[string]int64
+	bytes   int
+	since   time.Time // of the first change
+	out     int64     // derived records that must be durable first
+	pos     int64     // after it
+	mark    uint64    // of the deduplication memory
+}
+
+// rowOp is a row written, or rows deleted, and not yet in the store.
+type rowOp struct {
+	slot   *slot
+	owner  rapport.ID
+	key    span
+	value  span // for a deletion: the upper bound; empty is the end
+	delete bool
+}
+
+// span is a piece of a commit's arena.
+type span struct{ off, len int }
+
+func (c *commit) keep(b []byte) span {
+	s := span{len(c.arena), len(b)}
+	c.arena = append(c.arena, b...)
+	return s
+}
+
+func (c *commit) get(s span) []byte { return c.arena[s.off : s.off+s.len : s.off+s.len] }
+
+func (p *partition) newCommit() *commit {
+	return &commit{batch: p.store.Batch(), effects: map[string]*effectRow{}, floors: map[string]int64{}}
+}
+
+func (c *commit) empty() bool { return c.since.IsZero() }
+
+func (c *commit) full(l partitionLimits) bool {
+	return len(c.ents) >= l.commitEntities || c.bytes+len(c.arena) >= l.commitBytes
+}
+
+func (c *commit) overfull(l partitionLimits) bool {
+	return len(c.ents) >= 2*l.commitEntities || c.bytes+len(c.arena) >= 2*l.commitBytes
+}
+
+// touch marks an entity as changed.
+func (p *partition) touch(e *entity) {
+	if !e.dirty {
+		e.dirty = true
+		p.open.ents = append(p.open.ents, e)
+		p.open.bytes += e.size
+	}
+}
+
+// seal encodes what is open and hands it to the committer. There must be no
+// other commit on its way.
+func (p *partition) seal() {
+	c := p.open
+	b := c.batch
+	for _, e := range c.ents {
+		p.keyBuf = p.entityKey(p.keyBuf[:0], e.id)
+		if e.exists {
+			p.valBuf = p.appendEntity(p.valBuf[:0], e)
+			p.check(b.Set(p.keyBuf, p.valBuf))
+			p.cache.resize(e, len(p.valBuf))
+			p.sealCold(b, e)
+		} else {
+			p.check(b.Delete(p.keyBuf))
+		}
+		e.dirty = false
+		e.sealed++
+	}
+	for i := range c.rows {
+		op := &c.rows[i]
+		p.keyBuf = p.rowKey(p.keyBuf[:0], op.slot, op.owner, c.get(op.key))
+		if op.delete {
+			if p.valBuf = p.rowKey(p.valBuf[:0], op.slot, op.owner, c.get(op.value)); op.value.len == 0 {
+				p.valBuf = state.PrefixEnd(p.valBuf)
+			}
+			p.check(b.DeleteRange(p.keyBuf, p.valBuf))
+		} else {
+			p.check(b.Set(p.keyBuf, c.get(op.value)))
+		}
+	}
+	p.sealDedup(c)
+	p.keyBuf = p.key(p.keyBuf[:0], spanMeta)
+	p.valBuf = p.meta.append(p.valBuf[:0])
+	p.check(b.Set(p.keyBuf, p.valBuf))
+	if p.err != nil {
+		return
+	}
+	c.out, c.pos = p.out.last(), p.meta.pos
+	p.sealed, p.open = c, p.newCommit()
+	p.stats.commits.Add(1)
+	p.seals <- c
+}
+
+func (p *partition) check(err error) {
+	if err != nil {
+		p.fail(err)
+	}
+}
+
+func (p *partition) sealCold(b *state.Batch, e *entity) {
+	for i := range e.frags {
+		f := &e.frags[i]
+		p.sealColdSections(b, p.layout.frag, f.secs, f.id)
+	}
+	p.sealColdSections(b, p.layout.serial, e.serial, e.id)
+}
+
+func (p *partition) sealColdSections(b *state.Batch, slots []*slot, secs []section, owner rapport.ID) {
+	for i := range secs {
+		if s, sec := slots[i], &secs[i]; s.cold != nil && sec.dirty {
+			p.keyBuf = p.coldKey(p.keyBuf[:0], s, owner)
+			p.valBuf = sec.st.AppendBinary(p.valBuf[:0])
+			if len(p.valBuf) == 0 {
+				p.check(b.Delete(p.keyBuf))
+			} else {
+				p.check(b.Set(p.keyBuf, p.valBuf))
+			}
+			sec.dirty = false
+		}
+	}
+}
+
+func (p *partition) sealDedup(c *commit) {
+	if p.dedup == nil {
+		return
+	}
+	p.dedup.Drain(func(bucket uint64, fingerprints []byte) {
+		p.keyBuf = p.dedupKey(p.keyBuf[:0], bucket)
+		p.keyBuf = binary.BigEndian.AppendUint64(p.keyBuf, uint64(p.meta.pos))
+		p.valBuf = binary.AppendVarint(p.valBuf[:0], p.dedup.Start(bucket))
+		p.valBuf = append(p.valBuf, fingerprints...)
+		p.check(c.batch.Set(p.keyBuf, p.valBuf))
+	})
+	c.mark = p.dedup.Mark()
+}
+
+func (p *partition) dedupKey(b []byte, bucket uint64) []byte {
+	return binary.BigEndian.AppendUint64(p.key(b, spanDedup), bucket)
+}
+
+// settle takes note that the commit on its way has arrived.
+func (p *partition) settle(err error) {
+	if err != nil {
+		p.fail(err)
+		return
+	}
+	c := p.sealed
+	p.sealed = nil
+	for _, e := range c.ents {
+		if e.sealed--; e.sealed > 0 || e.dirty {
+			continue
+		}
+		switch {
+		case p.cache.byID[e.id] != e:
+		case !e.exists:
+			p.cache.remove(e)
+			p.recycle(e)
+		default:
+			p.releaseCold(e)
+		}
+	}
+	if p.open.full(p.limits) {
+		p.seal()
+	}
+}
+
+// releaseCold drops cold states that are stored: they are large and rarely used.
+func (p *partition) releaseCold(e *entity) {
+	for i := range e.frags {
+		p.releaseColdSections(p.layout.frag, e.frags[i].secs)
+	}
+	p.releaseColdSections(p.layout.serial, e.serial)
+}
+
+func (p *partition) releaseColdSections(slots []*slot, secs []section) {
+	for i := range secs {
+		if s := slots[i]; s.cold != nil && secs[i].st != nil && !secs[i].dirty {
+			p.cache.give(s, secs[i].st)
+			secs[i] = section{}
+		}
+	}
+}
+
+// drain writes everything folded so far to the store and waits for it.
+func (p *partition) drain() {
+	for p.err == nil && (p.sealed != nil || !p.open.empty()) {
+		if p.sealed != nil {
+			p.settle(<-p.applied)
+		} else {
+			p.seal()
+		}
+	}
+}
+
+// committer applies sealed commits once what they derived is durable.
+func (p *partition) committer(wait func(int64) error) {
+	for c := range p.seals {
+		err := wait(c.out)
+		if err == nil {
+			err = c.batch.Commit()
+		}
+		p.applied <- err
+	}
+}
+
+// durable is called on the owner after the store was flushed, with the mark of
+// a commit that is durable now.
+func (p *partition) durable(mark uint64) error {
+	if p.dedup == nil {
+		return nil
+	}
+	obsolete, err := p.dedup.Durable(mark)
+	slices.Sort(obsolete)
+	for _, bucket := range obsolete {
+		p.check(p.open.batch.DeleteRange(p.dedupKey(nil, bucket), p.dedupKey(nil, bucket+1)))
+		p.mark()
+	}
+	return err
+}
+
+// mark notes that the open commit holds something although no record was folded.
+func (p *partition) mark() {
+	if p.open.since.IsZero() {
+		p.open.since = time.Now()
+	}
+}

@@ -1,0 +1,322 @@
+package engine
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/rapport-engine/rapport"
+)
+
+// entity is a person or an item in memory, at its home partition.
+type entity struct {
+	id rapport.ID
+	// exists is false for one nothing is stored of.
+	exists bool
+	// redirect is what the entity was merged into, or zero.
+	redirect rapport.ID
+	// floor: events that happened at or before it were erased.
+	floor   int64
+	aliases []rapport.ID // entities merged into this one, sorted
+	gone    []away       // fragments that live elsewhere, sorted
+	frags   []fragment   // sorted by id
+	serial  []section    // PerEntity folds
+	timers  []timer      // sorted by (fold, name)
+	effects []effectRef  // waiting, sorted by key
+
+	// raw is the record as loaded; sections not used yet refer to it.
+	raw []byte
+	// merged holds merged states of PerFragment folds while there are several fragments.
+	merged []merged
+
+	dirty  bool // changed since the last seal
+	sealed int  // commits on their way that hold it
+	size   int
+	prev   *entity
+	next   *entity
+}
+
+// fragment is the part of an entity that moves as one.
+type fragment struct {
+	id rapport.ID
+	// origin is the entity the fragment was first stamped with, first the time
+	// of its earliest event: the oldest fragment gives the entity its public id.
+	origin rapport.ID
+	first  int64
+	secs   []section
+}
+
+// section is the state of one fold: decoded when first used.
+type section struct {
+	st       State
+	off, len uint32 // in entity.raw, while st is nil
+	dirty    bool   // cold only: st differs from what is stored
+	fresh    bool   // cold only: nothing of it is stored, whatever the key holds
+}
+
+type merged struct {
+	st    State
+	valid bool
+}
+
+// away says that a fragment left for another entity, and why. It may have been
+// sent away before it arrived here.
+type away struct {
+	fragment rapport.ID
+	target   rapport.ID
+	cause    cause
+}
+
+// cause is the fact that moved a fragment.
+type cause struct {
+	at    int64 // record time
+	link  uint32
+	split bool // else a merge
+}
+
+func causeOf(at int64, link []byte, split bool) cause {
+	return cause{at, uint32(xxhash.Sum64(link)), split}
+}
+
+func (c cause) append(b []byte) []byte {
+	b = binary.AppendVarint(b, c.at)
+	b = binary.LittleEndian.AppendUint32(b, c.link)
+	return appendBool(b, c.split)
+}
+
+func readCause(r *reader) (c cause) {
+	c.at = r.varint()
+	if b := r.take(4); len(b) == 4 {
+		c.link = binary.LittleEndian.Uint32(b)
+	}
+	c.split = r.byte() != 0
+	return c
+}
+
+// outruns reports whether a fragment sent away because of c was still on its
+// way here when that happened, because of m: it is to be sent on. Otherwise it
+// came back later. Of a merge and a split by one link at one time the merge
+// came first.
+func (c cause) outruns(m cause) bool {
+	if m.at != c.at {
+		return m.at < c.at
+	}
+	return c.split && !m.split && c.link == m.link
+}
+
+func (e *entity) live() bool { return e.exists && e.redirect.IsZero() }
+
+func (e *entity) findFragment(id rapport.ID) (int, bool) {
+	if len(e.frags) == 1 && e.frags[0].id == id {
+		return 0, true
+	}
+	return slices.BinarySearchFunc(e.frags, id, func(f fragment, id rapport.ID) int { return f.id.Compare(id) })
+}
+
+func (e *entity) findAway(fragment rapport.ID) (int, bool) {
+	return slices.BinarySearchFunc(e.gone, fragment, func(a away, id rapport.ID) int { return a.fragment.Compare(id) })
+}
+
+func (e *entity) setAway(fragment, target rapport.ID, c cause) {
+	i, found := e.findAway(fragment)
+	if !found {
+		e.gone = slices.Insert(e.gone, i, away{})
+	}
+	e.gone[i] = away{fragment, target, c}
+}
+
+func (e *entity) dropAway(fragment rapport.ID) {
+	if i, found := e.findAway(fragment); found {
+		e.gone = slices.Delete(e.gone, i, i+1)
+	}
+}
+
+func (e *entity) addAlias(id rapport.ID) {
+	if i, found := slices.BinarySearchFunc(e.aliases, id, rapport.ID.Compare); !found && id != e.id {
+		e.aliases = slices.Insert(e.aliases, i, id)
+	}
+}
+
+func (e *entity) dropAlias(id rapport.ID) {
+	if i, found := slices.BinarySearchFunc(e.aliases, id, rapport.ID.Compare); found {
+		e.aliases = slices.Delete(e.aliases, i, i+1)
+	}
+}
+
+// publicID is the entity id the oldest fragment was first known by. It does
+// not change when a younger entity wins a merge, and a split gives it back.
+func (e *entity) publicID() (id rapport.ID, first int64) {
+	id = e.id
+	for i := range e.frags {
+		f := &e.frags[i]
+		if i == 0 || f.first < first || f.first == first && f.origin.Compare(id) < 0 {
+			id, first = f.origin, f.first
+		}
+	}
+	return id, first
+}
+
+// Flags of the hot record.
+const (
+	entityCodec    = 1
+	entityRedirect = 1 << 0
+	entityFloor    = 1 << 1
+	entityLists    = 1 << 2 // aliases and gone follow
+	entityTimed    = 1 << 3 // timers and effects follow
+)
+
+// appendEntity appends the hot record of e: everything but cold states and
+// rows. Equal entities give equal bytes.
+func (p *partition) appendEntity(b []byte, e *entity) []byte {
+	var flags byte
+	if !e.redirect.IsZero() {
+		flags |= entityRedirect
+	}
+	if e.floor != 0 {
+		flags |= entityFloor
+	}
+	if len(e.aliases)+len(e.gone) > 0 {
+		flags |= entityLists
+	}
+	if len(e.timers)+len(e.effects) > 0 {
+		flags |= entityTimed
+	}
+	b = append(b, entityCodec, flags)
+	if flags&entityRedirect != 0 {
+		b = append(b, e.redirect[:]...)
+	}
+	if flags&entityFloor != 0 {
+		b = binary.AppendVarint(b, e.floor)
+	}
+	if flags&entityLists != 0 {
+		b = binary.AppendUvarint(b, uint64(len(e.aliases)))
+		for _, id := range e.aliases {
+			b = append(b, id[:]...)
+		}
+		b = binary.AppendUvarint(b, uint64(len(e.gone)))
+		for _, a := range e.gone {
+			b = a.cause.append(append(append(b, a.fragment[:]...), a.target[:]...))
+		}
+	}
+	if flags&entityTimed != 0 {
+		b = appendTimers(b, e.timers)
+		b = appendEffectRefs(b, e.effects)
+	}
+	b = binary.AppendUvarint(b, uint64(len(e.frags)))
+	for i := range e.frags {
+		f := &e.frags[i]
+		b = append(append(b, f.id[:]...), f.origin[:]...)
+		b = binary.AppendVarint(b, f.first)
+		b = p.appendSections(b, e, p.layout.frag, f.secs)
+	}
+	return p.appendSections(b, e, p.layout.serial, e.serial)
+}
+
+func appendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}
+
+// appendSections appends the hot sections that are not empty, each as fold id,
+// length in four bytes and state, and a zero.
+func (p *partition) appendSections(b []byte, e *entity, slots []*slot, secs []section) []byte {
+	for i := range secs {
+		s, sec := slots[i], &secs[i]
+		if s.cold != nil || s.dark || sec.st == nil && sec.len == 0 {
+			continue
+		}
+		start := len(b)
+		b = binary.AppendUvarint(b, uint64(s.id))
+		at := len(b)
+		b = append(b, 0, 0, 0, 0)
+		if sec.st != nil {
+			b = sec.st.AppendBinary(b)
+		} else {
+			b = append(b, e.raw[sec.off:sec.off+sec.len]...)
+		}
+		if n := len(b) - at - 4; n > 0 {
+			binary.LittleEndian.PutUint32(b[at:], uint32(n))
+		} else {
+			b = b[:start]
+		}
+	}
+	return append(b, 0)
+}
+
+// decodeEntity reads the hot record in e.raw. Sections of folds that are not
+// in the layout are dropped.
+func (p *partition) decodeEntity(e *entity) error {
+	r := reader{b: e.raw}
+	version, flags := r.byte(), r.byte()
+	if version != entityCodec {
+		return damaged("state of entity " + e.id.String())
+	}
+	e.exists = true
+	if flags&entityRedirect != 0 {
+		e.redirect = r.id()
+	}
+	if flags&entityFloor != 0 {
+		e.floor = r.varint()
+	}
+	if flags&entityLists != 0 {
+		for n := r.count(16); n > 0; n-- {
+			e.aliases = append(e.aliases, r.id())
+		}
+		for n := r.count(38); n > 0; n-- {
+			e.gone = append(e.gone, away{r.id(), r.id(), readCause(&r)})
+		}
+	}
+	if flags&entityTimed != 0 {
+		e.timers = readTimers(&r, e.timers)
+		e.effects = readEffectRefs(&r, e.effects)
+	}
+	n := r.count(34)
+	for range n {
+		f := e.addFragment(p.layout)
+		f.id, f.origin, f.first = r.id(), r.id(), r.varint()
+		p.readSections(e, &r, f.secs, false)
+	}
+	p.readSections(e, &r, e.serial, true)
+	if !r.done() {
+		return damaged("state of entity " + e.id.String())
+	}
+	return nil
+}
+
+// addFragment appends an empty fragment, reusing what an earlier one left.
+func (e *entity) addFragment(l *layout) *fragment {
+	n := len(e.frags)
+	e.frags = slices.Grow(e.frags, 1)[:n+1]
+	f := &e.frags[n]
+	if len(f.secs) != len(l.frag) {
+		f.secs = make([]section, len(l.frag))
+	} else {
+		clear(f.secs)
+	}
+	f.id, f.origin, f.first = rapport.ID{}, rapport.ID{}, 0
+	return f
+}
+
+func (p *partition) readSections(e *entity, r *reader, secs []section, serial bool) {
+	for {
+		id := r.uvarint()
+		if id == 0 {
+			return
+		}
+		n := r.take(4)
+		if len(n) != 4 {
+			return
+		}
+		data := r.take(uint64(binary.LittleEndian.Uint32(n)))
+		if r.bad {
+			return
+		}
+		if s := p.layout.byID(uint16(id)); s != nil && s.perEntity == serial && !s.dark && s.cold == nil {
+			secs[s.at].off = uint32(len(e.raw) - len(r.b) - len(data))
+			secs[s.at].len = uint32(len(data))
+		}
+	}
+}

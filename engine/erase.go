@@ -1,0 +1,131 @@
+package engine
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/eventlog"
+)
+
+// erase folds an erasure: the entity, all that was merged into it and
+// everything of them goes. What stays is a keyed hash of each id with the time
+// of the erasure, so that events that happened before and arrive later are
+// dropped.
+func (p *partition) erase(r *eventlog.Record, data []byte) {
+	rd := reader{b: data}
+	id, at, follow, job := rd.id(), rd.varint(), rd.byte() != 0, rd.text()
+	if !rd.done() {
+		p.fail(p.damaged(r))
+		return
+	}
+	if int32(id.Partition(p.count)) != p.id {
+		return
+	}
+	if at == 0 {
+		at = p.meta.time
+	}
+	e := p.load(id)
+	if e.redirect.IsZero() {
+		for _, alias := range slices.Clone(e.aliases) {
+			p.pass(r, KindErase, alias, appendErase(nil, alias, at, false, job))
+		}
+	} else if follow {
+		p.pass(r, KindErase, e.redirect, appendErase(nil, e.redirect, at, true, job))
+	}
+	p.eraseHere(e, at)
+}
+
+// eraseAlias erases the redirect left by an entity that moved to one erased meanwhile.
+func (p *partition) eraseAlias(id rapport.ID, at int64) {
+	if id.IsZero() {
+		return
+	}
+	if int32(id.Partition(p.count)) == p.id {
+		p.eraseHere(p.load(id), at)
+		return
+	}
+	p.send(KindErase, id, appendErase(nil, id, at, false, ""))
+}
+
+func (p *partition) eraseHere(e *entity, at int64) {
+	p.suppress(e.id, at)
+	e.floor = max(e.floor, at)
+	for _, s := range p.layout.serial {
+		for _, owner := range append([]rapport.ID{e.id}, e.aliases...) {
+			p.clearRows(s, owner, nil, nil)
+		}
+		if s.cold != nil {
+			p.check(p.open.batch.Delete(p.coldKey(nil, s, e.id)))
+		}
+	}
+	p.releaseSections(p.layout.serial, e.serial)
+	for len(e.frags) > 0 {
+		f := p.removeFragment(e, 0)
+		p.dropFragment(f)
+	}
+	for _, t := range slices.Clone(e.timers) {
+		if s := p.layout.byID(t.fold); s != nil {
+			p.setTimer(e, s, 0, t.name)
+		}
+	}
+	for _, ref := range slices.Clone(e.effects) {
+		p.removeEffect(e, ref.key)
+	}
+	if e.live() {
+		p.meta.live--
+	}
+	e.timers, e.effects = e.timers[:0], e.effects[:0]
+	e.aliases, e.gone = nil, nil
+	e.redirect = rapport.ID{}
+	e.exists = false
+	e.freshen(p.layout)
+	p.touch(e)
+}
+
+// freshen says that nothing is stored of the entity's cold serial states.
+func (e *entity) freshen(l *layout) {
+	for _, s := range l.serial {
+		e.serial[s.at].fresh = s.cold != nil
+	}
+}
+
+func (p *partition) erasedKey(b []byte, id rapport.ID) []byte {
+	mac := hmac.New(sha256.New, p.eng.eraseKey)
+	mac.Write(id[:])
+	return append(p.key(b, spanErased), mac.Sum(nil)[:16]...)
+}
+
+func (p *partition) suppress(id rapport.ID, at int64) {
+	key := p.erasedKey(nil, id)
+	at = max(at, p.floor(id))
+	p.check(p.open.batch.Set(key, binary.AppendVarint(nil, at)))
+	p.open.floors[string(key)] = at
+	p.meta.suppressed++
+}
+
+// floor returns the time up to which events of an entity were erased, or 0.
+func (p *partition) floor(id rapport.ID) int64 {
+	if p.meta.suppressed == 0 {
+		return 0
+	}
+	key := p.erasedKey(nil, id)
+	for _, c := range [...]*commit{p.open, p.sealed} {
+		if c != nil {
+			if at, ok := c.floors[string(key)]; ok {
+				return at
+			}
+		}
+	}
+	b, found, err := p.store.Get(key, nil)
+	if err != nil {
+		p.fail(err)
+	}
+	if !found {
+		return 0
+	}
+	rd := reader{b: b}
+	return rd.varint()
+}

@@ -1,0 +1,56 @@
+package engine
+
+import "encoding/binary"
+
+// meta is what is one per partition. It is written with every commit.
+type meta struct {
+	pos        int64  // records below it are folded
+	time       int64  // of the last record folded, Unix ms
+	config     int64  // version adopted
+	folded     int64  // accepted events folded here
+	duplicates int64  // retries dropped here
+	erased     int64  // late events dropped because of an erasure
+	live       int64  // entities that are not merged into another
+	suppressed int64  // erasures remembered
+	builds     int64  // rebuilds switched to
+	n          uint32 // consequences already out of the record at pos; see pause
+	marks      []mark
+}
+
+func newMeta(partitions int) meta { return meta{marks: make([]mark, partitions)} }
+
+const metaCodec = 1
+
+func (m *meta) append(b []byte) []byte {
+	b = append(b, metaCodec)
+	for _, v := range [...]int64{m.pos, m.time, m.config, m.folded, m.duplicates, m.erased, m.live, m.suppressed, m.builds} {
+		b = binary.AppendVarint(b, v)
+	}
+	b = binary.AppendUvarint(b, uint64(m.n))
+	b = binary.AppendUvarint(b, uint64(len(m.marks)))
+	for _, k := range m.marks {
+		b = binary.AppendVarint(b, k.offset)
+		b = binary.AppendUvarint(b, uint64(k.n))
+	}
+	return b
+}
+
+func (m *meta) decode(b []byte) error {
+	r := reader{b: b}
+	version := r.byte()
+	for _, v := range [...]*int64{&m.pos, &m.time, &m.config, &m.folded, &m.duplicates, &m.erased, &m.live, &m.suppressed, &m.builds} {
+		*v = r.varint()
+	}
+	m.n = uint32(r.uvarint())
+	n := r.count(2)
+	if n != len(m.marks) || version != metaCodec {
+		return damaged("position of a partition")
+	}
+	for i := range m.marks {
+		m.marks[i] = mark{r.varint(), uint32(r.uvarint())}
+	}
+	if !r.done() {
+		return damaged("position of a partition")
+	}
+	return nil
+}

@@ -1,0 +1,437 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	mrand "math/rand/v2"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/engine/dedup"
+	"github.com/rapport-engine/rapport/eventlog"
+	"github.com/rapport-engine/rapport/state"
+)
+
+// Options say what an Engine works with. Zero values take the defaults named.
+type Options struct {
+	// Log, Store, Clock and Logger are required.
+	Log    eventlog.Log
+	Store  *state.Store
+	Clock  rapport.Clock
+	Logger *slog.Logger
+	// Folds in the order in which they see an event.
+	Folds []Fold
+	// Configs returns the configuration of a version named by a barrier. It may
+	// wait until the version is known. Nil: there is none.
+	Configs func(version int64) (*Config, error)
+	// DedupDir is the folder of the deduplication memory. Empty: no
+	// deduplication, every event counts.
+	DedupDir string
+	// DedupWindow and DedupMax bound the memory: how long (7 days) and how many
+	// ids over all partitions (64 Mi).
+	DedupWindow time.Duration
+	DedupMax    int
+	// EraseKey keys the hashes of erased entities. Nil: one is made and kept in
+	// the store, so that they cannot be guessed from ids alone.
+	EraseKey []byte
+	// Observer is called after each event folded while the engine is live, on
+	// the owner's goroutine: it must not block or keep the event.
+	Observer func(partition int32, offset int64, e *rapport.Event, entity rapport.ID)
+	// TrimFloor returns the offset of a partition below which nobody else needs
+	// the log. Nil: the engine never trims.
+	TrimFloor func(partition int32) int64
+	Limits    Limits
+}
+
+// Limits bound memory and set the pace of commits.
+type Limits struct {
+	// CacheEntities and CacheBytes bound the entities in memory over all
+	// partitions. Default 65536 and 256 MiB.
+	CacheEntities int
+	CacheBytes    int
+	// CommitEntities and CommitBytes are how many changed entities make a
+	// partition commit (1024, 4 MiB), CommitAge is the latest (200 ms).
+	CommitEntities int
+	CommitBytes    int
+	CommitAge      time.Duration
+	// FlushEvery is how often state is made durable (30 s). It bounds what a
+	// restart after a crash folds again.
+	FlushEvery time.Duration
+	// TickEvery is how often the engine looks for timers that are due in
+	// partitions nothing happens in (1 s of the clock).
+	TickEvery time.Duration
+	// MaxLag is how many records may wait to be folded before Admit refuses (200000).
+	MaxLag int64
+}
+
+func (l *Limits) defaults() {
+	set := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	set(&l.CacheEntities, 64<<10)
+	set(&l.CacheBytes, 256<<20)
+	set(&l.CommitEntities, 1024)
+	set(&l.CommitBytes, 4<<20)
+	if l.CommitAge <= 0 {
+		l.CommitAge = 200 * time.Millisecond
+	}
+	if l.FlushEvery <= 0 {
+		l.FlushEvery = 30 * time.Second
+	}
+	if l.TickEvery <= 0 {
+		l.TickEvery = time.Second
+	}
+	if l.MaxLag <= 0 {
+		l.MaxLag = 200_000
+	}
+}
+
+// Engine folds the events topic. Its methods are safe for concurrent use once
+// Run was called.
+type Engine struct {
+	log      eventlog.Log
+	store    *state.Store
+	clock    rapport.Clock
+	logger   *slog.Logger
+	configs  func(int64) (*Config, error)
+	observer func(int32, int64, *rapport.Event, rapport.ID)
+	floor    func(int32) int64
+	eraseKey []byte
+	limits   Limits
+	dedup    dedup.Options
+
+	parts []*partition
+
+	mu       sync.Mutex
+	outboxes map[string]*Outbox
+	registry *registry
+
+	admitted atomic.Int64 // since the lag was last measured
+	lag      atomic.Int64
+
+	live  atomic.Bool
+	ready chan struct{} // closed when replay is done
+	done  chan struct{} // closed when Run returns
+}
+
+// Open loads the engine's state. Nothing is folded before Run.
+func Open(o Options) (*Engine, error) {
+	if o.Log == nil || o.Store == nil || o.Clock == nil || o.Logger == nil {
+		return nil, rapport.Errorf(rapport.Invalid, "engine needs a log, a store, a clock and a logger")
+	}
+	if err := checkFolds(o.Folds); err != nil {
+		return nil, err
+	}
+	o.Limits.defaults()
+	if o.Configs == nil {
+		o.Configs = func(version int64) (*Config, error) { return NewConfig(version, nil), nil }
+	}
+	n := o.Log.Partitions(eventlog.Events)
+	g := &Engine{
+		log: o.Log, store: o.Store, clock: o.Clock, logger: o.Logger, configs: o.Configs,
+		observer: o.Observer, floor: o.TrimFloor, eraseKey: o.EraseKey, limits: o.Limits,
+		parts: make([]*partition, n), outboxes: map[string]*Outbox{},
+		ready: make(chan struct{}), done: make(chan struct{}),
+	}
+	if o.DedupDir != "" {
+		if o.DedupMax <= 0 {
+			o.DedupMax = 64 << 20
+		}
+		g.dedup = dedup.Options{Dir: o.DedupDir, Window: o.DedupWindow, Max: max(o.DedupMax/n, 1)}
+	}
+	if err := g.load(o.Folds); err != nil {
+		return nil, errors.Join(err, g.release())
+	}
+	return g, nil
+}
+
+func (g *Engine) load(folds []Fold) (err error) {
+	if g.registry, err = loadRegistry(g.store); err != nil {
+		return err
+	}
+	b := g.store.Batch()
+	if err := g.loadEraseKey(b); err != nil {
+		return err
+	}
+	l := newLayout(folds, func(f Fold) uint16 { id, _ := g.registry.add(f); return id }, func(Fold) bool { return false })
+	if err := errors.Join(g.registry.save(b), b.Commit()); err != nil {
+		return err
+	}
+	for i := range g.parts {
+		if g.parts[i], err = g.openPartition(int32(i), l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *Engine) loadEraseKey(b *state.Batch) error {
+	if g.eraseKey != nil {
+		return nil
+	}
+	key, found, err := g.store.Get(globalKey("erasekey"), nil)
+	if err != nil {
+		return err
+	}
+	if !found {
+		key = make([]byte, 32)
+		_, _ = rand.Read(key) // never fails
+		err = b.Set(globalKey("erasekey"), key)
+	}
+	g.eraseKey = key
+	return err
+}
+
+func (g *Engine) openPartition(id int32, l *layout) (*partition, error) {
+	n := len(g.parts)
+	p := &partition{
+		id: id, count: n, prefix: []byte{mainSpan}, eng: g, store: g.store, logger: g.logger,
+		limits: partitionLimits{
+			cacheEntities: max(g.limits.CacheEntities/n, 16), cacheBytes: max(g.limits.CacheBytes/n, 1<<16),
+			commitEntities: g.limits.CommitEntities, commitBytes: g.limits.CommitBytes, commitAge: g.limits.CommitAge,
+		},
+		layout: l, cache: newCache(len(l.slots)), zeros: make([]State, len(l.slots)), meta: newMeta(n),
+		pcg:     mrand.NewPCG(0, 0),
+		batches: make(chan []eventlog.Record, 1), spare: make(chan []eventlog.Record, 2),
+		reqs: make(chan *request, 256), seals: make(chan *commit, 1), applied: make(chan error, 1),
+		stopped: make(chan struct{}),
+	}
+	p.rng = mrand.New(p.pcg)
+	p.ctx.ops = p
+	p.spare <- nil
+	p.spare <- nil
+	p.open = p.newCommit()
+	b, found, err := g.store.Get(p.key(nil, spanMeta), nil)
+	if err != nil {
+		return nil, err
+	}
+	if found {
+		if err := p.meta.decode(b); err != nil {
+			return nil, err
+		}
+	}
+	if p.adopt(p.meta.config); p.err != nil {
+		return nil, p.err
+	}
+	p.pos = newGate(p.meta.pos)
+	p.out = newOutbound(g.log, func(i int32) int64 { return g.parts[i].pos.get() }, g.logger)
+	if p.loadTimers(); p.err != nil {
+		return nil, p.err
+	}
+	p.publish()
+	if g.dedup.Dir != "" {
+		o := g.dedup
+		o.Dir = filepath.Join(o.Dir, fmt.Sprintf("%05d", id))
+		if err := p.openDedup(o); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+func (p *partition) openDedup(o dedup.Options) (err error) {
+	if p.dedup, err = dedup.Open(o); err != nil {
+		return err
+	}
+	prefix := p.key(nil, spanDedup)
+	it, err := p.store.Scan(prefix, state.PrefixEnd(prefix))
+	if err != nil {
+		return err
+	}
+	for ok := it.First(); ok && err == nil; ok = it.Next() {
+		key := reader{b: it.Key()[len(prefix):]}
+		value := reader{b: it.Value()}
+		bucket, start := key.uint64(), value.varint()
+		if key.bad || value.bad {
+			err = damaged("deduplication memory")
+			break
+		}
+		err = p.dedup.Restore(bucket, start, value.b)
+	}
+	return errors.Join(err, it.Close())
+}
+
+// Run folds until ctx ends, then commits, makes state durable and returns nil.
+// An error means that folding cannot go on: a damaged record, a log or store
+// that fails.
+func (g *Engine) Run(ctx context.Context) error {
+	defer close(g.done)
+	group, inner := errgroup.WithContext(ctx)
+	// What was folded when ctx ends is committed if what it derived can still
+	// be appended in a moment; else it is folded again at the next start.
+	grace, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(inner, func() { time.AfterFunc(5*time.Second, cancel) })
+	defer stop()
+	for _, p := range g.parts {
+		// The outbound works until the owner has handed over its last commit.
+		outCtx, outStop := context.WithCancel(grace)
+		group.Go(func() error { return p.out.run(outCtx, grace) })
+		group.Go(func() error {
+			defer outStop()
+			p.committer(func(n int64) error { return p.out.durable.wait(grace, n) })
+			return nil
+		})
+		group.Go(func() error { return p.fetch(inner) })
+		group.Go(func() error { return p.run(inner) })
+	}
+	group.Go(func() error { return g.becomeReady(inner) })
+	group.Go(func() error { return g.keepTime(inner) })
+	group.Go(func() error { return g.keepDurable(inner) })
+	group.Go(func() error { return g.measureLag(inner) })
+	err := group.Wait()
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = nil
+	}
+	return errors.Join(err, g.store.Flush(), g.release())
+}
+
+// release closes what Open opened.
+func (g *Engine) release() error {
+	var errs []error
+	for _, p := range g.parts {
+		if p != nil && p.dedup != nil {
+			errs = append(errs, p.dedup.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Ready waits until everything that was in the log when Run was called is
+// folded. It returns ctx.Err(), or Unavailable when the engine stops.
+func (g *Engine) Ready(ctx context.Context) error {
+	select {
+	case <-g.ready:
+		return nil
+	case <-g.done:
+		return errStopped()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (g *Engine) becomeReady(ctx context.Context) error {
+	if err := g.reach(ctx, g.Ends()); err != nil {
+		return quiet(ctx, err)
+	}
+	g.live.Store(true)
+	close(g.ready)
+	return nil
+}
+
+// quiet drops an error that only says that we are stopping.
+func quiet(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (g *Engine) owner(id rapport.ID) (*partition, error) {
+	return g.parts[id.Partition(len(g.parts))], nil
+}
+
+// outbox returns the outbox of a kind.
+func (g *Engine) outbox(kind string) *Outbox {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	o := g.outboxes[kind]
+	if o == nil {
+		o = newOutbox(g, kind)
+		g.outboxes[kind] = o
+	}
+	return o
+}
+
+// Effects returns the outbox of a kind, for its sender.
+func (g *Engine) Effects(kind string) *Outbox { return g.outbox(kind) }
+
+// keepTime appends ticks to partitions in which a timer is due and nothing
+// else lets time pass.
+func (g *Engine) keepTime(ctx context.Context) error {
+	if err := g.Ready(ctx); err != nil {
+		return quiet(ctx, err)
+	}
+	for {
+		select {
+		case <-g.clock.After(g.limits.TickEvery):
+		case <-ctx.Done():
+			return nil
+		}
+		now := rapport.Millis(g.clock.Now())
+		var ticks []eventlog.Record
+		for _, p := range g.parts {
+			if _, next := g.log.Bounds(eventlog.Events, p.id); p.due.Load() <= now && p.pos.get() >= next {
+				ticks = append(ticks, tickRecord(p.id, now))
+			}
+		}
+		if len(ticks) == 0 {
+			continue
+		}
+		if err := g.log.Submit(ticks).Wait(ctx); err != nil && ctx.Err() == nil {
+			g.logger.LogAttrs(ctx, slog.LevelWarn, "timers wait for the event log", slog.Any("error", err))
+		}
+	}
+}
+
+// keepDurable flushes the store now and then and lets the log be trimmed.
+func (g *Engine) keepDurable(ctx context.Context) error {
+	for {
+		select {
+		case <-time.After(g.limits.FlushEvery):
+		case <-ctx.Done():
+			return nil
+		}
+		if err := g.Flush(ctx); err != nil {
+			return quiet(ctx, err)
+		}
+	}
+}
+
+// Flush commits what is folded, makes it durable and lets the log be trimmed
+// below it, as far as TrimFloor allows.
+func (g *Engine) Flush(ctx context.Context) error {
+	type place struct {
+		pos  int64
+		mark uint64
+	}
+	at := make([]place, len(g.parts))
+	for i, p := range g.parts {
+		if err := p.call(ctx, func() error {
+			p.drain()
+			if at[i].pos = p.meta.pos; p.dedup != nil {
+				at[i].mark = p.dedup.Mark()
+			}
+			return p.err
+		}); err != nil {
+			return err
+		}
+	}
+	if err := g.store.Flush(); err != nil {
+		return err
+	}
+	for i, p := range g.parts {
+		if err := p.call(ctx, func() error { return p.durable(at[i].mark) }); err != nil {
+			return err
+		}
+		if g.floor == nil {
+			continue
+		}
+		if below := min(at[i].pos, g.floor(p.id)); below > 0 {
+			if err := g.log.Trim(eventlog.Events, p.id, below); err != nil {
+				return fmt.Errorf("trim event log partition %d: %w", p.id, err)
+			}
+		}
+	}
+	return nil
+}

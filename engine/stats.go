@@ -1,0 +1,123 @@
+package engine
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/eventlog"
+)
+
+// partitionStats are figures the owner publishes for others to read.
+type partitionStats struct {
+	commits, cut                              atomic.Int64
+	folded, duplicates, erased, live          atomic.Int64
+	hits, misses, entities, bytes, recordTime atomic.Int64
+	config, window                            atomic.Int64
+}
+
+func (p *partition) publish() {
+	s, m := &p.stats, &p.meta
+	s.folded.Store(m.folded)
+	s.duplicates.Store(m.duplicates)
+	s.erased.Store(m.erased)
+	s.live.Store(m.live)
+	s.recordTime.Store(m.time)
+	s.config.Store(m.config)
+	s.hits.Store(int64(p.hits))
+	s.misses.Store(int64(p.misses))
+	s.entities.Store(int64(len(p.cache.byID)))
+	s.bytes.Store(int64(p.cache.bytes))
+	if p.dedup != nil {
+		s.window.Store(p.dedup.Window(m.time).Milliseconds())
+	}
+}
+
+// Stats are figures of an engine. Counts of events are part of the state: they
+// go on over restarts.
+type Stats struct {
+	Folded     int64 // accepted events folded, each once
+	Duplicates int64 // retries dropped
+	Erased     int64 // events dropped because they happened before their entity was erased
+	CutChains  int64 // derived events dropped at the hop limit, since start
+	Entities   int64 // not merged into another
+	Commits    int64 // since start
+	CacheHits  int64 // since start
+	CacheMiss  int64 // since start
+	Cached     int64 // entities in memory
+	CacheBytes int64
+	Partitions []PartitionStats
+}
+
+// PartitionStats are figures of one partition.
+type PartitionStats struct {
+	Partition int32
+	Position  int64 // offset of the next record to fold
+	Lag       int64 // records durable and not folded
+	Time      int64 // of the last record folded, Unix ms
+	Entities  int64
+	Config    int64 // version adopted
+	// DedupWindow is how far back a retry is recognised.
+	DedupWindow time.Duration
+}
+
+// Stats returns the present figures; they may be some milliseconds old.
+func (g *Engine) Stats() Stats {
+	var out Stats
+	for _, p := range g.parts {
+		s := &p.stats
+		_, next := g.log.Bounds(eventlog.Events, p.id)
+		pos := p.pos.get()
+		out.Folded += s.folded.Load()
+		out.Duplicates += s.duplicates.Load()
+		out.Erased += s.erased.Load()
+		out.CutChains += s.cut.Load()
+		out.Entities += s.live.Load()
+		out.Commits += s.commits.Load()
+		out.CacheHits += s.hits.Load()
+		out.CacheMiss += s.misses.Load()
+		out.Cached += s.entities.Load()
+		out.CacheBytes += s.bytes.Load()
+		out.Partitions = append(out.Partitions, PartitionStats{
+			Partition: p.id, Position: pos, Lag: max(next-pos, 0), Time: s.recordTime.Load(), Entities: s.live.Load(),
+			Config: s.config.Load(), DedupWindow: time.Duration(s.window.Load()) * time.Millisecond,
+		})
+	}
+	return out
+}
+
+// Admit asks to accept n more records. It returns Unavailable when folding has
+// fallen behind: the caller refuses its client (429), who comes again.
+func (g *Engine) Admit(n int) error {
+	if g.lag.Load()+g.admitted.Add(int64(n)) > g.limits.MaxLag {
+		g.admitted.Add(-int64(n))
+		return rapport.WithHint(rapport.Errorf(rapport.Unavailable, "%d records wait to be folded", g.lag.Load()),
+			"send again in a moment; if this lasts, the machine is too small for the load")
+	}
+	return nil
+}
+
+// measureLag keeps the figure Admit works with: what is in the log and not
+// folded, plus what was admitted since it was taken.
+func (g *Engine) measureLag(ctx context.Context) error {
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		admitted := g.admitted.Load()
+		var lag int64
+		for _, p := range g.parts {
+			_, next := g.log.Bounds(eventlog.Events, p.id)
+			lag += max(next-p.pos.get(), 0)
+		}
+		g.lag.Store(lag)
+		// What was admitted in the last round may not be in the log yet; it
+		// counts once more.
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil
+		}
+		g.admitted.Add(-admitted)
+	}
+}
