@@ -4,7 +4,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"strconv"
-	"time"
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/condition"
@@ -315,24 +314,17 @@ func plural(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + "s"
 }
 
-// overlay puts a request's context, and the event that asked, over a person.
+// overlay puts a request's context over a person.
 type overlay struct {
 	condition.Env
-	context    rapport.Fields
-	properties rapport.Fields
-	now        time.Time // zero is the person's own
+	context rapport.Fields
 }
 
 func (o *overlay) Value(root condition.Root, path []string) rapport.Value {
-	f := o.context
-	switch root {
-	case condition.Context:
-	case condition.Properties:
-		f = o.properties
-	default:
+	if root != condition.Context {
 		return o.Env.Value(root, path)
 	}
-	v, _ := f.Path(path...)
+	v, _ := o.context.Path(path...)
 	return v
 }
 

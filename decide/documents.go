@@ -14,43 +14,43 @@ import (
 // said or done, to whom, where, and what it is worth when it works.
 type ActionDoc struct {
 	ID         string                    `yaml:"id" doc:"Name of the action, unique among actions."`
-	Type       rapport.ActionType        `yaml:"type" doc:"offer, message, recommendation, question, command or content."`
-	Placements []string                  `yaml:"placements" doc:"Placements it may appear in."`
+	Type       rapport.ActionType        `yaml:"type" required:"true" enum:"offer,message,recommendation,question,command,content" doc:"offer, message, recommendation, question, command or content."`
+	Placements []string                  `yaml:"placements" required:"true" ref:"placement" doc:"Placements it may appear in."`
 	When       *condition.Condition      `yaml:"when,omitempty" doc:"Who is eligible; everybody if left out."`
 	Content    map[string]any            `yaml:"content,omitempty" doc:"What the client shows; any JSON."`
 	Locales    map[string]map[string]any `yaml:"locales,omitempty" doc:"Content per locale (nb, pt-BR); chosen by context.locale, then traits.locale; content is the fallback."`
 	Goals      []GoalDoc                 `yaml:"goals,omitempty" doc:"What counts as success and what it is worth. Default: Decision Clicked within 1h, worth 0.1."`
-	Cost       float64                   `yaml:"cost,omitempty" doc:"What giving it once costs, in the deployment's currency."`
+	Cost       float64                   `yaml:"cost,omitempty" min:"0" doc:"What giving it once costs, in the deployment's currency."`
 	Purpose    string                    `yaml:"purpose,omitempty" doc:"Purpose the person must have consented to; none for a slot on one's own site."`
 	Channel    string                    `yaml:"channel,omitempty" doc:"Channel it is pushed through (inapp, webhook); the placement's if left out."`
 	Topic      string                    `yaml:"topic,omitempty" doc:"Subject, for caps of scope topic."`
 	From       string                    `yaml:"from,omitempty" doc:"First moment of validity (2026-05-01 or 2026-05-01T08:00:00Z)."`
 	Until      string                    `yaml:"until,omitempty" doc:"End of validity, exclusive."`
-	Weight     float64                   `yaml:"weight,omitempty" doc:"Multiplier of its expected value; default 1."`
-	Priority   int                       `yaml:"priority,omitempty" doc:"0 competes by value. Higher goes first among the eligible and is shown even at a loss: for service and safety messages."`
+	Weight     float64                   `yaml:"weight,omitempty" min:"0" max:"1000" doc:"Multiplier of its expected value; default 1."`
+	Priority   int                       `yaml:"priority,omitempty" min:"0" max:"100" doc:"0 competes by value. Higher goes first among the eligible and is shown even at a loss: for service and safety messages."`
 	Cap        *RateDoc                  `yaml:"cap,omitempty" doc:"How often one person may get this action."`
 }
 
 // GoalDoc is one outcome of an action.
 type GoalDoc struct {
-	Event  string           `yaml:"event" doc:"Name of the event that is the success."`
-	Within rapport.Duration `yaml:"within" doc:"How long after the decision it still counts; at most 90d."`
+	Event  string           `yaml:"event" required:"true" doc:"Name of the event that is the success."`
+	Within rapport.Duration `yaml:"within" required:"true" max:"90d" doc:"How long after the decision it still counts; at most 90d."`
 	Value  Amount           `yaml:"value,omitempty" doc:"Worth of one success: a number, or properties.path of the event. Default 1."`
 }
 
 // RateDoc limits how often.
 type RateDoc struct {
-	Max int              `yaml:"max" doc:"Most times, 1 to 1000."`
-	Per rapport.Duration `yaml:"per" doc:"In this long, sliding; at most 90d."`
+	Max int              `yaml:"max" required:"true" min:"1" max:"1000" doc:"Most times, 1 to 1000."`
+	Per rapport.Duration `yaml:"per" required:"true" max:"90d" doc:"In this long, sliding; at most 90d."`
 }
 
 // PlacementDoc is the config document of kind "placement": a place or moment
 // where one decision is asked for.
 type PlacementDoc struct {
 	ID       string `yaml:"id" doc:"Name clients ask by."`
-	Slots    int    `yaml:"slots,omitempty" doc:"Most actions in one decision, 1 to 16; default 1."`
+	Slots    int    `yaml:"slots,omitempty" min:"0" max:"16" doc:"Most actions in one decision, 1 to 16; default 1."`
 	Channel  string `yaml:"channel,omitempty" doc:"Channel its actions are pushed through; none for a slot on one's own site."`
-	Exposure string `yaml:"exposure,omitempty" doc:"When a decision counts as seen: made (default), or shown if clients always report Decision Shown."`
+	Exposure string `yaml:"exposure,omitempty" enum:"made,shown" doc:"When a decision counts as seen: made (default), or shown if clients always report Decision Shown."`
 	Uncapped bool   `yaml:"uncapped,omitempty" doc:"Decisions here neither count towards caps nor are limited by them."`
 	Quiet    bool   `yaml:"quiet,omitempty" doc:"Quiet hours hold here too, although nothing is pushed."`
 }
@@ -59,32 +59,32 @@ type PlacementDoc struct {
 // decision is under. A deployment has at most one.
 type PolicyDoc struct {
 	ID          string       `yaml:"id" doc:"Name of the policy."`
-	Holdout     float64      `yaml:"holdout,omitempty" doc:"Share of people who never get anything, so that the effect of the rest can be measured; 0 to 0.5."`
+	Holdout     float64      `yaml:"holdout,omitempty" min:"0" max:"0.5" doc:"Share of people who never get anything, so that the effect of the rest can be measured; 0 to 0.5."`
 	Salt        string       `yaml:"salt,omitempty" doc:"Changing it draws another holdout."`
 	Caps        []CapDoc     `yaml:"caps,omitempty" doc:"Limits on how much one person gets."`
 	QuietHours  *QuietDoc    `yaml:"quietHours,omitempty" doc:"When nothing is pushed."`
-	Exploration *float64     `yaml:"exploration,omitempty" doc:"Share of decisions taken uniformly at random to keep learning; 0 to 0.5, default 0.02."`
+	Exploration *float64     `yaml:"exploration,omitempty" min:"0" max:"0.5" doc:"Share of decisions taken uniformly at random to keep learning; 0 to 0.5, default 0.02."`
 	Outcomes    []OutcomeDoc `yaml:"outcomes,omitempty" doc:"What the effect is measured in. Default: the goals of all actions, feedback on decisions left out."`
 }
 
 // CapDoc is one limit.
 type CapDoc struct {
-	Scope string           `yaml:"scope" doc:"person (everything), action, channel or topic (each by itself)."`
+	Scope string           `yaml:"scope" required:"true" enum:"person,action,channel,topic" doc:"person (everything), action, channel or topic (each by itself)."`
 	Of    string           `yaml:"of,omitempty" doc:"Only this action, channel or topic."`
-	Max   int              `yaml:"max" doc:"Most actions, 1 to 1000."`
-	Per   rapport.Duration `yaml:"per" doc:"In this long, sliding; at most 90d."`
+	Max   int              `yaml:"max" required:"true" min:"1" max:"1000" doc:"Most actions, 1 to 1000."`
+	Per   rapport.Duration `yaml:"per" required:"true" max:"90d" doc:"In this long, sliding; at most 90d."`
 }
 
 // QuietDoc is a daily span of restraint; it may pass midnight.
 type QuietDoc struct {
-	From string `yaml:"from" doc:"Start, HH:MM."`
-	To   string `yaml:"to" doc:"End, HH:MM, exclusive."`
+	From string `yaml:"from" required:"true" doc:"Start, HH:MM."`
+	To   string `yaml:"to" required:"true" doc:"End, HH:MM, exclusive."`
 	Zone string `yaml:"zone,omitempty" doc:"person (default) or an IANA zone such as Europe/Oslo."`
 }
 
 // OutcomeDoc is an event the whole effect is measured in.
 type OutcomeDoc struct {
-	Event string `yaml:"event" doc:"Name of the event."`
+	Event string `yaml:"event" required:"true" doc:"Name of the event."`
 	Value Amount `yaml:"value,omitempty" doc:"Worth of one: a number or properties.path. Default 1."`
 }
 
@@ -92,9 +92,9 @@ type OutcomeDoc struct {
 // a decision by itself. It passes the same arbitration as every request.
 type TriggerDoc struct {
 	ID        string               `yaml:"id" doc:"Name of the trigger."`
-	On        string               `yaml:"on" doc:"Name of the event."`
+	On        string               `yaml:"on" required:"true" doc:"Name of the event."`
 	When      *condition.Condition `yaml:"when,omitempty" doc:"Condition on person and event (properties.x)."`
-	Placement string               `yaml:"placement" doc:"Placement to decide for."`
+	Placement string               `yaml:"placement" required:"true" ref:"placement" doc:"Placement to decide for."`
 }
 
 // Amount is the worth of a success: a fixed number, or the path of a property

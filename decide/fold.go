@@ -15,10 +15,10 @@ const FoldName = "decide"
 const EffectKind = "decide"
 
 // Fold remembers per person what was decided and what came of it, and teaches
-// it to the model. Env gives triggers the person as of the event; it is called
-// with the fold's own context and must be pure.
+// it to the model. Env gives triggers the person and the event at hand; it must
+// be pure.
 type Fold struct {
-	Env func(c *engine.Context) condition.Env
+	Env func(c *engine.Context, e *rapport.Event) condition.Env
 }
 
 var (

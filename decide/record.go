@@ -21,7 +21,7 @@ type record struct {
 	open    []open  // in order of time
 	results []result
 
-	env func(*engine.Context) condition.Env // of the fold; no state
+	env func(*engine.Context, *rapport.Event) condition.Env // of the fold; no state
 }
 
 // group is the side of the comparison a person is on, settled by the first decision.

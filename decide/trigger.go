@@ -29,7 +29,7 @@ func (s *record) ask(c *engine.Context, triggers []*Trigger, e *rapport.Event) {
 	for _, t := range triggers {
 		if t.When != nil {
 			if env == nil {
-				env = &overlay{Env: s.env(c), properties: e.Properties}
+				env = s.env(c, e)
 			}
 			if !t.When.Holds(env) {
 				continue
