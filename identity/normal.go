@@ -1,0 +1,121 @@
+package identity
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/nyaruka/phonenumbers"
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/rapport-engine/rapport"
+)
+
+// MaxIdentifier is the most bytes an identifier may have; longer ones identify nobody.
+const MaxIdentifier = 512
+
+// Normalize brings the value of an identifier to the one form it is known by,
+// and reports false if it identifies nobody: empty, too long, or one of the
+// values that programs send when they know no identifier ("null", zeros, ...).
+// It allocates nothing for a value that is in its form already.
+//
+//   - email: trimmed, Unicode NFKC, lower case; one @ with something on both sides
+//   - phone: E.164 where the number says its country, else its digits alone
+//   - all others: trimmed, Unicode NFC; case matters
+func Normalize(kind, value string) (string, bool) {
+	value = strings.TrimSpace(value)
+	if value == "" || len(value) > MaxIdentifier || isJunk(value) {
+		return "", false
+	}
+	switch kind {
+	case rapport.KindEmail:
+		return normalizeEmail(value)
+	case rapport.KindPhone:
+		return normalizePhone(value)
+	}
+	if isPlain(value) {
+		return value, true
+	}
+	return text(norm.NFC.String(value))
+}
+
+func normalizeEmail(s string) (string, bool) {
+	if !isPlain(s) {
+		s = norm.NFKC.String(s)
+	}
+	s = strings.ToLower(strings.TrimSpace(s))
+	at := strings.LastIndexByte(s, '@')
+	if at < 1 || at == len(s)-1 || strings.ContainsFunc(s, unicode.IsSpace) {
+		return "", false
+	}
+	return text(s)
+}
+
+// normalizePhone reads numbers that begin with + or 00 with their country's
+// rules. A national number is kept as digits: the same customer types it the
+// same way, and guessing a country would unite strangers.
+func normalizePhone(s string) (string, bool) {
+	if !isPlain(s) {
+		s = norm.NFKC.String(s)
+	}
+	s = strings.TrimPrefix(strings.TrimSpace(s), "tel:")
+	international := strings.HasPrefix(s, "+") || strings.HasPrefix(s, "00")
+	if international {
+		text := s
+		if text[0] == '0' {
+			text = "+" + text[2:]
+		}
+		if n, err := phonenumbers.Parse(text, "ZZ"); err == nil && phonenumbers.IsPossibleNumber(n) {
+			n.Extension = nil
+			return phonenumbers.Format(n, phonenumbers.E164), true
+		}
+	}
+	digits := make([]byte, 0, 20)
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c >= '0' && c <= '9':
+			digits = append(digits, c)
+		case strings.IndexByte("+ -./()", c) < 0:
+			return "", false
+		}
+	}
+	if len(digits) < 5 || len(digits) > 15 || isJunk(string(digits)) {
+		return "", false
+	}
+	return string(digits), true
+}
+
+// isJunk reports whether a value is what programs write for "nobody".
+func isJunk(s string) bool {
+	if strings.Trim(s, "0-. ") == "" {
+		return true // zeros in any shape: 0, 000-000, the zero UUID
+	}
+	if len(s) > len("[object object]") {
+		return false
+	}
+	switch strings.ToLower(s) {
+	case "null", "(null)", "<null>", "nil", "none", "undefined", "nan", "n/a", "na", "-1",
+		"true", "false", "anonymous", "guest", "unknown", "not set", "(not set)", "[object object]", "{}", "[]":
+		return true
+	}
+	return false
+}
+
+// isPlain reports whether s is printable ASCII, which every normal form leaves alone.
+func isPlain(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] < 0x20 || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// text ends the normalisation of a value that was not plain from the start.
+func text(s string) (string, bool) {
+	s = strings.TrimSpace(s)
+	if s == "" || len(s) > MaxIdentifier || isJunk(s) || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+		return "", false
+	}
+	return s, true
+}
