@@ -1,0 +1,130 @@
+package profile
+
+import (
+	"sync"
+	"time"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/condition"
+	"github.com/rapport-engine/rapport/engine"
+)
+
+// Zones finds time zones by name and remembers them: reading one takes a file.
+// The zero Zones is ready; it is safe for concurrent use. Names that are not
+// zones are not remembered, so it holds no more than there are zones.
+type Zones struct{ known sync.Map } // name -> *time.Location
+
+// Find returns a zone, or UTC for a name that is none.
+func (z *Zones) Find(name string) *time.Location {
+	if name == "" {
+		return time.UTC
+	}
+	if l, ok := z.known.Load(name); ok {
+		return l.(*time.Location)
+	}
+	l, err := time.LoadLocation(name)
+	if err != nil || name == "Local" {
+		return time.UTC
+	}
+	z.known.Store(name, l)
+	return l
+}
+
+// Env is one person as conditions see them at a moment. It refers to the states
+// it was made of and is valid as long as they are.
+type Env struct {
+	activity   *Activity
+	consent    *Consent
+	about      *About
+	aggregates *Aggregates
+	// context of the request or event, properties of the event at hand.
+	context, properties rapport.Fields
+	at                  int64
+	zones               *Zones
+}
+
+var _ condition.Env = (*Env)(nil)
+
+// ViewEnv returns the person of a view at a moment (Unix ms).
+func ViewEnv(v *engine.View, zones *Zones, at int64, context rapport.Fields) *Env {
+	return newEnv(v.State, zones, at, context, nil)
+}
+
+// EventEnv returns the person as a fold sees them with an event just folded in.
+func EventEnv(c *engine.Context, zones *Zones, e *rapport.Event) *Env {
+	var context, properties rapport.Fields
+	at := c.Time
+	if e != nil {
+		context, properties = e.Context, e.Properties
+	}
+	return newEnv(c.State, zones, at, context, properties)
+}
+
+func newEnv(state func(string) engine.State, zones *Zones, at int64, context, properties rapport.Fields) *Env {
+	e := &Env{context: context, properties: properties, at: at, zones: zones}
+	e.activity, _ = state(FoldActivity).(*Activity)
+	e.consent, _ = state(FoldConsent).(*Consent)
+	e.about, _ = state(FoldAbout).(*About)
+	e.aggregates, _ = state(FoldAggregate).(*Aggregates)
+	return e
+}
+
+// Value implements condition.Env.
+func (e *Env) Value(root condition.Root, path []string) rapport.Value {
+	if len(path) == 0 {
+		return rapport.Value{}
+	}
+	switch root {
+	case condition.Traits:
+		if e.about == nil {
+			return rapport.Value{}
+		}
+		v := e.about.Trait(path[0])
+		if len(path) == 1 {
+			return v
+		}
+		f, _ := v.Object()
+		v, _ = f.Path(path[1:]...)
+		return v
+	case condition.Context:
+		v, _ := e.context.Path(path...)
+		return v
+	case condition.Properties:
+		v, _ := e.properties.Path(path...)
+		return v
+	}
+	return rapport.Value{} // computed traits and scores have no room yet
+}
+
+// Performed implements condition.Env.
+func (e *Env) Performed(a *condition.Aggregate) rapport.Value {
+	if e.aggregates == nil {
+		return rapport.Value{}
+	}
+	return e.aggregates.Performed(a, e.at)
+}
+
+// Degree implements condition.Env: there are no segments yet.
+func (e *Env) Degree(string) float64 { return 0 }
+
+// Consent implements condition.Env.
+func (e *Env) Consent(purpose, channel string) bool {
+	return e.consent != nil && e.consent.Allows(purpose, channel)
+}
+
+// Now implements condition.Env: the moment in the zone the person named as a
+// trait, or else the client told, or else UTC.
+func (e *Env) Now() time.Time { return rapport.Time(e.at).In(e.Zone()) }
+
+// Zone returns the person's time zone.
+func (e *Env) Zone() *time.Location {
+	if e.about != nil {
+		if z := e.about.Trait("timezone"); z.Str() != "" {
+			return e.zones.Find(z.Str())
+		}
+	}
+	if e.activity != nil {
+		return e.zones.Find(e.activity.Zone.Value)
+	}
+	return time.UTC
+}
