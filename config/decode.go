@@ -23,13 +23,18 @@ type decoder struct {
 	src      *source
 	env      Environment
 	problems Problems
+	count    int // of problems, those not kept among them
 	links    []link
 	names    []string // of references
 	open     int      // references left unresolved
 }
 
-func (d *decoder) fail(n *node, message string) {
-	d.problems = append(d.problems, d.src.problem(n.line, n.column, message))
+func (d *decoder) fail(n *node, message string) { d.failAt(n.line, n.column, message) }
+
+func (d *decoder) failAt(line, column int, message string) {
+	if d.count++; d.count <= maxProblems {
+		d.problems = append(d.problems, d.src.problem(line, column, message))
+	}
 }
 
 // suggest adds the nearest name to a message, or lists the few there are.
@@ -49,7 +54,7 @@ func (d *decoder) object(n *node, v reflect.Value, path string, header []string)
 		d.fail(n, orDocument(path)+" wants keys and values, not "+n.describe())
 		return
 	}
-	problems, open := len(d.problems), d.open
+	problems, open := d.count, d.open
 	fields := structFields(v.Type())
 	byName := make(map[string]structField, len(fields))
 	names := slices.Clone(header)
@@ -65,7 +70,7 @@ func (d *decoder) object(n *node, v reflect.Value, path string, header []string)
 			continue
 		}
 		if !ok {
-			d.problems = append(d.problems, d.src.problem(m.line, m.column, suggest("unknown key "+m.name, m.name, names)))
+			d.failAt(m.line, m.column, suggest("unknown key "+m.name, m.name, names))
 			continue
 		}
 		d.field(m.value, v.FieldByIndex(f.index), joinKey(path, m.name), f.tags)
@@ -75,7 +80,7 @@ func (d *decoder) object(n *node, v reflect.Value, path string, header []string)
 			d.fail(n, "the key "+joinKey(path, f.name)+" is missing")
 		}
 	}
-	if len(d.problems) == problems && d.open == open {
+	if d.count == problems && d.open == open {
 		d.validate(n, v, path)
 	}
 }
@@ -142,13 +147,13 @@ func find(n *node, path string) *node {
 
 // field fills one key's value and checks its tags.
 func (d *decoder) field(n *node, v reflect.Value, path string, t tags) {
-	problems, open := len(d.problems), d.open
+	problems, open := d.count, d.open
 	if t.secret && (n.kind != textNode || !wholeReference.MatchString(n.text)) {
 		d.fail(n, path+" is a secret and is not written here; write ${NAME} and set NAME in the environment")
 		return
 	}
 	d.value(n, v, path)
-	if len(d.problems) > problems || d.open > open {
+	if d.count > problems || d.open > open {
 		return
 	}
 	if t.ref != "" {

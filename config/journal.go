@@ -89,8 +89,15 @@ type Journal struct {
 
 	mu   sync.Mutex
 	next int64 // offset of the first record not folded
-	seen map[[16]byte]struct{}
+	// seen holds the ids of the latest facts, recent the order they came in: a
+	// copy stands in the log soon after the first.
+	seen   map[[16]byte]struct{}
+	recent [][16]byte
+	oldest int
 }
+
+// seenFacts is how many facts back a copy is recognised.
+const seenFacts = 1 << 16
 
 // NewJournal returns a journal that has read nothing yet.
 func NewJournal(log eventlog.Log, clock rapport.Clock) *Journal {
@@ -184,11 +191,22 @@ func (j *Journal) fold(rec eventlog.Record) error {
 	if _, twice := j.seen[f.ID]; twice {
 		return nil
 	}
-	j.seen[f.ID] = struct{}{}
+	j.remember(f.ID)
 	for _, fold := range j.folds {
 		if err := fold(f); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (j *Journal) remember(id [16]byte) {
+	j.seen[id] = struct{}{}
+	if len(j.recent) < seenFacts {
+		j.recent = append(j.recent, id)
+		return
+	}
+	delete(j.seen, j.recent[j.oldest])
+	j.recent[j.oldest] = id
+	j.oldest = (j.oldest + 1) % seenFacts
 }

@@ -18,6 +18,7 @@ const (
 	MaxFile      = 4 << 20   // bytes of a file
 	MaxDocument  = 256 << 10 // bytes of a document
 	MaxDocuments = 10_000    // documents of a set
+	maxLines     = 10_000 // of a document: the library takes quadratic time for very many
 	maxNesting   = 32
 )
 
@@ -173,7 +174,13 @@ type reader struct {
 	problems Problems
 }
 
+// maxProblems bounds the problems of one document.
+const maxProblems = 100
+
 func (r *reader) fail(line, column int, message string) {
+	if len(r.problems) == maxProblems {
+		return
+	}
 	r.problems = append(r.problems, r.src.problem(line, column, message))
 }
 
@@ -181,6 +188,10 @@ func (r *reader) fail(line, column int, message string) {
 func (r *reader) parse() (n *node) {
 	if len(r.src.text) > MaxDocument {
 		r.fail(r.src.line, 1, "the document is larger than 256 KB")
+		return nil
+	}
+	if strings.Count(r.src.text, "\n") > maxLines {
+		r.fail(r.src.line, 1, "the document has more than 10000 lines")
 		return nil
 	}
 	if !utf8.ValidString(r.src.text) || strings.ContainsRune(r.src.text, 0) {
@@ -200,8 +211,8 @@ func (r *reader) parse() (n *node) {
 	}()
 	file, err := parser.ParseBytes([]byte(r.src.text), 0, parser.AllowDuplicateMapKey())
 	if err != nil {
-		line, column, message := r.src.line, 1, err.Error()
-		var at interface {
+		line, column, message := r.src.line, 1, "it cannot be read"
+		var at interface { // not err.Error(): printing the source takes quadratic time
 			GetToken() *token.Token
 			GetMessage() string
 		}
@@ -229,13 +240,23 @@ func tooNested(text string) int {
 	for line := range strings.Lines(text) {
 		marks := strings.TrimLeft(line, " ")
 		indent := len(line) - len(marks)
-		dashes := 0
+		nested := 0
 		for strings.HasPrefix(marks, "- ") || strings.HasPrefix(marks, "? ") {
-			dashes++
+			nested++
 			marks = strings.TrimLeft(marks[2:], " ")
 		}
-		open += strings.Count(line, "[") + strings.Count(line, "{") - strings.Count(line, "]") - strings.Count(line, "}")
-		if open = max(open, 0); open > 8*maxNesting || strings.Count(line, "[")+strings.Count(line, "{") > 4096 || dashes > maxNesting || indent > 16*maxNesting {
+		for i := range len(marks) {
+			switch marks[i] {
+			case '[', '{':
+				open++
+			case ']', '}':
+				open = max(open-1, 0)
+			}
+			if open > 8*maxNesting {
+				return number
+			}
+		}
+		if nested > maxNesting || indent > 16*maxNesting {
 			return number
 		}
 		number++
