@@ -19,5 +19,17 @@ func (OSFS) Lock(name string) (io.Closer, error) {
 		_ = f.Close()
 		return nil, fmt.Errorf("lock %s: %w", name, err)
 	}
-	return f, nil
+	return flock{f}, nil
+}
+
+type flock struct{ *os.File }
+
+// Close gives the lock back even if a child process that is just starting has
+// a copy of the file.
+func (f flock) Close() error {
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+	if e := f.File.Close(); err == nil {
+		err = e
+	}
+	return err
 }

@@ -52,8 +52,8 @@ func openMark(fs FS, dir string, id logID, shape geometry) (*mark, []position, e
 		return nil, nil, err
 	}
 	var known []position
-	for i := 0; i+size <= n; i += size {
-		if turn, p := decodeMark(both[i:i+size], m.seed, shape); p != nil && turn >= m.turn {
+	for i := 0; i < n; i += size { // the second copy ends with its last row
+		if turn, p := decodeMark(both[i:min(i+size, n)], m.seed, shape); p != nil && turn >= m.turn {
 			m.turn, known = turn, p
 		}
 	}

@@ -15,6 +15,7 @@ type recovery struct {
 	chain []int64 // by slot: the offset expected next; -1 unknown
 	last  []int64 // by slot: latest time
 	marks []position
+	lossy *rebuild // the latest segment with a range that could not be read
 }
 
 // recover reads the folder and leaves the log ready to run.
@@ -181,6 +182,9 @@ func (rc *recovery) open(id uint64, follower *segmentHeader, newest bool) (*segm
 		return nil, diskError("read "+fresh.name(), l.dir, err)
 	}
 	l.report(b.found...)
+	if len(b.regions) > 0 {
+		rc.lossy = b
+	}
 	if limit > end.seq && h.rewrites == 0 { // compacting leaves groups out
 		l.report(Damage{File: fresh.name(), Position: end.pos, Bytes: size - end.pos, Reason: "the segment ends early"})
 	}
@@ -279,17 +283,31 @@ func (rc *recovery) lacks(chain []int64) bool {
 
 // follow checks that a segment continues the ones before and takes it in.
 func (rc *recovery) follow(s *segment) {
-	l := rc.log
 	for slot, sp := range s.spans {
 		if sp.first == sp.next {
 			continue
 		}
 		if e := rc.expected(slot); e >= 0 && sp.first > e {
-			t, p := l.shape.place(slot)
-			l.report(Damage{Topic: t, Partition: p, First: e, Next: sp.first, File: s.name(), Reason: "the segment before is missing"})
+			rc.missing(slot, e, sp.first, s.name(), "the segment before is missing")
 		}
 		rc.chain[slot], rc.last[slot] = sp.next, max(rc.last[slot], sp.last)
 	}
+}
+
+// missing reports records that no segment read so far holds. If one of them has
+// an unreadable range, they are taken to have stood there.
+func (rc *recovery) missing(slot int, first, next int64, file, reason string) {
+	if b := rc.lossy; b != nil {
+		if sp := b.segment.spans[slot]; sp.first == sp.next || sp.next == first {
+			before := len(b.found)
+			b.chain[slot] = first
+			b.gap(slot, next)
+			rc.log.report(b.found[before:]...)
+			return
+		}
+	}
+	t, p := rc.log.shape.place(slot)
+	rc.log.report(Damage{Topic: t, Partition: p, First: first, Next: next, File: file, Reason: reason})
 }
 
 // expected returns the offset a slot goes on with, -1 if unknown.
@@ -314,8 +332,7 @@ func (rc *recovery) settle() {
 		next, last := max(0, rc.chain[slot], fl.next), max(rc.last[slot], fl.last)
 		if rc.marks != nil {
 			if m := rc.marks[slot]; m.next > next {
-				t, partition := l.shape.place(slot)
-				l.report(Damage{Topic: t, Partition: partition, First: next, Next: m.next, File: markName, Reason: "acknowledged records are missing"})
+				rc.missing(slot, next, m.next, markName, "acknowledged records are missing")
 				next = m.next
 			}
 			last = max(last, rc.marks[slot].last)
