@@ -12,7 +12,7 @@ import (
 // TooLarge if it holds too many events.
 func Parse(body []byte, o *Options, b *Batch) error {
 	p := parser{arena: b.arena, limits: o.Limits.withDefaults()}
-	p.b = body
+	p.b, b.body = body, body
 	if need := len(body) + len(body)/4; cap(p.arena) < need {
 		p.arena = make([]byte, 0, need)
 	}
@@ -42,11 +42,10 @@ func Parse(body []byte, o *Options, b *Batch) error {
 	case top.metrics:
 		b.Metrics = true
 		return nil
-	case o.Type == 0 && o.Defaults.Type == 0 && top.draft.typed == "":
+	case o.Type == 0 && top.draft.typed == "":
 		return rapport.WithHint(rapport.Errorf(rapport.Invalid, `the body has neither "batch" nor "type"`),
 			`send {"batch": [...]}, or one event with its type`)
 	default:
-		top.draft.end = len(body)
 		b.Events = append(b.Events, top.event)
 		b.drafts = append(b.drafts, top.draft)
 		b.SentAt, b.Context = 0, nil

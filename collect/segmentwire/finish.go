@@ -42,7 +42,7 @@ func (f *finisher) all() {
 			continue
 		}
 		if kept != i {
-			f.b.Events[kept] = *e
+			f.b.Events[kept], f.b.drafts[kept] = *e, *d
 		}
 		kept++
 	}
@@ -54,8 +54,6 @@ func (f *finisher) event(e *rapport.Event, d *draft, index int) {
 	o := f.o
 	if o.Type != 0 {
 		e.Type = o.Type // the address decides
-	} else if e.Type == 0 {
-		e.Type = o.Defaults.Type
 	}
 	f.envelope(e, d)
 	f.times(e, d)

@@ -64,7 +64,6 @@ type Options struct {
 
 // Defaults are what a body may say once for all its events.
 type Defaults struct {
-	Type      rapport.EventType
 	SentAt    int64
 	MessageID string
 	Context   rapport.Fields
@@ -88,6 +87,7 @@ type Batch struct {
 	// holds no events.
 	Metrics bool
 
+	body   []byte
 	arena  []byte
 	ids    []rapport.Identifier
 	drafts []draft
@@ -118,7 +118,6 @@ const (
 	CodeSize       = "size"       // larger than the limit
 	CodeDepth      = "depth"      // nested deeper than the limit
 	CodeValues     = "values"     // more members than the limit
-	CodePlan       = "plan"       // against the tracking plan
 )
 
 // Problem says what keeps an event out: where, why, and what to do about it.
@@ -135,6 +134,13 @@ func (p Problem) Error() string {
 		return p.Why
 	}
 	return p.Path + " " + p.Why
+}
+
+// Raw returns the JSON of Events[i] as it stood in the body, for as long as the
+// order of Events has not been changed.
+func (b *Batch) Raw(i int) []byte {
+	d := &b.drafts[i]
+	return b.body[d.start:d.end:d.end]
 }
 
 // Reset empties b for the next body and keeps its memory, unless a rare large
