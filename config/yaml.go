@@ -18,7 +18,7 @@ const (
 	MaxFile      = 4 << 20   // bytes of a file
 	MaxDocument  = 256 << 10 // bytes of a document
 	MaxDocuments = 10_000    // documents of a set
-	maxLines     = 10_000 // of a document: the library takes quadratic time for very many
+	maxLines     = 10_000    // of a document: the library takes quadratic time for very many
 	maxNesting   = 32
 )
 
