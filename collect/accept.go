@@ -119,6 +119,9 @@ func (d *Door) take(ctx context.Context, w *work, s *Source, r *Receipt) error {
 		return w.held[0].refusal()
 	}
 	events := b.Events
+	if err := d.admit(len(events)); err != nil {
+		return err
+	}
 	stamped, err := d.Resolver.Stamp(events)
 	if err != nil {
 		return err

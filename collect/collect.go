@@ -44,9 +44,11 @@ type Resolver interface {
 }
 
 // Admitter protects what is behind the door from more than it can take.
+// *engine.Engine is one.
 type Admitter interface {
-	// Admit returns Unavailable while no more events should be accepted.
-	Admit() error
+	// Admit asks to accept n more events. It returns Unavailable if they are
+	// too many now; with n = 0 it tells whether any would be.
+	Admit(n int) error
 }
 
 // Deps are what a door stands on. Log, Resolver and Clock are needed.

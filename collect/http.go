@@ -138,7 +138,7 @@ func (d *Door) serveBody(w http.ResponseWriter, r *http.Request, typ rapport.Eve
 		d.refuse(w, r, err) // before the body is read
 		return
 	}
-	if err := d.admit(); err != nil {
+	if err := d.admit(0); err != nil {
 		d.refuse(w, r, err)
 		return
 	}
@@ -188,7 +188,7 @@ func (d *Door) receive(wk *work, r *http.Request, body []byte, typ rapport.Event
 // servePixel takes in an event from an image's address: ?data=base64(JSON).
 func (d *Door) servePixel(w http.ResponseWriter, r *http.Request, typ rapport.EventType) {
 	d.stats.Requests.Add(1)
-	if err := d.admit(); err != nil {
+	if err := d.admit(0); err != nil {
 		d.refuse(w, r, err)
 		return
 	}

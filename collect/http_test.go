@@ -293,7 +293,7 @@ func TestWhatIsTransientIsAnsweredSo(t *testing.T) {
 
 type full struct{}
 
-func (full) Admit() error { return rapport.Errorf(rapport.Unavailable, "folding is behind") }
+func (full) Admit(int) error { return rapport.Errorf(rapport.Unavailable, "folding is behind") }
 
 func TestASourceKeepsItsRate(t *testing.T) {
 	t.Parallel()

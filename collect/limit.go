@@ -62,12 +62,12 @@ func (d *Door) reserve(w *work, total int) error {
 	return nil
 }
 
-// admit asks whether what is behind the door can take more.
-func (d *Door) admit() error {
+// admit asks whether what is behind the door can take n more events.
+func (d *Door) admit(n int) error {
 	if d.Admitter == nil {
 		return nil
 	}
-	if err := d.Admitter.Admit(); err != nil {
+	if err := d.Admitter.Admit(n); err != nil {
 		// Clients refused together should not all come back together.
 		after := time.Duration(1+d.spread.Add(1)%4) * time.Second
 		return rapport.Errorf(rapport.Unavailable, "%s: %w", err.Error(), busy{after})
