@@ -70,7 +70,7 @@ func (m *Model) Fold(records []eventlog.Record) error {
 }
 
 // Snapshot returns the state in a binary form, for [Model.Restore].
-func (m *Model) Snapshot() []byte { return m.Knowledge().appendBinary(nil) }
+func (m *Model) Snapshot() []byte { return m.Knowledge().Snapshot() }
 
 // Restore replaces the state. The error is Internal if b does not read.
 func (m *Model) Restore(b []byte) error {

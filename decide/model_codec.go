@@ -35,6 +35,18 @@ func readOrigin(r *eventlog.Record) (o origin, lesson []byte, err error) {
 
 const knowledgeCodec = 1
 
+// Snapshot returns the state in a canonical binary form.
+func (k *Knowledge) Snapshot() []byte { return k.appendBinary(nil) }
+
+// ReadLesson returns what a record of the rewards topic teaches.
+func ReadLesson(r *eventlog.Record) (Lesson, error) {
+	_, data, err := readOrigin(r)
+	if err != nil {
+		return Lesson{}, err
+	}
+	return DecodeLesson(data)
+}
+
 // appendBinary appends the state in a canonical form.
 func (k *Knowledge) appendBinary(b []byte) []byte {
 	w := writer{b: append(b, knowledgeCodec)}
