@@ -24,12 +24,41 @@ type decoder struct {
 	env      Environment
 	problems Problems
 	count    int // of problems, those not kept among them
+	bad      map[*node]bool
 	links    []link
 	names    []string // of references
 	open     int      // references left unresolved
 }
 
-func (d *decoder) fail(n *node, message string) { d.failAt(n.line, n.column, message) }
+func (d *decoder) fail(n *node, message string) {
+	d.mark(n)
+	d.failAt(n.line, n.column, message)
+}
+
+// mark remembers that n has a problem, so that no second one is found in the same place.
+func (d *decoder) mark(n *node) {
+	if d.bad == nil {
+		d.bad = map[*node]bool{}
+	}
+	d.bad[n] = true
+}
+
+func (d *decoder) hasBad(n *node) bool {
+	if d.bad[n] {
+		return true
+	}
+	for _, m := range n.members {
+		if d.hasBad(m.value) {
+			return true
+		}
+	}
+	for _, e := range n.items {
+		if d.hasBad(e) {
+			return true
+		}
+	}
+	return false
+}
 
 func (d *decoder) failAt(line, column int, message string) {
 	if d.count++; d.count <= maxProblems {
@@ -80,8 +109,8 @@ func (d *decoder) object(n *node, v reflect.Value, path string, header []string)
 			d.fail(n, "the key "+joinKey(path, f.name)+" is missing")
 		}
 	}
-	if d.count == problems && d.open == open {
-		d.validate(n, v, path)
+	if d.open == open {
+		d.validate(n, v, path, d.count == problems)
 	}
 }
 
@@ -99,8 +128,9 @@ func joinKey(path, name string) string {
 	return path + "." + name
 }
 
-// validate asks a struct what it thinks of itself.
-func (d *decoder) validate(n *node, v reflect.Value, path string) {
+// validate asks a struct what it thinks of itself. If it is not clean, only
+// what it says of keys that have no problem yet is kept.
+func (d *decoder) validate(n *node, v reflect.Value, path string, clean bool) {
 	judge, ok := v.Addr().Interface().(interface{ Validate() error })
 	if !ok {
 		return
@@ -117,6 +147,10 @@ func (d *decoder) validate(n *node, v reflect.Value, path string) {
 		faults = many.Faults()
 	}
 	for _, f := range faults {
+		at := find(n, f.Path)
+		if !clean && (at == n || d.hasBad(at)) {
+			continue
+		}
 		message := f.Message
 		if key := joinKey(path, f.Path); key != "" {
 			message = key + ": " + message
@@ -124,7 +158,7 @@ func (d *decoder) validate(n *node, v reflect.Value, path string) {
 		if f.Hint != "" {
 			message += " (" + f.Hint + ")"
 		}
-		d.fail(find(n, f.Path), message)
+		d.fail(at, message)
 	}
 }
 
@@ -339,6 +373,7 @@ func (d *decoder) condition(n *node, v reflect.Value, path string) {
 	if se, ok := errors.AsType[*condition.SyntaxError](err); ok {
 		message = se.Msg
 		if n.kind != mapNode {
+			d.mark(n)
 			line, column := d.src.locate(n, se.Offset)
 			at = &node{line: line, column: column}
 		}
