@@ -130,17 +130,17 @@ func TestTheWorldLivesOnAcrossRestartsWithoutASecondIdentity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, k := newServer(t), &keeper{}
 		s.decide = uniformly(w, 0)
-		inhabit(t, open(t, w, s, k, sim.Options{Visits: 60}), 2*time.Hour)
+		inhabit(t, open(t, w, s, k, sim.Options{Visits: 60}), time.Hour)
 		first, decisions := len(s.events), len(s.decisions)
 		if first < 500 || decisions < 200 {
-			t.Fatalf("%d events and %d decisions in two hours", first, decisions)
+			t.Fatalf("%d events and %d decisions in an hour", first, decisions)
 		}
 		stopped, err := sim.ReadState(k.state)
-		if err != nil || stopped.Visits < 5000 || len(stopped.Met) == 0 || stopped.Born == 0 {
-			t.Fatalf("state after two hours: %d visits, %d met, %d born, %v", stopped.Visits, len(stopped.Met), stopped.Born, err)
+		if err != nil || stopped.Visits < 2500 || len(stopped.Met) == 0 || stopped.Born == 0 {
+			t.Fatalf("state after an hour: %d visits, %d met, %d born, %v", stopped.Visits, len(stopped.Met), stopped.Born, err)
 		}
 		time.Sleep(30 * time.Minute)
-		inhabit(t, open(t, w, s, k, sim.Options{Visits: 60}), time.Hour)
+		inhabit(t, open(t, w, s, k, sim.Options{Visits: 60}), 30*time.Minute)
 		if len(s.events) < first+first/4 {
 			t.Errorf("%d events, then %d", first, len(s.events))
 		}
@@ -182,7 +182,7 @@ func TestTheWorldLivesOnAcrossRestartsWithoutASecondIdentity(t *testing.T) {
 		}
 		for _, name := range []string{"Decision Shown", "Decision Clicked", "Decision Dismissed", "Order Completed", "Product Viewed", "Checkout Started"} {
 			if kinds[name] == 0 {
-				t.Errorf("no %s in three hours", name)
+				t.Errorf("no %s in all", name)
 			}
 		}
 	})
@@ -217,12 +217,12 @@ func TestTheLedgerFindsRandomChoiceAsBadAsItIsAndTheHoldoutUntouched(t *testing.
 		s, k := newServer(t), &keeper{}
 		s.decide = uniformly(w, 0.1)
 		world := open(t, w, s, k, sim.Options{Visits: 120})
-		inhabit(t, world, 3*time.Hour)
+		inhabit(t, world, time.Hour)
 		a := world.Ledger().Account()
-		if a.Decisions < 10_000 || a.Regret < 0.9 || a.Regret > 1.1 {
+		if a.Decisions < 4_000 || a.Regret < 0.9 || a.Regret > 1.1 {
 			t.Errorf("%d random decisions have a regret of %.3f", a.Decisions, a.Regret)
 		}
-		if a.Best <= a.Random || a.Holdout == 0 || len(a.Curve) < 5 || len(a.Actions) != len(w.Actions) {
+		if a.Best <= a.Random || a.Holdout == 0 || len(a.Curve) < 3 || len(a.Actions) != len(w.Actions) {
 			t.Errorf("account %+v", a)
 		}
 		clicks, expected := 0.0, 0.0
@@ -230,7 +230,7 @@ func TestTheLedgerFindsRandomChoiceAsBadAsItIsAndTheHoldoutUntouched(t *testing.
 			clicks += float64(x.Clicked)
 			expected += x.TrueClick * float64(x.Shown)
 		}
-		if clicks < 0.93*expected || clicks > 1.07*expected {
+		if clicks < 0.88*expected || clicks > 1.12*expected {
 			t.Errorf("%.0f clicks, the truth expects %.0f", clicks, expected)
 		}
 	})
