@@ -280,6 +280,12 @@ func compileText(n *node) boolFunc {
 // compileNumber compiles a node that is used as a number.
 func compileNumber(n *node) numberFunc {
 	switch n.kind {
+	case kindPath: // this and the next save a call on the way to a value
+		root, path := n.root, n.path
+		return func(env Env, _ int) (float64, bool) { return env.Value(root, path).Number() }
+	case kindPerformed:
+		agg := n.agg
+		return func(env Env, _ int) (float64, bool) { return env.Performed(agg).Number() }
 	case kindDuration:
 		seconds := n.duration.Std().Seconds()
 		return func(Env, int) (float64, bool) { return seconds, true }
