@@ -83,6 +83,20 @@ func EventOf(r *eventlog.Record, e *rapport.Event) (ok bool, err error) {
 	return false, nil
 }
 
+// EventAt returns the event folded from a record of the events topic, an event
+// passed on from another partition included: what a row that names the position
+// of its record points to. ok is false if the record is no event, or was erased.
+func EventAt(r *eventlog.Record, e *rapport.Event) (ok bool, err error) {
+	if r.Kind == KindDerived {
+		var d derived
+		if err := d.decode(r.Data); err != nil || d.kind != KindEmitted && d.kind != KindEvent {
+			return false, err
+		}
+		return true, rapport.DecodeEvent(d.data, e)
+	}
+	return EventOf(r, e)
+}
+
 // MergeRecord returns the fact that entity from becomes part of entity to. It
 // is written in the same submission as the identity link that caused it.
 // partitions is the number of partitions of the events topic.
