@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"compress/gzip"
 	"context"
 
 	"github.com/rapport-engine/rapport"
@@ -61,6 +62,7 @@ func (d *Door) Accept(ctx context.Context, in Delivery) (Receipt, error) {
 // work is the memory one request needs, used again by later ones.
 type work struct {
 	body, inflated []byte
+	gzip           *gzip.Reader
 	batch          segmentwire.Batch
 	options        segmentwire.Options
 	records        []eventlog.Record
@@ -95,7 +97,7 @@ func (d *Door) release(w *work) {
 	w.batch.Reset()
 	clear(w.records)
 	clear(w.held)
-	*w = work{body: w.body[:0], inflated: w.inflated[:0], batch: w.batch, records: w.records[:0], data: w.data[:0], held: w.held[:0]}
+	*w = work{body: w.body[:0], inflated: w.inflated[:0], gzip: w.gzip, batch: w.batch, records: w.records[:0], data: w.data[:0], held: w.held[:0]}
 	d.work.Put(w)
 }
 

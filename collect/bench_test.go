@@ -2,6 +2,7 @@ package collect_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
@@ -51,13 +52,12 @@ func (s *sink) Header() http.Header         { return s.h }
 func (s *sink) Write(b []byte) (int, error) { return len(b), nil }
 func (s *sink) WriteHeader(code int)        { s.code = code }
 
-func benchmarkHandler(b *testing.B, schemas ...collect.SchemaDoc) {
+func benchmarkHandler(b *testing.B, body []byte, schemas ...collect.SchemaDoc) {
 	h := open(b, nil)
 	h.door = collect.New(collect.Deps{Log: nowhere{}, Resolver: strangers{}, Clock: h.clock})
 	h.mux = http.NewServeMux()
 	h.door.Register(h.mux)
 	h.apply(collect.Documents{Sources: someSources, Schemas: schemas})
-	body := batchOf(100)
 	r, _ := http.NewRequest(http.MethodPost, "/v1/batch", nil)
 	r.Header.Set("Authorization", basic("wk_web_1234"))
 	r.ContentLength = int64(len(body))
@@ -80,11 +80,19 @@ func benchmarkHandler(b *testing.B, schemas ...collect.SchemaDoc) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100, "ns/event")
 }
 
-func BenchmarkHandlerBatchOf100(b *testing.B) { benchmarkHandler(b) }
+func BenchmarkHandlerBatchOf100(b *testing.B) { benchmarkHandler(b, batchOf(100)) }
+
+func BenchmarkHandlerBatchOf100Gzip(b *testing.B) {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, _ = z.Write(batchOf(100))
+	_ = z.Close()
+	benchmarkHandler(b, packed.Bytes())
+}
 
 func BenchmarkHandlerBatchOf100WithPlan(b *testing.B) {
 	text, number := collect.PropertyDoc{Type: "string", Required: true}, collect.PropertyDoc{Type: "number", Min: ptr(0.0)}
-	benchmarkHandler(b, collect.SchemaDoc{ID: "added", Event: "Product Added", Properties: map[string]collect.PropertyDoc{
+	benchmarkHandler(b, batchOf(100), collect.SchemaDoc{ID: "added", Event: "Product Added", Properties: map[string]collect.PropertyDoc{
 		"product_id": text, "sku": text, "name": text, "price": number, "quantity": {Type: "integer"}, "currency": {Type: "string", Enum: []any{"NOK", "EUR"}},
 	}})
 }

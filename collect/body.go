@@ -29,15 +29,23 @@ func (d *Door) readBody(w *work, r *http.Request) ([]byte, error) {
 	if len(w.body) < 2 || w.body[0] != 0x1f || w.body[1] != 0x8b {
 		return w.body, nil
 	}
-	z, err := gzip.NewReader(bytes.NewReader(w.body))
-	if err != nil {
+	if err = w.unzip(); err != nil {
 		return nil, rapport.Errorf(rapport.Invalid, "the body is not whole gzip: %w", err)
 	}
 	if w.inflated == nil {
 		w.inflated = make([]byte, 0, 4*len(w.body))
 	}
-	w.inflated, err = d.readAll(w, z, w.inflated[:0], cap(w.body), most)
+	w.inflated, err = d.readAll(w, w.gzip, w.inflated[:0], cap(w.body), most)
 	return w.inflated, err
+}
+
+// unzip readies w.gzip to inflate the body.
+func (w *work) unzip() (err error) {
+	if w.gzip != nil {
+		return w.gzip.Reset(bytes.NewReader(w.body))
+	}
+	w.gzip, err = gzip.NewReader(bytes.NewReader(w.body))
+	return err
 }
 
 // readAll reads to the end into b, growing it as data comes, so that a length

@@ -55,7 +55,7 @@ func (d *Door) collection(method string, h http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		allowOrigin(w.Header(), r.Header)
 		switch {
-		case r.Method == method, r.Method == http.MethodHead && method == http.MethodGet:
+		case r.Method == method:
 			h(w, r)
 		case r.Method == http.MethodOptions:
 			preflight(w, r, method)

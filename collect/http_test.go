@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -122,7 +123,7 @@ func TestTheBodyDecidesWhatItIs(t *testing.T) {
 	}
 }
 
-func TestChunkedBodiesAndLostConnections(t *testing.T) {
+func TestChunkedBodiesAreTaken(t *testing.T) {
 	t.Parallel()
 	h := open(t, nil)
 	srv := httptest.NewServer(h.mux)
@@ -136,6 +137,18 @@ func TestChunkedBodiesAndLostConnections(t *testing.T) {
 	defer answer.Body.Close()
 	if answer.StatusCode != 200 || len(h.events()) != 1 {
 		t.Errorf("%d, %d events", answer.StatusCode, len(h.events()))
+	}
+}
+
+func TestABodyThatEndsEarlyLeavesNothing(t *testing.T) {
+	t.Parallel()
+	h := open(t, nil)
+	r := httptest.NewRequest(http.MethodPost, "/v1/t", io.MultiReader(strings.NewReader(one), iotest.ErrReader(io.ErrUnexpectedEOF)))
+	r.Header.Set("Authorization", basic("wk_web_1234"))
+	w := httptest.NewRecorder()
+	h.mux.ServeHTTP(w, r)
+	if w.Code != http.StatusBadRequest || len(h.events()) != 0 {
+		t.Errorf("%d, %d events", w.Code, len(h.events()))
 	}
 }
 

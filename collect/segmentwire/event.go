@@ -50,7 +50,7 @@ func Parse(body []byte, o *Options, b *Batch) error {
 		b.drafts = append(b.drafts, top.draft)
 		b.SentAt, b.Context = 0, nil
 	}
-	if len(b.Context)*len(b.Events) > maxShared+len(body) {
+	if len(b.Context) > p.limits.EventBytes || len(b.Context)*len(b.Events) > maxShared+len(body) {
 		return rapport.WithHint(rapport.Errorf(rapport.TooLarge, "a context of %d bytes for %d events is too much", len(b.Context), len(b.Events)),
 			"send smaller batches, or less context in the envelope")
 	}

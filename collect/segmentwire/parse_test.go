@@ -202,6 +202,12 @@ func TestABodyThatIsNotJSONIsRefusedWhole(t *testing.T) {
 	if err := segmentwire.Parse([]byte(`{"batch":[1,2,3]}`), &o, &segmentwire.Batch{}); rapport.KindOf(err) != rapport.TooLarge {
 		t.Errorf("three events where two are allowed: %v", err)
 	}
+	heavy := `{"batch":[` + strings.Repeat(`{},`, 999) + `{}],"context":{"x":"` + strings.Repeat("x", 20_000) + `"}}`
+	for _, body := range []string{heavy, `{"batch":[{}],"context":{"x":"` + strings.Repeat("x", 300_000) + `"}}`} {
+		if err := segmentwire.Parse([]byte(body), &segmentwire.Options{ReceivedAt: received}, &segmentwire.Batch{}); rapport.KindOf(err) != rapport.TooLarge {
+			t.Errorf("a heavy envelope: %v", err)
+		}
+	}
 }
 
 func TestTextSurvivesAsTheBrowserMeantIt(t *testing.T) {

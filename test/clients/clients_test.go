@@ -68,6 +68,9 @@ func TestRudderInTheBrowserDeliversEveryCallOnce(t *testing.T) {
 }
 
 func inBrowser(t *testing.T, client, variant string, faults []fault, types []rapport.EventType) {
+	if testing.Short() {
+		t.Skip("a browser takes long")
+	}
 	s := serve(t, faults...)
 	page := node(t, "browser.mjs", client, s.URL, writeKey, variant)
 	s.await(t, len(types))
