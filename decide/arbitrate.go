@@ -64,7 +64,7 @@ func (m *moment) arbitrate() *rapport.Decision {
 		Features:   m.features, Context: m.context,
 	}
 	rules := newRestraint(m)
-	field := contest{m: m, d: d}
+	field := contest{m: m, d: d, runners: make([]runner, 0, len(candidates)), terms: make([]rapport.Term, 0, 3*len(candidates))}
 	for i, a := range candidates {
 		c := &d.Candidates[i]
 		c.Action = a.ID

@@ -189,8 +189,10 @@ func TestContentIsInThePersonsLanguage(t *testing.T) {
 		Placements: []PlacementDoc{{ID: "home"}},
 		Policies:   []PolicyDoc{{ID: "default", Exploration: none(0)}},
 		Actions: []ActionDoc{{
-			ID: "mug", Type: "offer", Placements: []string{"home"}, Content: map[string]any{"title": "Mug", "n": uint64(3)},
-			Locales: map[string]map[string]any{"nb": {"title": "Krus"}, "pt-BR": {"title": "Caneca"}},
+			ID: "mug", Type: "offer", Placements: []string{"home"}, Content: rapport.FieldsOf(map[string]any{"title": "Mug", "n": 3}),
+			Locales: map[string]rapport.Fields{
+				"nb": rapport.FieldsOf(map[string]any{"title": "Krus"}), "pt-BR": rapport.FieldsOf(map[string]any{"title": "Caneca"}),
+			},
 		}},
 	})
 	for locale, want := range map[string]string{

@@ -256,15 +256,8 @@ func (c *Config) addAction(d *ActionDoc, caps []*limit, f *faults) {
 		a.validity += " until " + d.Until
 	}
 	a.consent = "no consent to " + d.Purpose
-	var err error
-	if a.content, err = contentFields(d.Content); err != nil {
-		f.add(at+": content", "%v", err)
-	}
-	for _, l := range slices.Sorted(maps.Keys(d.Locales)) {
-		content, err := contentFields(d.Locales[l])
-		if err != nil {
-			f.add(at+": locales."+l, "%v", err)
-		}
+	a.content = d.Content
+	for l, content := range d.Locales {
 		if a.locales == nil {
 			a.locales = map[string]rapport.Fields{}
 		}
@@ -431,54 +424,13 @@ func isFeedback(event string) bool {
 	return event == rapport.EventDecisionShown || event == rapport.EventDecisionClicked || event == rapport.EventDecisionDismissed
 }
 
-// contentFields turns decoded YAML or JSON into Fields and bounds it.
-func contentFields(m map[string]any) (rapport.Fields, error) {
-	if len(m) == 0 {
-		return nil, nil
+// checkContent bounds what a client is to show.
+func (f *faults) checkContent(path string, content rapport.Fields) {
+	if len(content) > maxContent {
+		f.add(path, "is %d bytes, at most %d are kept", len(content), maxContent)
+	} else if !content.Valid(maxContentDepth) {
+		f.add(path, "is nested more than %d levels deep", maxContentDepth)
 	}
-	plainMap, ok := plain(m).(map[string]any)
-	if !ok {
-		return nil, rapport.Errorf(rapport.Invalid, "is not an object")
-	}
-	f := rapport.FieldsOf(plainMap)
-	if len(f) > maxContent {
-		return nil, rapport.Errorf(rapport.TooLarge, "is %d bytes, at most %d are kept", len(f), maxContent)
-	}
-	if !f.Valid(16) {
-		return nil, rapport.Errorf(rapport.Invalid, "is nested more than 16 levels deep")
-	}
-	return f, nil
-}
-
-// plain turns what YAML decoders produce into the types of JSON.
-func plain(x any) any {
-	switch x := x.(type) {
-	case map[string]any:
-		m := make(map[string]any, len(x))
-		for k, v := range x {
-			m[k] = plain(v)
-		}
-		return m
-	case map[any]any:
-		m := make(map[string]any, len(x))
-		for k, v := range x {
-			m[fmt.Sprint(k)] = plain(v)
-		}
-		return m
-	case []any:
-		l := make([]any, len(x))
-		for i, v := range x {
-			l[i] = plain(v)
-		}
-		return l
-	case uint64:
-		return float64(x)
-	case float32:
-		return float64(x)
-	case time.Time:
-		return x.UTC().Format(time.RFC3339)
-	}
-	return x
 }
 
 func suggest(name string, known iter.Seq[string]) string {

@@ -20,7 +20,7 @@ func oneAction(caps ...decide.CapDoc) decide.Documents {
 		Placements: []decide.PlacementDoc{{ID: "home"}},
 		Policies:   []decide.PolicyDoc{{ID: "default", Caps: caps, Exploration: share(0)}},
 		Actions: []decide.ActionDoc{{
-			ID: "mug", Type: "offer", Placements: []string{"home"}, Content: map[string]any{"title": "Mug"},
+			ID: "mug", Type: "offer", Placements: []string{"home"}, Content: rapport.FieldsOf(map[string]any{"title": "Mug"}),
 			Goals: []decide.GoalDoc{goal("Order Completed", 7*24*time.Hour, 10)},
 		}},
 	}

@@ -2,6 +2,8 @@ package decide
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,8 +19,8 @@ type ActionDoc struct {
 	Type       rapport.ActionType        `yaml:"type" required:"true" enum:"offer,message,recommendation,question,command,content" doc:"offer, message, recommendation, question, command or content."`
 	Placements []string                  `yaml:"placements" required:"true" ref:"placement" doc:"Placements it may appear in."`
 	When       *condition.Condition      `yaml:"when,omitempty" doc:"Who is eligible; everybody if left out."`
-	Content    map[string]any            `yaml:"content,omitempty" doc:"What the client shows; any JSON."`
-	Locales    map[string]map[string]any `yaml:"locales,omitempty" doc:"Content per locale (nb, pt-BR); chosen by context.locale, then traits.locale; content is the fallback."`
+	Content    rapport.Fields            `yaml:"content,omitempty" doc:"What the client shows; any JSON."`
+	Locales    map[string]rapport.Fields `yaml:"locales,omitempty" doc:"Content per locale (nb, pt-BR); chosen by context.locale, then traits.locale; content is the fallback."`
 	Goals      []GoalDoc                 `yaml:"goals,omitempty" doc:"What counts as success and what it is worth. Default: Decision Clicked within 1h, worth 0.1."`
 	Cost       float64                   `yaml:"cost,omitempty" min:"0" doc:"What giving it once costs, in the deployment's currency."`
 	Purpose    string                    `yaml:"purpose,omitempty" doc:"Purpose the person must have consented to; none for a slot on one's own site."`
@@ -170,14 +172,16 @@ func (a *Amount) UnmarshalText(b []byte) error {
 
 // Limits of config.
 const (
-	maxWindow     = rapport.Duration(90 * 24 * time.Hour)
-	maxRate       = 1000
-	maxSlots      = 16
-	maxGoals      = 8
-	maxCaps       = 16
-	maxActions    = 10_000
-	maxContent    = 64 << 10
-	maxNameLength = 128
+	maxWindow  = rapport.Duration(90 * 24 * time.Hour)
+	maxRate    = 1000
+	maxSlots   = 16
+	maxGoals   = 8
+	maxCaps    = 16
+	maxActions = 10_000
+	maxContent = 64 << 10 // bytes
+
+	maxContentDepth = 16
+	maxNameLength   = 128
 )
 
 // faults gathers everything wrong with the documents at hand.
@@ -280,6 +284,10 @@ func (d *ActionDoc) Validate() error {
 	}
 	if d.Cap != nil {
 		f.rate("cap", d.Cap.Max, d.Cap.Per)
+	}
+	f.checkContent("content", d.Content)
+	for _, l := range slices.Sorted(maps.Keys(d.Locales)) {
+		f.checkContent("locales."+l, d.Locales[l])
 	}
 	for _, s := range []string{d.Purpose, d.Channel, d.Topic} {
 		if len(s) > maxNameLength {

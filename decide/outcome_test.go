@@ -14,8 +14,8 @@ import (
 	"github.com/rapport-engine/rapport/eventlog"
 )
 
-// lessons returns what was taught so far.
-func (w *world) lessons() (out []decide.Lesson) {
+// rewards returns the records of the rewards topic so far.
+func (w *world) rewards() (out []eventlog.Record) {
 	w.t.Helper()
 	w.learned()
 	_, next := w.log.Bounds(eventlog.Rewards, 0)
@@ -32,20 +32,18 @@ func (w *world) lessons() (out []decide.Lesson) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		for i := range records {
-			l, err := decide.ReadLesson(&records[i])
-			if err != nil {
-				w.t.Fatal(err)
-			}
-			out = append(out, l)
-		}
+		out = append(out, records...)
 	}
 	return out
 }
 
 // taught tells the examples in one line each.
 func (w *world) taught() (out []string) {
-	for _, l := range w.lessons() {
+	for _, r := range w.rewards() {
+		l, err := decide.ReadLesson(&r)
+		if err != nil {
+			w.t.Fatal(err)
+		}
 		if x := l.Example; x != nil {
 			what := "shown"
 			if x.Goal != "" {

@@ -1,0 +1,133 @@
+package decide_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/decide"
+)
+
+// Of two offers one converts 6 % and the other 3 %; people nobody speaks to buy
+// in 1 % of cases by themselves.
+func TestTheBetterActionTakesMostOfTheTrafficWhileTheHoldoutStaysUntouched(t *testing.T) {
+	t.Parallel()
+	docs := decide.Documents{
+		Placements: []decide.PlacementDoc{{ID: "home"}},
+		Policies:   []decide.PolicyDoc{{ID: "default", Holdout: 0.1}},
+		Actions: []decide.ActionDoc{
+			{ID: "three", Type: "offer", Placements: []string{"home"}, Goals: []decide.GoalDoc{goal("Order Completed", time.Hour, 10)}, Cost: 0.01},
+			{ID: "six", Type: "offer", Placements: []string{"home"}, Goals: []decide.GoalDoc{goal("Order Completed", time.Hour, 10)}, Cost: 0.01},
+		},
+	}
+	w := open(t, docs)
+	truth := map[string]float64{"three": 0.03, "six": 0.06, "": 0.01}
+	random := rand.New(rand.NewPCG(2026, 6))
+	given := map[string]float64{}
+	const people, last = 12_000, 6_000
+	for n := range uint64(people) {
+		d := w.decide(who(n), "home")
+		action := ""
+		if len(d.Items) > 0 {
+			action = d.Items[0].Action
+		}
+		if d.Holdout && action != "" {
+			t.Fatal("somebody in the holdout was given ", action)
+		}
+		if n >= people-last && !d.Holdout {
+			given[action]++
+		}
+		if random.Float64() < truth[action] {
+			w.track(who(n), "Order Completed", nil)
+		}
+		if n%100 == 99 {
+			w.clock.advance(time.Minute)
+			w.learned()
+		}
+	}
+	total := given["three"] + given["six"] + given[""]
+	if share := given["six"] / total; share < 0.75 {
+		t.Errorf("the better action took %.0f %% of the last %d decisions: %v", 100*share, last, given)
+	}
+	k := w.learned()
+	l := k.Lift("")
+	t.Logf("six took %.1f %% of the traffic; lift %+v, treated %+v, holdout %+v", 100*given["six"]/total, *l.Difference, l.Treated, l.Holdout)
+	if l.Holdout.People < people/12 || l.Difference.Low < 0.1 || l.Difference.High > 0.7 {
+		t.Errorf("lift per person is about 0.4, measured %+v over %+v", l.Difference, l)
+	}
+}
+
+func TestTheModelFollowsAChangeOfTaste(t *testing.T) {
+	t.Parallel()
+	w := open(t, decide.Documents{
+		Placements: []decide.PlacementDoc{{ID: "home"}},
+		Actions: []decide.ActionDoc{
+			{ID: "a", Type: "offer", Placements: []string{"home"}, Goals: []decide.GoalDoc{goal("Signed Up", time.Hour, 1)}},
+			{ID: "b", Type: "offer", Placements: []string{"home"}, Goals: []decide.GoalDoc{goal("Signed Up", time.Hour, 1)}},
+		},
+	})
+	random := rand.New(rand.NewPCG(5, 5))
+	given := map[string]int{}
+	for n := range uint64(9_000) {
+		rates := map[string]float64{"a": 0.2, "b": 0.05}
+		if n >= 3000 {
+			rates = map[string]float64{"a": 0.05, "b": 0.2}
+		}
+		d := w.decide(who(n), "home")
+		if len(d.Items) == 0 {
+			continue
+		}
+		if n >= 8000 {
+			given[d.Items[0].Action]++
+		}
+		if random.Float64() < rates[d.Items[0].Action] {
+			w.track(who(n), "Signed Up", nil)
+		}
+		if n%50 == 49 {
+			w.learned()
+		}
+	}
+	if given["b"] < 2*given["a"] {
+		t.Errorf("5,000 decisions after tastes changed, %v were given", given)
+	}
+}
+
+func TestOldLessonsFade(t *testing.T) {
+	t.Parallel()
+	w := open(t, oneAction())
+	for n := range uint64(40) {
+		w.decide(who(n), "home")
+	}
+	w.learned()
+	w.clock.advance(30 * 24 * time.Hour)
+	w.decide(who(99), "home")
+	if l := w.learned().Learned()[0]; l.Exposures != 41 || l.Goals[0].Weight < 20.9 || l.Goals[0].Weight > 21.1 {
+		t.Errorf("after a half-life 40 exposures and one more weigh %+v", l)
+	}
+}
+
+func BenchmarkDecide(b *testing.B) {
+	for _, n := range []int{50, 500} {
+		b.Run(fmt.Sprint(n, "-actions"), func(b *testing.B) {
+			docs := decide.Documents{Placements: []decide.PlacementDoc{{ID: "home"}}, Policies: []decide.PolicyDoc{{ID: "default", Holdout: 0.05}}}
+			for i := range n {
+				docs.Actions = append(docs.Actions, decide.ActionDoc{
+					ID: fmt.Sprint("action-", i), Type: "offer", Placements: []string{"home"}, When: parse(b, fmt.Sprintf(`traits.n > %d`, i%10)),
+					Goals: []decide.GoalDoc{goal("Order Completed", time.Hour, 10), goal(rapport.EventDecisionClicked, time.Hour, 0.1)}, Cost: 0.02,
+				})
+			}
+			w := open(b, docs)
+			for p := range uint64(1000) {
+				w.event(who(p), rapport.TypeIdentify, "", map[string]any{"n": 7})
+			}
+			b.ReportAllocs()
+			n := uint64(0)
+			for b.Loop() {
+				n++
+				w.decide(who(n%1000), "home")
+			}
+		})
+	}
+}
