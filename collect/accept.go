@@ -121,6 +121,14 @@ func (d *Door) take(ctx context.Context, w *work, s *Source, r *Receipt) error {
 		return w.held[0].refusal()
 	}
 	events := b.Events
+	size := 0
+	for i := range events {
+		e := &events[i]
+		size += len(e.Properties) + len(e.Traits) + len(e.Context)
+	}
+	if size > maxSubmission {
+		return rapport.WithHint(rapport.Errorf(rapport.TooLarge, "the events take %d bytes, at most %d can be stored together", size, maxSubmission), "send smaller batches")
+	}
 	if err := d.admit(len(events)); err != nil {
 		return err
 	}
@@ -164,6 +172,10 @@ func (d *Door) take(ctx context.Context, w *work, s *Source, r *Receipt) error {
 	}
 	return nil
 }
+
+// maxSubmission bounds what one body may grow to in the log, where a number
+// takes nine bytes: logs bound a submission, and one beyond would never pass.
+const maxSubmission = 40 << 20
 
 // record appends the log record of an event; all of a request share one buffer.
 func (d *Door) record(w *work, e *rapport.Event) {

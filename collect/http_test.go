@@ -170,6 +170,11 @@ func TestNoBodyMakesTheServerLarge(t *testing.T) {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
 	h.accepted("/v1/batch", one) // what was reserved is free again
+	h = open(t, nil)
+	numbers := `{"type":"track","event":"x","userId":"u","properties":{"n":[` + strings.Repeat("1,", 9000) + `1]}},`
+	if w := h.send("/v1/batch", `{"batch":[`+strings.Repeat(numbers, 600)+one+`]}`); w.Code != http.StatusRequestEntityTooLarge {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
 	h = open(t, func(d *collect.Deps) { d.Options.Wire = segmentwire.Limits{Events: 3} })
 	if w := h.send("/v1/batch", `{"batch":[1,2,3,4]}`); w.Code != http.StatusRequestEntityTooLarge {
 		t.Errorf("%d %s", w.Code, w.Body)

@@ -13,6 +13,7 @@ import (
 	"github.com/rapport-engine/rapport/collect"
 	"github.com/rapport-engine/rapport/collect/segmentwire"
 	"github.com/rapport-engine/rapport/eventlog"
+	"github.com/rapport-engine/rapport/eventlog/local"
 )
 
 const badOrder = `{"type":"track","event":"Order Completed","userId":"u1","messageId":"m-bad","timestamp":"2026-03-01T11:59:00Z","properties":{"order_id":"o-1","revenue":"12"}}`
@@ -175,6 +176,44 @@ func TestTheQuarantineSurvivesARestart(t *testing.T) {
 	if diff := cmp.Diff(before, h.list(collect.HeldFilter{})); diff != "" || before.Total != 4 {
 		t.Error(diff)
 	}
+}
+
+func TestTheQuarantineLivesInTheLogOnDisk(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	run := func(f func(h *house)) {
+		log, err := local.Open(local.Options{Dir: dir, Partitions: 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := &house{t: t, log: &faulty{Log: log}, clock: &manual{now: noon}}
+		stop := h.start(nil)
+		h.apply(collect.Documents{Sources: someSources, Schemas: []collect.SchemaDoc{order()}})
+		f(h)
+		stop()
+		if err := log.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var before collect.HeldPage
+	run(func(h *house) {
+		for i := range 20 {
+			h.accepted("/v1/track", strings.Replace(badOrder, "m-bad", fmt.Sprintf("m-%d", i), 1))
+			h.accepted("/v1/track", one)
+		}
+		if err := h.door.Quarantine().Fix(t.Context(), h.list(collect.HeldFilter{}).Events[5].ID, []byte(one)); err != nil {
+			t.Fatal(err)
+		}
+		before = h.list(collect.HeldFilter{})
+	})
+	run(func(h *house) {
+		if diff := cmp.Diff(before, h.list(collect.HeldFilter{})); diff != "" || before.Total != 19 {
+			t.Error(diff)
+		}
+		if d, err := h.door.Quarantine().Get(t.Context(), before.Events[18].ID); err != nil || !strings.Contains(d.Raw, "Order Completed") {
+			t.Error(d, err)
+		}
+	})
 }
 
 func TestARetriedEventIsHeldOnce(t *testing.T) {

@@ -104,8 +104,9 @@ func open(t testing.TB, change func(*collect.Deps)) *house {
 	return h
 }
 
-// start opens a door on the house's log, as after a restart.
-func (h *house) start(change func(*collect.Deps)) {
+// start opens a door on the house's log, as after a restart. It is stopped at
+// the end of the test, or before by what is returned.
+func (h *house) start(change func(*collect.Deps)) (stop func()) {
 	h.t.Helper()
 	deps := collect.Deps{Log: h.log, Resolver: strangers{}, Clock: h.clock}
 	if change != nil {
@@ -118,12 +119,14 @@ func (h *house) start(change func(*collect.Deps)) {
 	done := make(chan error, 1)
 	door := h.door
 	go func() { done <- door.Run(ctx) }()
-	h.t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			h.t.Errorf("the door ended with %v", err)
 		}
 	})
+	h.t.Cleanup(stop)
+	return stop
 }
 
 func (h *house) apply(docs collect.Documents) {
