@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { extname, join, normalize } from 'node:path'
 import type { Config, ConfigError, ConfigPlan, ConfigVersion, Decision, Demo, Fields, Json, Overview, Role, StreamMessage } from '../src/api/types'
+import { lineDiff } from '../src/format/diff'
 import { tone } from '../src/format/event'
 import { actions, decide, explain, makeDeliveries, makeDocuments, makeId, makePeople, makeQuarantine, placements, random, sources, type MockPerson } from './world'
 
@@ -62,9 +63,9 @@ export function createMock(options: MockOptions = {}): Mock {
   let deliveries = options.empty ? [] : makeDeliveries(start)
   const config: Config = { version: 14, documents: makeDocuments(start) }
   const history: (ConfigVersion & { documents: Config['documents'] })[] = [
-    { version: 14, author: 'marta', at: new Date(start - 86_400_000).toISOString(), note: 'Raise the tasting set for regulars', changes: [{ op: 'update', kind: 'action', id: 'tasting-set' }], documents: structuredClone(config.documents) },
-    { version: 13, author: 'marta', at: new Date(start - 2 * 86_400_000).toISOString(), note: '', changes: [{ op: 'create', kind: 'action', id: 'bergen-tasting' }], documents: structuredClone(config.documents) },
-    { version: 12, author: 'file', at: new Date(start - 3 * 86_400_000).toISOString(), note: 'config folder', changes: [{ op: 'update', kind: 'policy', id: 'default' }], documents: structuredClone(config.documents) },
+    { version: 14, author: 'marta', time: new Date(start - 86_400_000).toISOString(), note: 'Raise the tasting set for regulars', changed: [{ kind: 'action', id: 'tasting-set' }], documents: structuredClone(config.documents) },
+    { version: 13, author: 'marta', time: new Date(start - 2 * 86_400_000).toISOString(), note: '', changed: [{ kind: 'action', id: 'bergen-tasting' }], documents: structuredClone(config.documents) },
+    { version: 12, author: 'file', time: new Date(start - 3 * 86_400_000).toISOString(), note: 'config folder', changed: [{ kind: 'policy', id: 'default' }], documents: structuredClone(config.documents) },
   ]
   const sessions = new Set<string>()
   const tokens = [
@@ -174,7 +175,7 @@ export function createMock(options: MockOptions = {}): Mock {
       changes: documentsOf(yaml).flatMap((doc) => {
         const before = config.documents.find((d) => d.kind === doc.kind && d.id === doc.id)
         if (before?.yaml.trim() === doc.yaml.trim()) return []
-        return [{ kind: doc.kind, id: doc.id, op: before ? 'update' : 'create', before: before?.yaml, after: doc.yaml }]
+        return [{ kind: doc.kind, id: doc.id, op: before ? ('changed' as const) : ('created' as const), diff: diffText(before?.yaml ?? '', doc.yaml) }]
       }),
     }
   }
@@ -304,34 +305,34 @@ export function createMock(options: MockOptions = {}): Mock {
         if (a === 'kinds')
           return {
             kinds: [
-              { kind: 'action', summary: 'Something that may be said or done for one person.', example: 'kind: action\nid: new-action\ntype: message\nplacements: [home_hero]\nwhen: traits.country == "NO"\ncontent:\n  title: Hello\n', fields: [{ name: 'type', type: 'text', required: true, doc: 'offer, message, recommendation, question, command or content' }, { name: 'placements', type: 'list of text', required: true, doc: 'Where it may appear.' }, { name: 'when', type: 'condition', doc: 'Who it is for, in the condition language.' }, { name: 'purpose', type: 'text', doc: 'The consent it needs; none on one’s own site.' }, { name: 'goals', type: 'list', doc: 'What counts as success, within which time, worth what.' }] },
-              { kind: 'placement', summary: 'A place where an action may appear.', example: 'kind: placement\nid: new_placement\nslots: 1\n', fields: [{ name: 'slots', type: 'number', default: 1, doc: 'How many actions fit.' }] },
-              { kind: 'source', summary: 'A door for events, with its key.', example: 'kind: source\nid: new-source\nkey: ${NEW_KEY}\n' },
-              { kind: 'policy', summary: 'Caps, quiet hours and the holdout.', example: 'kind: policy\nid: default\nholdout: 0.05\n' },
-              { kind: 'schema', summary: 'What an event must look like.', example: 'kind: schema\nid: new-schema\nevent: Order Completed\n' },
-              { kind: 'webhook', summary: 'Where events and decisions are sent.', example: 'kind: webhook\nid: new-webhook\nurl: https://example.com/hook\n' },
+              { name: 'action', doc: 'Something that may be said or done for one person.', fields: [{ name: 'type', type: 'text', required: true, enum: ['offer', 'message', 'recommendation', 'question', 'command', 'content'], doc: 'What it does for a person.' }, { name: 'placements', type: 'list', required: true, ref: 'placement', doc: 'Where it may appear.' }, { name: 'when', type: 'condition', doc: 'Who it is for, in the condition language.' }, { name: 'purpose', type: 'text', doc: 'The consent it needs; none on one’s own site.' }, { name: 'goals', type: 'list', doc: 'What counts as success, within which time, worth what.' }, { name: 'cost', type: 'number', default: 0, doc: 'What showing it once costs.' }] },
+              { name: 'placement', doc: 'A place where an action may appear.', fields: [{ name: 'slots', type: 'number', default: 1, doc: 'How many actions fit.' }] },
+              { name: 'policy', doc: 'Caps, quiet hours and the holdout.', fields: [{ name: 'holdout', type: 'number', default: 0.05, min: '0', max: '0.5', doc: 'Share of people left in peace, to measure lift.' }] },
+              { name: 'schema', doc: 'What an event must look like.', fields: [{ name: 'event', type: 'text', required: true }] },
+              { name: 'source', doc: 'A door for events, with its key.', fields: [{ name: 'key', type: 'text', required: true, doc: 'The write key.' }] },
+              { name: 'webhook', doc: 'Where events and decisions are sent.', fields: [{ name: 'url', type: 'text', required: true }, { name: 'secret', type: 'text', secret: true, doc: 'Signs the body.' }] },
             ],
           }
         const doc = config.documents.find((d) => d.kind === a && d.id === b)
         need(doc, `${a} ${b}`)
-        if (c === 'history') return { versions: [{ version: doc!.version, author: doc!.author, at: doc!.updatedAt, yaml: doc!.yaml, note: '' }, { version: 1, author: 'file', at: new Date(start - 9e9).toISOString(), yaml: doc!.yaml.replace('within: 7d', 'within: 14d').replace('cost: 0.02', 'cost: 0.05'), note: 'first version' }] }
+        if (c === 'history') return { versions: [{ version: doc!.version, author: doc!.author, time: doc!.updatedAt, yaml: doc!.yaml, note: '' }, { version: 1, author: 'file', time: new Date(start - 9e9).toISOString(), yaml: doc!.yaml.replace('within: 7d', 'within: 14d').replace('cost: 0.02', 'cost: 0.05'), note: 'first version' }] }
         return doc
       }
       case 'POST config': {
         if (a === 'check') return { errors: check(text('yaml')) }
         if (a === 'plan') return plan(text('yaml'))
         if (a === 'undo' || a === 'apply') {
-          const planned = a === 'apply' ? plan(text('yaml')) : { changes: [{ op: 'update', kind: 'action', id: 'tasting-set' }], errors: [] }
+          const planned: ConfigPlan = a === 'apply' ? plan(text('yaml')) : { changes: [{ op: 'changed', kind: 'action', id: 'tasting-set' }], errors: [] }
           if (planned.errors?.length) throw new Refusal(400, 'The config has errors', planned.errors[0]!.message)
           if (a === 'apply' && Number(call.body.expectVersion) !== config.version) throw new Refusal(409, 'The config has moved on', `somebody applied version ${config.version} since you began from ${Number(call.body.expectVersion)}`)
           if (a === 'undo') config.documents = structuredClone(history[1]?.documents ?? config.documents)
           config.version++
-          for (const change of planned.changes) {
-            if (!('after' in change)) continue
-            const doc = { kind: change.kind, id: change.id, yaml: change.after ?? '', version: config.version, author: 'bootstrap', updatedAt: new Date().toISOString() }
-            config.documents = [...config.documents.filter((d) => d.kind !== doc.kind || d.id !== doc.id), doc]
+          for (const doc of a === 'apply' ? documentsOf(text('yaml')) : []) {
+            const after = { ...doc, version: config.version, author: 'bootstrap', updatedAt: new Date().toISOString() }
+            config.documents = [...config.documents.filter((d) => d.kind !== doc.kind || d.id !== doc.id), after]
           }
-          history.unshift({ version: config.version, author: 'bootstrap', at: new Date().toISOString(), note: a === 'undo' ? `undo ${String(call.body.version)}` : text('note'), changes: planned.changes.map(({ op, kind, id }) => ({ op, kind, id })), documents: structuredClone(config.documents) })
+          if (call.body.prune) config.documents = config.documents.filter((d) => documentsOf(text('yaml')).some((doc) => doc.kind === d.kind && doc.id === d.id))
+          history.unshift({ version: config.version, author: 'bootstrap', time: new Date().toISOString(), note: text('note'), undoes: a === 'undo' ? Number(call.body.version) : undefined, changed: planned.changes.map(({ kind, id }) => ({ kind, id })), documents: structuredClone(config.documents) })
           return { version: config.version }
         }
       }
@@ -437,6 +438,8 @@ export function createMock(options: MockOptions = {}): Mock {
     },
   }
 }
+
+const diffText = (before: string, after: string) => lineDiff(before, after).map((line) => `${line.kind} ${line.text}\n`).join('')
 
 const masked = (who: MockPerson) => {
   const id = who.person.identifiers[0]?.value ?? ''

@@ -35,7 +35,7 @@ export interface Call {
 export const session = { expired: () => {} }
 
 /**
- * Makes one call and returns its JSON. It throws an ApiError on any refusal;
+ * Makes one call and returns its JSON (or its text, where it is none). It throws an ApiError on any refusal;
  * a server that cannot be reached is an ApiError of status 0.
  */
 export async function call<T>(method: string, path: string, { query, body, signal }: Call = {}): Promise<T> {
@@ -65,7 +65,8 @@ export async function call<T>(method: string, path: string, { query, body, signa
     throw new ApiError(problem)
   }
   const text = await response.text()
-  return (text ? JSON.parse(text) : undefined) as T
+  if (!text) return undefined as T
+  return (response.headers.get('Content-Type')?.includes('json') ? JSON.parse(text) : text) as T
 }
 
 async function readProblem(response: Response): Promise<Problem> {

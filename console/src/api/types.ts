@@ -314,13 +314,17 @@ export interface ConfigError {
   hint?: string
 }
 
-export interface ConfigChange {
+export interface DocumentRef {
   kind: string
   id: string
-  /** create, update or delete. */
-  op: string
-  before?: string
-  after?: string
+}
+
+export interface ConfigChange extends DocumentRef {
+  op: 'created' | 'changed' | 'deleted'
+  /** The keys whose meaning changes. */
+  fields?: { path: string; before?: string; after?: string }[]
+  /** The change of the text: lines that begin with "+", "-" or a blank. */
+  diff?: string
 }
 
 export interface ConfigPlan {
@@ -335,19 +339,37 @@ export interface ConfigApplied {
 
 export interface ConfigVersion {
   version: number
+  time: Time
   author: string
-  at: Time
   note?: string
-  changes?: ConfigChange[]
+  /** The version this one took back. */
+  undoes?: number
+  changed?: DocumentRef[]
+  deleted?: DocumentRef[]
   /** The document's text at that version, in the history of one document. */
   yaml?: string
 }
 
+export interface ConfigField {
+  name: string
+  type: string
+  doc?: string
+  required?: boolean
+  secret?: boolean
+  enum?: string[]
+  min?: string
+  max?: string
+  ref?: string
+  default?: Json
+  fields?: ConfigField[]
+  item?: ConfigField
+}
+
+/** A kind of document: its name, what it is for, and its keys. */
 export interface ConfigKind {
-  kind: string
-  summary?: string
-  example?: string
-  fields?: { name: string; type: string; required?: boolean; default?: Json; doc?: string }[]
+  name: string
+  doc?: string
+  fields?: ConfigField[]
 }
 
 export interface Delivery {

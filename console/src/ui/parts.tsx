@@ -98,15 +98,15 @@ async function copyText(text: string): Promise<void> {
   area.remove()
 }
 
-/** An id in mono; a click copies it. */
-export function CopyId({ id, className }: { id: string; className?: string }) {
+/** An id in mono; a click copies it. At the end of a line its icon stands before it. */
+export function CopyId({ id, end, className }: { id: string; end?: boolean; className?: string }) {
   const [copied, copy] = useCopy()
   return (
     <button
       type="button"
       onClick={() => copy(id)}
       title={`Copy ${id}`}
-      className={cx('group inline-flex max-w-full items-center gap-1 rounded-sm font-mono text-meta text-muted hover:text-text', className)}
+      className={cx('group inline-flex max-w-full items-center gap-1 rounded-sm font-mono text-meta text-muted hover:text-text', end && 'flex-row-reverse', className)}
     >
       <span className="clip">{id}</span>
       {copied ? <Check size={12} className="shrink-0 text-good" aria-label="Copied" /> : <Copy size={12} aria-hidden className="shrink-0 opacity-0 transition-opacity group-hover:opacity-100 group-focus-visible:opacity-100" />}
@@ -124,16 +124,13 @@ export function CopyButton({ text, label = 'Copy', className }: { text: string; 
   )
 }
 
-export function Code({ text, label, className, action }: { text: string; label: string; className?: string; action?: ReactNode }) {
+export function Code({ text, label, className }: { text: string; label: string; className?: string }) {
   return (
-    <div className={cx('relative rounded-control border border-line bg-sunken', className)}>
-      <pre tabIndex={0} aria-label={label} className="max-h-[420px] overflow-auto p-3 pr-24 font-mono text-meta leading-[18px]">
+    <div className={cx('flex items-start rounded-control border border-line bg-sunken', className)}>
+      <pre tabIndex={0} role="group" aria-label={label} className="max-h-[420px] min-w-0 flex-1 overflow-auto p-3 font-mono text-meta leading-[18px]">
         {text}
       </pre>
-      <div className="absolute top-2 right-2 flex gap-1.5">
-        {action}
-        <CopyButton text={text} />
-      </div>
+      <CopyButton text={text} className="m-2" />
     </div>
   )
 }

@@ -1,14 +1,13 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { getRouteApi, type LinkProps } from '@tanstack/react-router'
-import { Download, Ellipsis, Fingerprint, Sparkles, Trash2 } from 'lucide-react'
+import { getRouteApi, Link, type LinkProps } from '@tanstack/react-router'
+import { Sparkles } from 'lucide-react'
 import { useRef } from 'react'
 import { personQuery } from '@/api/queries'
 import type { Person } from '@/api/types'
 import { mainIdentifier, place } from '@/format/person'
 import { day } from '@/format/time'
 import { useLiveSignals } from '@/shell/live'
-import { Button } from '@/ui/button'
-import { Menu } from '@/ui/menu'
+import { button } from '@/ui/button'
 import { Page } from '@/ui/page'
 import { Avatar, Code, CopyId } from '@/ui/parts'
 import { Failure, Skeleton } from '@/ui/states'
@@ -101,22 +100,12 @@ const HeadingSkeleton = () => (
 )
 
 function Actions() {
-  const navigate = route.useNavigate()
-  const go = (tab: string) => void navigate({ search: (before) => ({ ...before, tab }) })
+  const { ref } = route.useParams()
   return (
-    <>
-      <Button look="solid" icon={<Sparkles size={14} aria-hidden />} onClick={() => go('why')}>
-        Preview decision
-      </Button>
-      <Menu
-        trigger={<Button size="icon" aria-label="More" icon={<Ellipsis size={15} />} />}
-        entries={[
-          { label: 'How we know', icon: <Fingerprint size={14} />, onSelect: () => go('identity') },
-          { label: 'Export', icon: <Download size={14} />, onSelect: () => go('privacy') },
-          { label: 'Erase…', icon: <Trash2 size={14} />, danger: true, onSelect: () => go('privacy') },
-        ]}
-      />
-    </>
+    <Link to="/people/$ref" params={{ ref }} search={{ tab: 'why' }} className={button({ look: 'solid' })}>
+      <Sparkles size={14} aria-hidden />
+      Preview decision
+    </Link>
   )
 }
 

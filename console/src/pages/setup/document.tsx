@@ -1,1 +1,223 @@
-export function DocumentPage() { return null }
+import { useQuery } from '@tanstack/react-query'
+import { getRouteApi, Link } from '@tanstack/react-router'
+import { ArrowLeft, CircleAlert, CircleCheck, Trash2 } from 'lucide-react'
+import { useEffect, useMemo, useState } from 'react'
+import { ApiError, post } from '@/api/client'
+import { configKindsQuery, configQuery, documentHistoryQuery, documentQuery } from '@/api/queries'
+import type { ConfigDocument, ConfigError, ConfigField } from '@/api/types'
+import { lineDiff } from '@/format/diff'
+import { moment } from '@/format/time'
+import { useMay } from '@/shell/session'
+import { Button } from '@/ui/button'
+import { Diff } from '@/ui/diff'
+import { Page } from '@/ui/page'
+import { Badge, Card } from '@/ui/parts'
+import { Empty, Failure, Loaded, Skeleton } from '@/ui/states'
+import { Tabs } from '@/ui/tabs'
+import { YamlEditor } from '@/ui/yaml'
+import { useDraft } from './draft'
+import { PublishDialog } from './publish'
+import { template } from './template'
+
+const route = getRouteApi('/setup/config/$kind/$id')
+
+/** One document: its text, checked while it is written, its history, and the way to publish it. */
+export function DocumentPage() {
+  const { kind, id } = route.useParams()
+  const { view } = route.useSearch()
+  const config = useQuery(configQuery)
+  const query = useQuery(documentQuery(kind, id))
+  const isNew = query.error instanceof ApiError && query.error.status === 404
+  const doc = query.data
+  if (query.error && !isNew && !doc) return <Failure error={query.error} retry={() => void query.refetch()} className="min-h-full" />
+
+  return (
+    <Page
+      title={`${kind} ${id}`}
+      fill
+      heading={
+        <div className="min-w-0">
+          <Link to="/setup/config" className="mb-0.5 inline-flex items-center gap-1 text-meta text-muted hover:text-text">
+            <ArrowLeft size={12} aria-hidden /> Config
+          </Link>
+          <h1 className="flex items-center gap-2 text-page font-semibold">
+            <span className="clip">{id}</span>
+            <Badge>{kind}</Badge>
+            {isNew && <Badge look="good">new</Badge>}
+            {doc?.demo && <Badge>demo</Badge>}
+          </h1>
+          {doc && (
+            <p className="text-meta text-muted" title={moment(doc.updatedAt)}>
+              version {doc.version}, by {doc.author}
+            </p>
+          )}
+        </div>
+      }
+    >
+      <Tabs
+        label="Document"
+        tabs={[
+          { label: 'Text', bySearch: true, link: { to: '/setup/config/$kind/$id', params: { kind, id }, search: {} } },
+          { label: 'History', bySearch: true, link: { to: '/setup/config/$kind/$id', params: { kind, id }, search: { view: 'history' } } },
+        ]}
+      />
+      {view === 'history' ? <DocumentHistory kind={kind} id={id} /> : config.data && (doc || isNew) ? <Editing key={`${kind}/${id}`} kind={kind} id={id} doc={doc} version={config.data.version} documents={config.data.documents} /> : <Skeleton className="h-[420px] rounded-card!" />}
+    </Page>
+  )
+}
+
+/** Checks a text a moment after the typing stops. */
+function useCheck(yaml: string): { errors: ConfigError[]; checked: boolean } {
+  const [result, setResult] = useState<{ errors: ConfigError[]; yaml: string }>({ errors: [], yaml: '' })
+  useEffect(() => {
+    const stop = new AbortController()
+    const timer = setTimeout(() => {
+      post<{ errors: ConfigError[] | null }>('/v1/config/check', { yaml })
+        .then((answer) => !stop.signal.aborted && setResult({ errors: answer.errors ?? [], yaml }))
+        .catch(() => {})
+    }, 250)
+    return () => {
+      clearTimeout(timer)
+      stop.abort()
+    }
+  }, [yaml])
+  return { errors: result.errors, checked: result.yaml === yaml }
+}
+
+function Editing({ kind, id, doc, version, documents }: { kind: string; id: string; doc?: ConfigDocument; version: number; documents: ConfigDocument[] }) {
+  const about = useQuery(configKindsQuery).data?.find((k) => k.name === kind)
+  const may = useMay()
+  const navigate = route.useNavigate()
+  const [draft, keep] = useDraft(kind, id)
+  const fresh = useMemo(() => template(kind, id, about), [kind, id, about])
+  const live = doc?.yaml ?? ''
+  const text = draft?.yaml ?? (doc ? live : fresh)
+  const dirty = doc ? draft !== undefined && draft.yaml !== live : true
+  const { errors, checked } = useCheck(text)
+  const [review, setReview] = useState<'change' | 'delete'>()
+  const others = useMemo(() => documents.filter((other) => other.kind !== kind || other.id !== id).map((other) => other.yaml.replace(/\n*$/, '\n')).join('---\n'), [documents, kind, id])
+
+  return (
+    <div className="grid min-h-0 flex-1 items-stretch gap-3 lg:grid-cols-[minmax(0,1fr)_300px]">
+      <div className="flex min-h-[420px] flex-col gap-3 md:min-h-0">
+        <div className="card flex min-h-0 flex-1 flex-col overflow-hidden focus-within:border-line-strong">
+          <YamlEditor label={`Text of ${kind} ${id}`} value={text} onChange={may.edit ? (yaml) => keep({ yaml, base: draft?.base ?? version }) : undefined} errors={errors} className="min-h-[300px] flex-1 overflow-hidden" />
+          <Problems errors={errors} checked={checked} />
+        </div>
+        {may.edit && (
+          <div className="flex flex-wrap items-center gap-2">
+            <Button look="solid" disabled={!dirty || !checked || errors.length > 0} onClick={() => setReview('change')}>
+              Review and apply
+            </Button>
+            {draft && (
+              <Button look="ghost" onClick={() => keep(undefined)}>
+                Drop my changes
+              </Button>
+            )}
+            {dirty && doc && <span className="text-meta text-muted">Not published. It is kept in this tab, through reloads and sign-ins.</span>}
+            <span className="flex-1" />
+            {doc && (
+              <Button look="ghost" icon={<Trash2 size={14} aria-hidden />} onClick={() => setReview('delete')}>
+                Delete…
+              </Button>
+            )}
+          </div>
+        )}
+      </div>
+      <Card title={`Keys of ${kind}`} note={about?.doc} className="min-h-0 overflow-y-auto max-lg:hidden">
+        <Fields fields={about?.fields ?? []} />
+      </Card>
+      <PublishDialog
+        open={review !== undefined}
+        onClose={() => setReview(undefined)}
+        title={review === 'delete' ? `Delete ${kind} ${id}` : 'Review the change'}
+        yaml={review === 'delete' ? others : text}
+        prune={review === 'delete' ? true : undefined}
+        base={draft?.base ?? version}
+        onApplied={() => {
+          keep(undefined)
+          if (review === 'delete') void navigate({ to: '/setup/config', search: {} })
+        }}
+      />
+    </div>
+  )
+}
+
+function Problems({ errors, checked }: { errors: ConfigError[]; checked: boolean }) {
+  return (
+    <div role="status" className="max-h-[132px] overflow-y-auto border-t border-line px-3 py-2">
+      {errors.length === 0 ? (
+        <p className="flex items-center gap-1.5 text-meta text-muted">
+          <CircleCheck size={13} aria-hidden className={checked ? 'text-good' : 'opacity-40'} />
+          {checked ? 'Checked: no errors' : 'Checking…'}
+        </p>
+      ) : (
+        <ul className="space-y-1">
+          {errors.map((error, i) => (
+            <li key={i} className="flex gap-1.5 text-meta">
+              <CircleAlert size={13} aria-hidden className="mt-[1.5px] shrink-0 text-bad" />
+              <span>
+                <span className="font-mono text-muted">
+                  {error.line}:{error.column}
+                </span>{' '}
+                {error.message}
+                {error.hint && <span className="text-muted"> · {error.hint}</span>}
+              </span>
+            </li>
+          ))}
+        </ul>
+      )}
+    </div>
+  )
+}
+
+function Fields({ fields, depth = 0 }: { fields: ConfigField[]; depth?: number }) {
+  if (fields.length === 0) return <p className="text-muted">Any keys its room declares.</p>
+  return (
+    <dl className={depth ? 'ml-2 border-l border-line pl-3' : ''}>
+      {fields.map((field) => (
+        <div key={field.name} className="py-1.5">
+          <dt className="flex flex-wrap items-baseline gap-x-1.5">
+            <code className="font-mono text-meta font-semibold">{field.name}</code>
+            <span className="text-meta text-muted">{field.ref ? `${field.type} of ${field.ref}` : field.type}</span>
+            {field.required && <span className="text-meta text-warn">required</span>}
+          </dt>
+          <dd className="text-meta text-muted">
+            {field.doc}
+            {field.enum && ` One of ${field.enum.join(', ')}.`}
+            {field.default !== undefined && field.default !== null && field.default !== '' && ` Default ${JSON.stringify(field.default)}.`}
+          </dd>
+          {depth < 2 && (field.fields ?? field.item?.fields)?.length ? <Fields fields={field.fields ?? field.item?.fields ?? []} depth={depth + 1} /> : null}
+        </div>
+      ))}
+    </dl>
+  )
+}
+
+function DocumentHistory({ kind, id }: { kind: string; id: string }) {
+  const query = useQuery(documentHistoryQuery(kind, id))
+  return (
+    <Loaded query={query}>
+      {(versions) =>
+        versions.length === 0 ? (
+          <Empty title="No history yet" />
+        ) : (
+          <ol className="space-y-3 overflow-y-auto">
+            {versions.map((version, i) => (
+              <li key={version.version} className="card p-4">
+                <h2 className="flex flex-wrap items-baseline gap-x-2 font-medium">
+                  Version {version.version}
+                  <span className="font-normal text-muted">
+                    by {version.author}, {moment(version.time)}
+                  </span>
+                </h2>
+                {version.note && <p className="text-muted">{version.note}</p>}
+                {version.yaml !== undefined && <Diff label={`Change in version ${version.version}`} lines={lineDiff(versions[i + 1]?.yaml ?? '', version.yaml)} className="mt-2 max-h-[360px]" />}
+              </li>
+            ))}
+          </ol>
+        )
+      }
+    </Loaded>
+  )
+}

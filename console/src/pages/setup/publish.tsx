@@ -1,0 +1,154 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useState, type FormEvent } from 'react'
+import { ApiError, post } from '@/api/client'
+import { configQuery } from '@/api/queries'
+import type { Config, ConfigApplied, ConfigChange, ConfigPlan } from '@/api/types'
+import { lineDiff, parseDiff } from '@/format/diff'
+import { plural } from '@/format/number'
+import { ago } from '@/format/time'
+import { Button } from '@/ui/button'
+import { Diff } from '@/ui/diff'
+import { Dialog, DialogButtons } from '@/ui/dialog'
+import { Field, Input } from '@/ui/field'
+import { Badge } from '@/ui/parts'
+import { Refusal, SkeletonRows } from '@/ui/states'
+import { useToast } from '@/ui/toast'
+
+/** Shows what a change does before it does it, and applies it. Nobody's work is overwritten unseen. */
+export function PublishDialog({ open, onClose, yaml, prune, base, onApplied, title = 'Review the change' }: {
+  open: boolean
+  onClose: () => void
+  yaml: string
+  /** The text is the whole config: what it leaves out is deleted. */
+  prune?: boolean
+  /** The config version the work began from. */
+  base: number
+  onApplied: (version: number) => void
+  title?: string
+}) {
+  const client = useQueryClient()
+  const toast = useToast()
+  const undo = useUndo()
+  const [note, setNote] = useState('')
+  const [busy, setBusy] = useState(false)
+  const [error, setError] = useState<unknown>()
+  const [theirs, setTheirs] = useState<Config>()
+  const plan = useQuery({
+    queryKey: ['plan', yaml, prune, theirs?.version],
+    queryFn: () => post<ConfigPlan>('/v1/config/plan', { yaml, prune }),
+    enabled: open,
+    gcTime: 0,
+  })
+  const changes = plan.data?.changes ?? []
+  const errors = plan.data?.errors ?? []
+
+  const close = () => {
+    setError(undefined)
+    setTheirs(undefined)
+    onClose()
+  }
+  const apply = async (event: FormEvent) => {
+    event.preventDefault()
+    setBusy(true)
+    setError(undefined)
+    try {
+      const { version } = await post<ConfigApplied>('/v1/config/apply', { yaml, prune, expectVersion: theirs?.version ?? base, note })
+      setNote('')
+      toast.say(`Applied as version ${version}`, { label: 'Undo', run: () => undo(version) })
+      await client.invalidateQueries()
+      onApplied(version)
+      close()
+    } catch (cause) {
+      if (cause instanceof ApiError && cause.status === 409) setTheirs(await client.fetchQuery({ ...configQuery, staleTime: 0 }))
+      else setError(cause)
+    } finally {
+      setBusy(false)
+    }
+  }
+
+  return (
+    <Dialog open={open} onClose={close} title={title} wide note={plan.data && errors.length === 0 ? plural(changes.length, 'document changes', 'documents change') : undefined}>
+      <form onSubmit={(event) => void apply(event)} className="space-y-4">
+        {plan.isPending ? (
+          <SkeletonRows rows={5} />
+        ) : plan.error ? (
+          <Refusal error={plan.error} />
+        ) : errors.length > 0 ? (
+          <ul className="space-y-1 rounded-control bg-bad-soft px-3 py-2 text-bad">
+            {errors.map((item, i) => (
+              <li key={i}>
+                Line {item.line}: {item.message}
+                {item.hint && `. ${item.hint}`}
+              </li>
+            ))}
+          </ul>
+        ) : changes.length === 0 ? (
+          <p className="text-muted">This means the same as what is live. There is nothing to apply.</p>
+        ) : (
+          changes.map((change) => <Change key={`${change.kind} ${change.id}`} change={change} />)
+        )}
+        {theirs && <Conflict theirs={theirs} changes={changes} yaml={yaml} />}
+        <Refusal error={error} />
+        {changes.length > 0 && errors.length === 0 && (
+          <Field label="Note" hint="Why, for whoever reads the history. May be empty.">
+            {(id) => <Input id={id} value={note} onChange={(event) => setNote(event.target.value)} maxLength={200} className="w-full" />}
+          </Field>
+        )}
+        <DialogButtons>
+          <Button onClick={close}>{theirs ? 'Back to editing' : 'Cancel'}</Button>
+          <Button type="submit" look="solid" busy={busy} disabled={changes.length === 0 || errors.length > 0}>
+            {theirs ? 'Apply mine over theirs' : 'Apply'}
+          </Button>
+        </DialogButtons>
+      </form>
+    </Dialog>
+  )
+}
+
+const verbs: Record<ConfigChange['op'], { label: string; look: 'good' | 'accent' | 'bad' }> = {
+  created: { label: 'new', look: 'good' },
+  changed: { label: 'changed', look: 'accent' },
+  deleted: { label: 'deleted', look: 'bad' },
+}
+
+function Change({ change }: { change: ConfigChange }) {
+  const verb = verbs[change.op] ?? verbs.changed
+  return (
+    <section>
+      <h3 className="mb-1.5 flex items-center gap-2 font-medium">
+        <span className="text-muted">{change.kind}</span> {change.id}
+        <Badge look={verb.look}>{verb.label}</Badge>
+      </h3>
+      <Diff label={`Change of ${change.kind} ${change.id}`} lines={parseDiff(change.diff ?? '')} className="max-h-[300px]" />
+    </section>
+  )
+}
+
+/** Somebody else was faster: both versions are shown, and neither is lost. */
+function Conflict({ theirs, changes, yaml }: { theirs: Config; changes: ConfigChange[]; yaml: string }) {
+  const first = changes[0]
+  const doc = theirs.documents.find((d) => d.kind === first?.kind && d.id === first.id)
+  return (
+    <section role="alert" className="rounded-card border border-line p-3">
+      <h3 className="font-semibold text-warn">Version {theirs.version} was applied while you were editing</h3>
+      <p className="mt-0.5 mb-2 text-muted">
+        {doc ? `${doc.author} saved this document ${ago(doc.updatedAt)} ago.` : 'The document changed or was removed.'} Nothing of yours is lost. Below is what yours would change of theirs: go back and bring their lines over, or apply yours on top.
+      </p>
+      {changes.length === 1 && doc && <Diff label="From their version to yours" lines={lineDiff(doc.yaml, yaml)} className="max-h-[260px]" />}
+    </section>
+  )
+}
+
+/** Takes a version back, as a new version. */
+export function useUndo() {
+  const client = useQueryClient()
+  const toast = useToast()
+  return (version: number) => {
+    post<ConfigApplied>('/v1/config/undo', { version })
+      .then((done) => {
+        toast.say(`Version ${version} was taken back, as version ${done.version}`)
+        return client.invalidateQueries()
+      })
+      .catch(toast.fail)
+  }
+}
