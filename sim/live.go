@@ -3,6 +3,7 @@ package sim
 import (
 	"cmp"
 	"context"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -31,12 +32,14 @@ func (s *Sim) Live(ctx context.Context) error {
 		n := s.nextVisit()
 		r := s.w.dice(streamLive, n)
 		now := s.o.Clock.Now()
-		gap := time.Duration(r.ExpFloat64() / s.pace(p, now) * float64(time.Minute) * s.o.Speed)
+		// The pace is of wall time, so a change of the clock's speed shows at once.
+		gap := time.NewTimer(time.Duration(r.ExpFloat64() / s.pace(p, now) * float64(time.Minute)))
 		select {
 		case <-ctx.Done():
+			gap.Stop()
 			visits.Wait()
 			return s.save()
-		case <-s.o.Clock.After(gap):
+		case <-gap.C:
 		}
 		now = s.o.Clock.Now()
 		start := func(index int, act func(*present, *life)) {
@@ -111,7 +114,7 @@ func (s *Sim) pace(p *population, now time.Time) float64 {
 		shape += share * 24 * t.at(now.In(s.w.Countries[0].zone).Hour())
 		total += share
 	}
-	natural := p.daily / (24 * 60) * s.o.Speed * shape / total * s.w.weight(now)
+	natural := p.daily / (24 * 60) * math.Float64frombits(s.speed.Load()) * shape / total * s.w.weight(now)
 	return min(max(natural, s.o.Visits), s.o.MostVisits)
 }
 

@@ -18,10 +18,14 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"math"
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/client"
@@ -49,7 +53,7 @@ type Options struct {
 	Visits float64
 	// MostVisits bounds them, however fast the clock is. 0 is 1200.
 	MostVisits float64
-	// Speed is how much faster than the wall Clock runs. 0 is 1.
+	// Speed is how much faster than the wall Clock runs at first. 0 is 1.
 	Speed float64
 	Log   *slog.Logger
 }
@@ -60,6 +64,7 @@ type Sim struct {
 	w       *World
 	log     *slog.Logger
 	era     *era
+	speed   atomic.Uint64 // bits of a float64
 	clients [channels]*client.Client
 	ledger  *Ledger
 
@@ -135,6 +140,7 @@ func Open(o Options) (*Sim, error) {
 		o.Speed = 1
 	}
 	s := &Sim{o: o, w: o.World, log: o.Log, lives: map[int]*life{}, busy: map[int]bool{}}
+	s.SetSpeed(o.Speed)
 	now := o.Clock.Now().UnixMilli()
 	s.state = State{World: s.w.Name, Seed: s.w.Seed, End: now - now%second, Now: now}
 	if o.State != nil {
@@ -169,6 +175,10 @@ func Open(o Options) (*Sim, error) {
 	}
 	return s, nil
 }
+
+// SetSpeed tells that the clock now runs at another speed, which must be above
+// 0: more of the shoppers' days pass in one of ours, so more of them come.
+func (s *Sim) SetSpeed(speed float64) { s.speed.Store(math.Float64bits(speed)) }
 
 // Ledger returns the account of what decisions were met with.
 func (s *Sim) Ledger() *Ledger { return s.ledger }
@@ -247,8 +257,8 @@ func (s *Sim) restore(index int, m met) *life {
 }
 
 // Remove erases every shopper of the world from the server, history and
-// newcomers included, and calls progress with how many are done. It needs a
-// token that may erase people. People the server does not know are skipped.
+// newcomers included, and calls progress, from several goroutines, with how
+// many are done. It needs a token that may erase people. People the server does not know are skipped.
 func (s *Sim) Remove(ctx context.Context, progress func(done, total int)) error {
 	c, err := client.New(client.Options{URL: s.o.URL, Token: s.o.Token, HTTPClient: s.o.HTTPClient})
 	if err != nil {
@@ -256,15 +266,22 @@ func (s *Sim) Remove(ctx context.Context, progress func(done, total int)) error 
 	}
 	defer c.Close(ctx)
 	total := s.w.Shoppers + s.state.Born
-	for i := range total {
-		for _, ref := range s.w.Shopper(i).refs() {
-			if err := c.Erase(ctx, ref); err != nil && rapport.KindOf(err) != rapport.NotFound {
-				return err
+	var next, done atomic.Int64
+	g, ctx := errgroup.WithContext(ctx)
+	for range connections {
+		g.Go(func() error {
+			for i := int(next.Add(1)) - 1; i < total; i = int(next.Add(1)) - 1 {
+				for _, ref := range s.w.Shopper(i).refs() {
+					if err := c.Erase(ctx, ref); err != nil && rapport.KindOf(err) != rapport.NotFound {
+						return err
+					}
+				}
+				if n := int(done.Add(1)); progress != nil && (n%100 == 0 || n == total) {
+					progress(n, total)
+				}
 			}
-		}
-		if progress != nil && (i%100 == 99 || i == total-1) {
-			progress(i+1, total)
-		}
+			return nil
+		})
 	}
-	return nil
+	return g.Wait()
 }
