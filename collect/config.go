@@ -23,7 +23,10 @@ type Source struct {
 	Disabled    bool
 	Rate        int // events per second; 0 is unlimited
 	Identifiers []string
-	plan        plan
+	// UserSecret, if set, is what a client must prove to speak for a signed-in
+	// person when it reads: hex HMAC-SHA256 of the user id.
+	UserSecret string
+	plan       plan
 }
 
 // Compile checks the documents, alone and against each other, and compiles
@@ -41,7 +44,7 @@ func Compile(docs Documents) (*Config, error) {
 			f.add("source "+d.ID, "is declared twice")
 			continue
 		}
-		s := &Source{ID: d.ID, Name: d.Name, Key: d.Key, Disabled: d.Disabled, Rate: d.Rate, Identifiers: slices.Clone(d.Identifiers)}
+		s := &Source{ID: d.ID, Name: d.Name, Key: d.Key, Disabled: d.Disabled, Rate: d.Rate, Identifiers: slices.Clone(d.Identifiers), UserSecret: d.UserSecret}
 		if s.Name == "" {
 			s.Name = d.ID
 		}

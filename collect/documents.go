@@ -23,6 +23,7 @@ type SourceDoc struct {
 	Disabled    bool     `yaml:"disabled,omitempty" doc:"Refuses its events."`
 	Rate        int      `yaml:"rate,omitempty" doc:"Most events per second, averaged over ten seconds; unlimited if left out."`
 	Identifiers []string `yaml:"identifiers,omitempty" doc:"Traits, and types in context.externalIds, that name a person, such as loyaltyCard; each is a kind of its own. At most 16."`
+	UserSecret  string   `yaml:"userSecret,omitempty" secret:"true" doc:"Demands userHash (hex HMAC-SHA256 of userId with this secret) before a client of this source is answered for a signed-in person."`
 	Unplanned   string   `yaml:"unplanned,omitempty" doc:"What to do with a track event no schema knows: allow (default), observe (count it) or quarantine."`
 }
 
