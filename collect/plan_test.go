@@ -131,12 +131,19 @@ func TestDocumentsAreCheckedAloneAndTogether(t *testing.T) {
 	t.Parallel()
 	bad := collect.Documents{
 		Sources: []collect.SourceDoc{
-			{ID: "", Key: "short"}, {ID: "a", Key: "wk_same_1234"}, {ID: "b", Key: "wk_same_1234"}, {ID: "a", Key: "wk_other_1234"},
+			{ID: "", Key: "short"},
+			{ID: "a", Key: "wk_same_1234"},
+			{ID: "b", Key: "wk_same_1234"},
+			{ID: "a", Key: "wk_other_1234"},
 			{ID: "c", Key: "wk c:1234567", Rate: -1, Unplanned: "drop", Identifiers: []string{"email"}},
 		},
 		Schemas: []collect.SchemaDoc{
-			{ID: "s1"}, {ID: "s2", Event: "x", Sources: []string{"nobody"}}, {ID: "s3", Event: "y"}, {ID: "s4", Event: "y"},
-			{ID: "s5", Type: "identify", Event: "z"}, {ID: "s6", Event: "z", Mode: "maybe", Properties: map[string]collect.PropertyDoc{
+			{ID: "s1"},
+			{ID: "s2", Event: "x", Sources: []string{"nobody"}},
+			{ID: "s3", Event: "y"},
+			{ID: "s4", Event: "y"},
+			{ID: "s5", Type: "identify", Event: "z"},
+			{ID: "s6", Event: "z", Mode: "maybe", Properties: map[string]collect.PropertyDoc{
 				"a": {Type: "text"}, "b": {Type: "string", Pattern: "("}, "c": {Type: "number", Min: ptr(2.0), Max: ptr(1.0)},
 				"d": {Min: ptr(1.0)}, "e": {Enum: []any{[]any{}}}, "f": {Items: &collect.PropertyDoc{}}, "g": {Properties: map[string]collect.PropertyDoc{"x": {}}},
 			}},

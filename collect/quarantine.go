@@ -1,7 +1,6 @@
 package collect
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -14,7 +13,6 @@ import (
 	"github.com/rapport-engine/rapport/collect/segmentwire"
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/eventlog"
-	"github.com/rapport-engine/rapport/identity"
 )
 
 // QuarantineOptions bound the quarantine. A zero field means its default. What
@@ -387,94 +385,6 @@ func (q *Quarantine) read(ctx context.Context, id string) (held, error) {
 	return decodeHeld(records[0].Data)
 }
 
-// Replay lets a held event in as it is, under its original message id and time
-// of receipt: after the schema or the limit it broke has been changed. It
-// returns Invalid with the problem if it still may not enter, and NotFound,
-// Conflict (its source is gone), Unavailable, Internal.
-func (q *Quarantine) Replay(ctx context.Context, id string) error {
-	h, err := q.read(ctx, id)
-	if err != nil {
-		return err
-	}
-	if h.Truncated {
-		return rapport.WithHint(rapport.Errorf(rapport.Invalid, "event %s was larger than what quarantine keeps", id), "send it again in smaller parts")
-	}
-	return q.enter(ctx, id, &h, h.raw)
-}
-
-// Fix lets a held event in as the given JSON, under its original time of
-// receipt, and its original message id unless the JSON names another. Errors
-// are those of Replay; then nothing has changed.
-func (q *Quarantine) Fix(ctx context.Context, id string, event []byte) error {
-	h, err := q.read(ctx, id)
-	if err != nil {
-		return err
-	}
-	return q.enter(ctx, id, &h, event)
-}
-
-func (q *Quarantine) enter(ctx context.Context, id string, h *held, event []byte) error {
-	d := q.door
-	s := d.Config().Source(h.Source)
-	if s == nil {
-		return rapport.WithHint(rapport.Errorf(rapport.Conflict, "the source %s of event %s does not exist any more", h.Source, id), "declare it again, or delete the event")
-	}
-	offset, err := heldOffset(id)
-	if err != nil {
-		return err
-	}
-	w := d.work.Get().(*work)
-	defer d.release(w)
-	w.want(&d.Options, h.call, h.history, h.ReceivedAt)
-	w.options.Now = rapport.Millis(d.Clock.Now())
-	w.options.Defaults = segmentwire.Defaults{SentAt: h.sentAt, MessageID: h.MessageID, Context: h.context}
-	w.strict = true
-	w.settles = []eventlog.Record{settledRecord(settledEntered, offset)}
-	if err := segmentwire.Parse(event, w.opts(s), &w.batch); err != nil {
-		return err
-	}
-	if len(w.batch.Events)+len(w.batch.Rejects) != 1 {
-		return rapport.WithHint(rapport.Errorf(rapport.Invalid, "this is not one event"), "send the JSON object of the event alone")
-	}
-	if err := d.take(ctx, w, s, nil); err != nil {
-		return err
-	}
-	d.stats.Replayed.Add(1)
-	return nil
-}
-
-// ReplayResult says what became of many.
-type ReplayResult struct {
-	Replayed int `json:"replayed"`
-	// Refused events still may not enter; they stay.
-	Refused int `json:"refused"`
-	// More is true if further events match.
-	More bool `json:"more"`
-}
-
-// ReplayAll replays what a filter selects, oldest first, at most Limit events
-// (default and most 1000). It stops at the first error that is not about one event.
-func (q *Quarantine) ReplayAll(ctx context.Context, f HeldFilter) (ReplayResult, error) {
-	ids, more, err := q.oldest(ctx, f)
-	result := ReplayResult{More: more}
-	if err != nil {
-		return result, err
-	}
-	for _, id := range ids {
-		switch err := q.Replay(ctx, id); rapport.KindOf(err) {
-		case rapport.Invalid, rapport.TooLarge, rapport.Conflict:
-			result.Refused++
-		case rapport.NotFound: // somebody was faster
-		default:
-			if err != nil {
-				return result, err
-			}
-			result.Replayed++
-		}
-	}
-	return result, nil
-}
-
 // oldest returns the ids a filter selects, oldest first.
 func (q *Quarantine) oldest(ctx context.Context, f HeldFilter) (ids []string, more bool, err error) {
 	if err := q.current(ctx); err != nil {
@@ -529,83 +439,6 @@ func (q *Quarantine) DeleteAll(ctx context.Context, f HeldFilter) (int, error) {
 		return 0, err
 	}
 	return q.Delete(ctx, ids...)
-}
-
-// Concerns returns a test for records of the quarantine topic: whether the held
-// event names the person known by any of the identifiers. Erasing a person
-// scrubs those records from the log and deletes the entries, see [Quarantine.Forget].
-func (q *Quarantine) Concerns(identifiers []rapport.Identifier) func(eventlog.Record) bool {
-	var quoted [][]byte
-	for _, id := range identifiers {
-		quoted = append(quoted, bytes.ToLower(strconv.AppendQuote(nil, id.Value)))
-	}
-	return func(r eventlog.Record) bool {
-		if r.Topic != eventlog.Quarantine || r.Kind != kindHeld {
-			return false
-		}
-		h, err := decodeHeld(r.Data)
-		if err != nil {
-			return true // what cannot be read cannot be cleared of naming them
-		}
-		raw := bytes.ToLower(h.raw)
-		for _, text := range quoted {
-			if bytes.Contains(raw, text) {
-				return true
-			}
-		}
-		return names(&h, identifiers)
-	}
-}
-
-// names reports whether a held event that parses names one of the identifiers,
-// in whatever form it was written.
-func names(h *held, identifiers []rapport.Identifier) bool {
-	o := segmentwire.Options{Type: h.call, ReceivedAt: h.ReceivedAt, Normalize: identity.Normalize, Defaults: segmentwire.Defaults{Context: h.context}}
-	var b segmentwire.Batch
-	if segmentwire.Parse(h.raw, &o, &b) != nil {
-		return false
-	}
-	for i := range b.Events {
-		if slices.ContainsFunc(b.Events[i].Identifiers, func(id rapport.Identifier) bool { return slices.Contains(identifiers, id) }) {
-			return true
-		}
-	}
-	return false
-}
-
-// Forget deletes every held event that names the person known by any of the
-// identifiers, and returns how many. Their records stay in the log, unread,
-// until they are scrubbed with [Quarantine.Concerns] or age out.
-func (q *Quarantine) Forget(ctx context.Context, identifiers []rapport.Identifier) (int, error) {
-	if err := q.current(ctx); err != nil {
-		return 0, err
-	}
-	concerns := q.Concerns(identifiers)
-	q.mu.Lock()
-	all := make([]string, 0, len(q.entries))
-	for _, offset := range q.order {
-		if e := q.entries[offset]; e != nil {
-			all = append(all, e.ID)
-		}
-	}
-	q.mu.Unlock()
-	var found []string
-	for _, id := range all {
-		h, err := q.read(ctx, id)
-		if err != nil {
-			if rapport.KindOf(err) == rapport.NotFound {
-				continue
-			}
-			return 0, err
-		}
-		if concerns(eventlog.Record{Topic: eventlog.Quarantine, Kind: kindHeld, Data: h.append(nil)}) {
-			found = append(found, id)
-		}
-	}
-	if len(found) == 0 {
-		return 0, nil
-	}
-	return q.Delete(ctx, found...)
 }
 
 // heldID names the entry at an offset.

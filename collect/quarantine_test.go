@@ -149,8 +149,12 @@ func TestListsArePagedNewestFirstAndFiltered(t *testing.T) {
 		f    collect.HeldFilter
 		want int
 	}{
-		{collect.HeldFilter{Event: "Other 3"}, 1}, {collect.HeldFilter{Reason: "identifier"}, 7}, {collect.HeldFilter{Reason: "plan"}, 7},
-		{collect.HeldFilter{Reason: "plan.type", Source: "till"}, 0}, {collect.HeldFilter{Schema: "order-completed"}, 7}, {collect.HeldFilter{}, 14},
+		{collect.HeldFilter{Event: "Other 3"}, 1},
+		{collect.HeldFilter{Reason: "identifier"}, 7},
+		{collect.HeldFilter{Reason: "plan"}, 7},
+		{collect.HeldFilter{Reason: "plan.type", Source: "till"}, 0},
+		{collect.HeldFilter{Schema: "order-completed"}, 7},
+		{collect.HeldFilter{}, 14},
 	} {
 		if page := h.list(c.f); page.Total != c.want {
 			t.Errorf("%+v: %d", c.f, page.Total)

@@ -10,7 +10,7 @@ func Object(body []byte) (rapport.Fields, error) {
 		return nil, rapport.Errorf(rapport.TooLarge, "the object has %d bytes, at most %d are taken", len(body), p.limits.EventBytes)
 	}
 	f, ok := p.fields("object")
-	if ok && p.peek() != 0 {
+	if p.peek(); ok && p.i < len(body) {
 		ok = p.broken("the end of the object")
 	}
 	if !ok {

@@ -43,14 +43,18 @@ func TestEveryCallTypeIsReadWithItsFields(t *testing.T) {
 	}{
 		{
 			`{"type":"track","event":"Order Completed","userId":"u1","anonymousId":"a1","messageId":"m1","properties":{"products":[{"sku":"x"}],"revenue":20.5}}`,
-			rapport.Event{Type: rapport.TypeTrack, Name: "Order Completed", UserID: "u1", AnonymousID: "a1", MessageID: "m1",
-				Properties: rapport.FieldsOf(map[string]any{"revenue": 20.5, "products": []any{map[string]any{"sku": "x"}}})},
+			rapport.Event{
+				Type: rapport.TypeTrack, Name: "Order Completed", UserID: "u1", AnonymousID: "a1", MessageID: "m1",
+				Properties: rapport.FieldsOf(map[string]any{"revenue": 20.5, "products": []any{map[string]any{"sku": "x"}}}),
+			},
 		},
 		{
 			`{"type":"identify","userId":"u1","messageId":"m1","traits":{"plan":"pro"},"context":{"traits":{"plan":"old","city":"Oslo"}}}`,
-			rapport.Event{Type: rapport.TypeIdentify, UserID: "u1", MessageID: "m1",
+			rapport.Event{
+				Type: rapport.TypeIdentify, UserID: "u1", MessageID: "m1",
 				Traits:  rapport.AppendField(rapport.FieldsOf(map[string]any{"plan": "pro"}), "city", rapport.StringValue("Oslo")),
-				Context: rapport.FieldsOf(map[string]any{"traits": rapport.AppendField(rapport.FieldsOf(map[string]any{"plan": "old"}), "city", rapport.StringValue("Oslo"))})},
+				Context: rapport.FieldsOf(map[string]any{"traits": rapport.AppendField(rapport.FieldsOf(map[string]any{"plan": "old"}), "city", rapport.StringValue("Oslo"))}),
+			},
 		},
 		{
 			`{"type":"page","name":"Home","category":"Shop","anonymousId":"a1","messageId":"m1"}`,
@@ -146,8 +150,12 @@ func TestIdentifiersAreNormalisedAndStrongestFirst(t *testing.T) {
 		"context":{"traits":{"email":"k@x.no","phone":"12"},"externalIds":[{"type":"card","id":"77"},{"type":"card","id":"78"},{"type":"userId","id":"evil"},5]}}`,
 		segmentwire.Options{Normalize: asIs, Identifiers: []string{"card"}})
 	want := []rapport.Identifier{
-		{Kind: "userId", Value: "u"}, {Kind: "email", Value: "k@x.no"},
-		{Kind: "phone", Value: "+47"}, {Kind: "card", Value: "77"}, {Kind: "card", Value: "78"}, {Kind: "anonymousId", Value: "a"},
+		{Kind: "userId", Value: "u"},
+		{Kind: "email", Value: "k@x.no"},
+		{Kind: "phone", Value: "+47"},
+		{Kind: "card", Value: "77"},
+		{Kind: "card", Value: "78"},
+		{Kind: "anonymousId", Value: "a"},
 	}
 	if diff := cmp.Diff(want, e.Identifiers); diff != "" {
 		t.Error(diff)
