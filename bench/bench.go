@@ -182,8 +182,10 @@ type Restart struct {
 
 // Limits are what the machine itself can do with the same bodies.
 type Limits struct {
-	// Bare is a net/http handler that reads the body and answers.
-	Bare Load `json:"bareHandler"`
+	// Bare is a net/http handler that reads the body into memory (io.ReadAll)
+	// and answers; Discard one that throws the body away unseen.
+	Bare    Load `json:"bareHandler"`
+	Discard Load `json:"discardingHandler"`
 	// Append is the fsync'd append of the bodies to a file, all those waiting at once.
 	AppendEventsPerSecond float64 `json:"appendEventsPerSecond"`
 	AppendBytesPerSecond  float64 `json:"appendBytesPerSecond"`
@@ -205,9 +207,10 @@ type Report struct {
 	PeakRSS int64    `json:"peakRss"`
 	Restart *Restart `json:"restart,omitempty"`
 	Limits  *Limits  `json:"limits,omitempty"`
-	// ShareOfBare and ShareOfAppend are Ingest's events a second against the limits.
-	ShareOfBare   float64 `json:"shareOfBareHandler,omitempty"`
-	ShareOfAppend float64 `json:"shareOfAppend,omitempty"`
+	// The shares are Ingest's events a second against the limits.
+	ShareOfBare    float64 `json:"shareOfBareHandler,omitempty"`
+	ShareOfDiscard float64 `json:"shareOfDiscardingHandler,omitempty"`
+	ShareOfAppend  float64 `json:"shareOfAppend,omitempty"`
 }
 
 // Ingest measures how a server takes events. It returns Unavailable errors
@@ -267,6 +270,7 @@ func Ingest(ctx context.Context, o Options) (Report, error) {
 		return r, err
 	}
 	r.ShareOfBare = r.Ingest.EventsPerSecond / r.Limits.Bare.EventsPerSecond
+	r.ShareOfDiscard = r.Ingest.EventsPerSecond / r.Limits.Discard.EventsPerSecond
 	r.ShareOfAppend = r.Ingest.EventsPerSecond / r.Limits.AppendEventsPerSecond
 	return r, nil
 }
@@ -343,25 +347,26 @@ func (o Options) workspace() (dir string, remove func(), err error) {
 	return dir, func() { _ = os.RemoveAll(dir) }, nil
 }
 
-// limits measures the bare handler and the append.
+// limits measures the bare handlers and the append.
 func (o Options) limits(ctx context.Context, dir string) (*Limits, error) {
-	bare, err := o.startWorker(ctx, job{Role: "bare"})
-	if err != nil {
-		return nil, err
-	}
-	defer bare.end()
-	addr, err := bare.listening()
-	if err != nil {
-		return nil, err
-	}
-	s := &server{addr: addr, pid: bare.cmd.Process.Pid, key: "wk_bench_load"}
-	j := o.job(s, 0)
-	j.Seconds = min(o.Seconds, 8)
 	l := &Limits{}
-	if l.Bare, _, err = s.load(ctx, o, j); err != nil {
-		return nil, err
+	for role, into := range map[string]*Load{"bare": &l.Bare, "discard": &l.Discard} {
+		bare, err := o.startWorker(ctx, job{Role: role})
+		if err != nil {
+			return nil, err
+		}
+		addr, err := bare.listening()
+		if err == nil {
+			s := &server{addr: addr, pid: bare.cmd.Process.Pid, key: "wk_bench_load"}
+			j := o.job(s, 0)
+			j.Seconds = min(o.Seconds, 8)
+			*into, _, err = s.load(ctx, o, j)
+		}
+		bare.end()
+		if err != nil {
+			return nil, err
+		}
 	}
-	bare.end()
 	file := filepath.Join(dir, "append.log")
 	defer os.Remove(file)
 	w, err := o.startWorker(ctx, job{Role: "append", File: file, Batch: o.Batch, Connections: o.Connections, People: o.People, ZipfS: o.ZipfS, ZipfV: o.ZipfV, Seconds: min(o.Seconds, 5), Run: run()})

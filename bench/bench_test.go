@@ -179,7 +179,7 @@ func TestIngestMeasuresAServerOfItsOwnAgainstTheMachine(t *testing.T) {
 	if r.Restart.CleanSeconds <= 0 || r.Restart.KillSeconds <= 0 || r.Restart.Events < 15_000 {
 		t.Errorf("restart %+v", r.Restart)
 	}
-	if r.Limits.Bare.EventsPerSecond <= 0 || r.Limits.AppendEventsPerSecond <= 0 || r.ShareOfBare <= 0 || r.ShareOfAppend <= 0 || r.RSS <= 0 || r.PeakRSS < r.RSS {
+	if r.Limits.Bare.EventsPerSecond <= 0 || r.Limits.Discard.EventsPerSecond <= 0 || r.ShareOfDiscard <= 0 || r.Limits.AppendEventsPerSecond <= 0 || r.ShareOfBare <= 0 || r.ShareOfAppend <= 0 || r.RSS <= 0 || r.PeakRSS < r.RSS {
 		t.Errorf("limits %+v, shares %v and %v, memory %d and %d", r.Limits, r.ShareOfBare, r.ShareOfAppend, r.RSS, r.PeakRSS)
 	}
 	if _, err := json.Marshal(r); err != nil {

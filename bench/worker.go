@@ -19,7 +19,7 @@ import (
 
 // job is what a worker process is told on its standard input.
 type job struct {
-	Role string `json:"role"` // load, preload, bare or append
+	Role string `json:"role"` // load, preload, bare, discard or append
 	Addr string `json:"addr"`
 	Key  string `json:"key"`
 	// Token reads people and asks for decisions.
@@ -93,8 +93,8 @@ func Worker(ctx context.Context, in io.Reader, out io.Writer) error {
 		_, _ = out.Write(append(b, '\n'))
 	}
 	switch j.Role {
-	case "bare":
-		return bare(ctx, lines, tell)
+	case "bare", "discard":
+		return bare(ctx, j.Role, lines, tell)
 	case "append":
 		d, err := appendFile(ctx, j)
 		if err != nil {
@@ -218,20 +218,23 @@ func (t *tail) String() string {
 	return strings.TrimSpace(string(t.b))
 }
 
-// bare serves the least a server can do with a batch, until in ends.
-func bare(ctx context.Context, in io.Reader, tell func(note)) error {
+// bare serves the least a server can do with a batch, until in ends: role
+// "bare" has the body in memory before it answers, "discard" lets it run by.
+func bare(ctx context.Context, role string, in io.Reader, tell func(note)) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return rapport.Errorf(rapport.Unavailable, "listen: %w", err)
 	}
-	buffers := sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 	s := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b := buffers.Get().(*[]byte)
-		defer buffers.Put(b)
-		for {
-			if _, err := r.Body.Read(*b); err != nil {
-				break
-			}
+		var err error
+		if role == "bare" {
+			_, err = io.ReadAll(r.Body)
+		} else {
+			_, err = io.Copy(io.Discard, r.Body)
+		}
+		if err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
 		}
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprint(w, `{"success":true}`)
