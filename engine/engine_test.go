@@ -39,7 +39,7 @@ func TestARetryCountsOnce(t *testing.T) {
 	if got := w.total(id(1)); got != 1 {
 		t.Errorf("counted %d times", got)
 	}
-	w.restart()
+	w.hash()
 	if s := w.eng.Stats(); s.Folded != 1 || s.Duplicates != 3 {
 		t.Errorf("folded %d, duplicates %d", s.Folded, s.Duplicates)
 	}
@@ -104,6 +104,7 @@ func TestMergingAndSplittingMovesFragmentsWithStateAndRows(t *testing.T) {
 		if got := w.total(b); got != 34 {
 			t.Errorf("%d partitions: merged again: %d, want 34", partitions, got)
 		}
+		w.hash()
 		if s := w.eng.Stats(); s.Entities != 1 || s.Folded != 34 {
 			t.Errorf("%d entities, %d folded", s.Entities, s.Folded)
 		}

@@ -110,7 +110,8 @@ type Engine struct {
 	limits   Limits
 	dedup    dedup.Options
 
-	parts []*partition
+	parts   []*partition
+	flights *flights
 
 	mu       sync.Mutex
 	outboxes map[string]*Outbox
@@ -143,6 +144,7 @@ func Open(o Options) (*Engine, error) {
 		parts: make([]*partition, n), outboxes: map[string]*Outbox{},
 		ready: make(chan struct{}), done: make(chan struct{}),
 	}
+	g.flights = &flights{from: make([][]flight, n), folded: func(i int32) int64 { return g.parts[i].pos.get() }}
 	if o.DedupDir != "" {
 		if o.DedupMax <= 0 {
 			o.DedupMax = 64 << 20
@@ -224,7 +226,7 @@ func (g *Engine) openPartition(id int32, l *layout) (*partition, error) {
 		return nil, p.err
 	}
 	p.pos = newGate(p.meta.pos)
-	p.out = newOutbound(g.log, func(i int32) int64 { return g.parts[i].pos.get() }, g.logger)
+	p.out = newOutbound(id, g.log, g.flights, g.logger)
 	if p.loadTimers(); p.err != nil {
 		return nil, p.err
 	}

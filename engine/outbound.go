@@ -3,8 +3,6 @@ package engine
 import (
 	"context"
 	"log/slog"
-	"slices"
-	"sort"
 	"sync"
 	"time"
 
@@ -28,24 +26,15 @@ type outbound struct {
 
 	durable *gate // records ever made durable
 	wake    chan struct{}
-	// flights are the records that may not be folded yet, in order.
-	flights []flight
-	folded  func(partition int32) int64 // position of a partition of the events topic
-}
-
-// flight is a derived record on its way to its target.
-type flight struct {
-	origin    int64 // offset of the record that caused it
-	seq       int64 // its number among those queued
-	partition int32
-	offset    int64 // -1 until durable
+	id      int32
+	flights *flights
 }
 
 const outboundBytes = 16 << 20
 
-func newOutbound(log eventlog.Log, folded func(int32) int64, logger *slog.Logger) *outbound {
+func newOutbound(id int32, log eventlog.Log, flights *flights, logger *slog.Logger) *outbound {
 	o := &outbound{
-		log: log, logger: logger, folded: folded, durable: newGate(0),
+		id: id, log: log, logger: logger, flights: flights, durable: newGate(0),
 		wake: make(chan struct{}, 1), // one pending wake is enough
 	}
 	o.room = sync.NewCond(&o.mu)
@@ -63,7 +52,7 @@ func (o *outbound) push(origin int64, r eventlog.Record) {
 	o.bytes += len(r.Data)
 	o.queued++
 	if r.Topic == eventlog.Events {
-		o.flights = append(o.flights, flight{origin, o.queued, r.Partition, -1})
+		o.flights.leave(o.id, flight{origin, o.queued, r.Partition, -1})
 	}
 	o.mu.Unlock()
 	select {
@@ -98,58 +87,10 @@ func (o *outbound) run(ctx, grace context.Context) error {
 			}
 			return rapport.Errorf(rapport.Internal, "append derived records: %w", err)
 		}
-		o.land(batch)
-		o.durable.set(o.durable.get() + int64(len(batch)))
+		done := o.durable.get()
+		o.flights.land(o.id, done+1, batch)
+		o.durable.set(done + int64(len(batch)))
 	}
-}
-
-// land notes where the records of a durable batch stand in the log.
-func (o *outbound) land(batch []eventlog.Record) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	first := o.durable.get() + 1
-	i := sort.Search(len(o.flights), func(i int) bool { return o.flights[i].seq >= first })
-	for ; i < len(o.flights) && o.flights[i].seq < first+int64(len(batch)); i++ {
-		o.flights[i].offset = batch[o.flights[i].seq-first].Offset
-	}
-	n := 0
-	for n < len(o.flights) && o.flights[n].offset >= 0 && o.flights[n].offset < o.folded(o.flights[n].partition) {
-		n++
-	}
-	o.flights = slices.Delete(o.flights, 0, n)
-}
-
-// caused returns the positions of the records that were caused by records up
-// to offset and are not folded yet, once all of them are durable.
-func (o *outbound) caused(ctx context.Context, offset int64) ([]Token, error) {
-	upTo := func() int {
-		return sort.Search(len(o.flights), func(i int) bool { return o.flights[i].origin > offset })
-	}
-	o.mu.Lock()
-	n := upTo()
-	if n == 0 {
-		o.mu.Unlock()
-		return nil, nil
-	}
-	seq := o.flights[n-1].seq
-	o.mu.Unlock()
-	if err := o.durable.wait(ctx, seq); err != nil {
-		return nil, err
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	var out []Token
-	for _, f := range o.flights[:upTo()] {
-		if f.offset < o.folded(f.partition) {
-			continue
-		}
-		if i := slices.IndexFunc(out, func(t Token) bool { return t.Partition == f.partition }); i >= 0 {
-			out[i].Offset = max(out[i].Offset, f.offset)
-		} else {
-			out = append(out, Token{f.partition, f.offset})
-		}
-	}
-	return out, nil
 }
 
 func (o *outbound) next() []eventlog.Record {

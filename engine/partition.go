@@ -355,10 +355,12 @@ func (p *partition) call(ctx context.Context, fn func() error) error {
 
 func (p *partition) answer(r *request) {
 	if r.claim.CompareAndSwap(0, 1) {
-		r.done <- r.fn()
+		err := r.fn()
 		if p.cache.full(p.limits) {
 			p.shrink()
 		}
+		p.publish()
+		r.done <- err
 	}
 }
 

@@ -163,28 +163,3 @@ func (g *Engine) Ends(partitions ...int32) []Token {
 	}
 	return out
 }
-
-// reach waits until the records up to the tokens, and all records these caused
-// directly or indirectly, are folded. Chains of causes are finite: every step
-// takes a hop.
-func (g *Engine) reach(ctx context.Context, tokens []Token) error {
-	for len(tokens) > 0 {
-		var caused []Token
-		for _, t := range tokens {
-			if t.Partition < 0 || int(t.Partition) >= len(g.parts) {
-				return rapport.Errorf(rapport.Invalid, "there is no partition %d", t.Partition)
-			}
-			p := g.parts[t.Partition]
-			if err := p.pos.wait(ctx, t.Offset+1); err != nil {
-				return err
-			}
-			more, err := p.out.caused(ctx, t.Offset)
-			if err != nil {
-				return err
-			}
-			caused = append(caused, more...)
-		}
-		tokens = caused
-	}
-	return nil
-}
