@@ -266,8 +266,12 @@ func (w *World) compile() error {
 		return fmt.Errorf("countries, types, categories and products must not be empty")
 	case len(w.Categories) > maxCategories:
 		return fmt.Errorf("%d categories; at most %d", len(w.Categories), maxCategories)
-	case w.Newcomers < 0 || w.Newcomers > 1:
-		return fmt.Errorf("newcomers is %v, not a share", w.Newcomers)
+	case !(w.Newcomers >= 0 && w.Newcomers <= 1) || !(w.Annoyance >= 0 && w.Annoyance <= 1e6):
+		return fmt.Errorf("newcomers is not a share, or annoyance below 0")
+	case slices.ContainsFunc(w.Categories, func(c Category) bool { return !(c.Lasts >= 0 && c.Lasts <= 10_000) }):
+		return fmt.Errorf("a category lasts between 0 and 10,000 days")
+	case slices.ContainsFunc(slices.Concat(w.Weekdays, w.Months), func(x float64) bool { return !(x >= 0 && x <= 100) }):
+		return fmt.Errorf("weekdays and months are weights between 0 and 100")
 	}
 	if w.Weekdays == nil {
 		w.Weekdays = slices.Repeat([]float64{1}, 7)
@@ -314,8 +318,8 @@ func (w *World) compile() error {
 		p := &w.Products[i]
 		p.category = w.category(p.Category)
 		p.path = "/products/" + strings.ToLower(p.SKU)
-		if p.SKU == "" || p.category < 0 || p.Price <= 0 || p.Popular < 0 {
-			return fmt.Errorf("product %q needs a sku, a known category and a price above 0", p.SKU)
+		if p.SKU == "" || p.category < 0 || !(p.Price > 0 && p.Price < 1e6) || !(p.Popular > 0 && p.Popular <= 1e6) {
+			return fmt.Errorf("product %q needs a sku, a known category, and a price and popularity above 0", p.SKU)
 		}
 		if err := w.vector(p.Tastes, &p.tastes); err != nil {
 			return fmt.Errorf("product %s: %w", p.SKU, err)
@@ -353,11 +357,13 @@ func (w *World) compile() error {
 }
 
 func (w *World) compileType(t *ShopperType) error {
-	if t.VisitsPerWeek <= 0 || t.Evenness <= 0 || t.Weeks <= 0 || t.Budget <= 0 {
-		return fmt.Errorf("visitsPerWeek, evenness, weeks and budget must be above 0")
+	for _, x := range []float64{t.VisitsPerWeek, t.Evenness, t.Weeks, t.Budget} {
+		if !(x >= 0.01 && x <= 10_000) { // a NaN is not
+			return fmt.Errorf("visitsPerWeek, evenness, weeks and budget must be between 0.01 and 10,000")
+		}
 	}
 	for _, p := range []float64{t.Convert, t.Patience, t.PriceSensitivity, t.Owns, t.Consents, t.SignsUp} {
-		if p < 0 || p > 1 {
+		if !(p >= 0 && p <= 1) {
 			return fmt.Errorf("%v is not between 0 and 1", p)
 		}
 	}
@@ -384,8 +390,13 @@ func (w *World) compileType(t *ShopperType) error {
 func (w *World) compileAction(a *Action) error {
 	a.product, a.category = -1, -1
 	for _, p := range []float64{a.Click, a.Buy, a.Discount, a.Annoys} {
-		if p < 0 || p >= 1 {
+		if !(p >= 0 && p < 1) {
 			return fmt.Errorf("%v is not in [0,1)", p)
+		}
+	}
+	for _, x := range []float64{a.Worth, a.Cost, a.Deal, a.Weary} {
+		if !(math.Abs(x) <= 1000) {
+			return fmt.Errorf("%v is not between -1000 and 1000", x)
 		}
 	}
 	if a.SKU != "" {
