@@ -8,7 +8,7 @@ export function Input({ className, ...rest }: InputHTMLAttributes<HTMLInputEleme
 
 export function Select({ className, children, ...rest }: SelectHTMLAttributes<HTMLSelectElement>) {
   return (
-    <select {...rest} className={cx('control pr-7', className)}>
+    <select {...rest} className={cx('control pr-7 max-md:min-w-[30%] max-md:flex-1', className)}>
       {children}
     </select>
   )

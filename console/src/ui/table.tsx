@@ -1,6 +1,6 @@
 import { useVirtualizer } from '@tanstack/react-virtual'
 import { Link, type LinkProps } from '@tanstack/react-router'
-import { useEffect, useRef, type ReactNode, type RefObject } from 'react'
+import { useEffect, useRef, useSyncExternalStore, type ReactNode, type RefObject } from 'react'
 import { cx } from './cx'
 import { SkeletonRows } from './states'
 import { isTyping } from './typing'
@@ -29,8 +29,8 @@ interface TableProps<T> {
   onEnd?: () => void
   more?: boolean
   empty?: ReactNode
-  /** A row of two lines, for content that needs it. */
-  tall?: boolean
+  /** In a narrow window a row has two lines. */
+  twoLines?: boolean
 }
 
 const rowHeight = 34
@@ -38,9 +38,9 @@ const tallRowHeight = 48
 const virtualFrom = 200
 
 /** The table of the console: sticky head, hairlines, whole-row links, J/K and Enter, virtual when long. */
-export function Table<T>({ label, columns, rows, rowKey, link, selected, onEnd, more, empty, tall }: TableProps<T>) {
+export function Table<T>({ label, columns, rows, rowKey, link, selected, onEnd, more, empty, twoLines }: TableProps<T>) {
   const scroll = useRef<HTMLDivElement>(null)
-  const size = tall ? tallRowHeight : rowHeight
+  const size = useNarrow() && twoLines ? tallRowHeight : rowHeight
   const virtual = rows.length > virtualFrom
   const virtualizer = useVirtualizer({ count: virtual ? rows.length : 0, getScrollElement: () => scroll.current, estimateSize: () => size, overscan: 12 })
   useRowKeys(scroll, rows.length, (i) => virtual && virtualizer.scrollToIndex(i), Boolean(link))
@@ -120,6 +120,18 @@ const Spacer = ({ height }: { height: number }) => (
     <td />
   </tr>
 )
+
+const narrow = matchMedia('(max-width: 759px)')
+
+function useNarrow(): boolean {
+  return useSyncExternalStore(
+    (tell) => {
+      narrow.addEventListener('change', tell)
+      return () => narrow.removeEventListener('change', tell)
+    },
+    () => narrow.matches,
+  )
+}
 
 /** J and K walk the rows; Enter follows the link, as it does anywhere. */
 function useRowKeys(scroll: RefObject<HTMLDivElement | null>, count: number, reveal: (index: number) => void, on: boolean) {

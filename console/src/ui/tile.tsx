@@ -18,9 +18,9 @@ export function Tile({ label, value, sub, explain, aside }: TileProps) {
           {explain}
         </Explained>
         <div className="clip text-kpi font-semibold tracking-[-0.01em] tabular-nums">{value}</div>
-        <div className="clip text-meta text-muted">{sub ?? '\u00a0'}</div>
+        <div className="clip text-meta text-muted max-md:whitespace-normal">{sub ?? '\u00a0'}</div>
       </div>
-      {aside}
+      {aside && <div className="w-[42%] max-w-[120px] max-md:hidden">{aside}</div>}
     </div>
   )
 }

@@ -171,14 +171,14 @@ function Scores({ candidates, explanation, asked }: { candidates: Candidate[]; e
   const [open, setOpen] = useState<string | undefined>(() => candidates[0]?.action)
   return (
     <div className="overflow-x-auto rounded-card border border-line">
-      <table className="w-full min-w-[440px] border-separate border-spacing-0 [&_td]:border-b [&_td]:border-line [&_td]:px-3 [&_th]:h-[32px] [&_th]:border-b [&_th]:border-line [&_th]:px-3 [&_th]:text-meta [&_th]:font-medium [&_th]:text-muted [&_tbody:last-child_tr:last-child_td]:border-b-0">
+      <table className="w-full border-separate border-spacing-0 [&_td]:border-b [&_td]:border-line [&_td]:px-2 md:[&_td]:px-3 [&_th]:h-[32px] [&_th]:border-b [&_th]:border-line [&_th]:px-2 md:[&_th]:px-3 [&_th]:text-meta [&_th]:font-medium [&_th]:text-muted [&_tbody:last-child_tr:last-child_td]:border-b-0">
         <thead>
           <tr>
             <th scope="col" className="text-left">
               Action
             </th>
             <Head name="Value" explain="The expected value of choosing it: the sum of the contributions below, in the deployment’s money." />
-            <Head name="Exploration" explain="What the draw added or took: an action that is little known gets a wider draw, so that it can prove itself." />
+            <Head name="Exploration" wide explain="What the draw added or took: an action that is little known gets a wider draw, so that it can prove itself." />
             <Head name="Score" explain="Value and exploration together. The highest score wins, if it is worth more than silence." />
             <Head name="Chance" explain="Propensity: the probability with which this action would be chosen at this moment. It makes later comparison fair." />
           </tr>
@@ -198,7 +198,7 @@ function Scores({ candidates, explanation, asked }: { candidates: Candidate[]; e
                   </button>
                 </td>
                 <td className="text-right tabular-nums">{mean.toFixed(3)}</td>
-                <td className="text-right text-muted tabular-nums">{signed(score - mean, 3)}</td>
+                <td className="text-right text-muted tabular-nums max-md:hidden">{signed(score - mean, 3)}</td>
                 <td className="text-right font-medium tabular-nums">{score.toFixed(3)}</td>
                 <td className="text-right tabular-nums">{percent(candidate.propensity ?? 0)}</td>
               </tr>
@@ -207,7 +207,7 @@ function Scores({ candidates, explanation, asked }: { candidates: Candidate[]; e
                   <td colSpan={5} className="bg-bg py-2!">
                     <dl className="space-y-1 pl-[19px]">
                       {candidate.terms?.map((term) => (
-                        <div key={term.name} className="grid grid-cols-[minmax(0,1fr)_120px_60px] items-center gap-3">
+                        <div key={term.name} className="grid grid-cols-[minmax(0,1fr)_90px_52px] md:grid-cols-[minmax(0,1fr)_120px_60px] items-center gap-3">
                           <dt className="clip text-muted">{term.name}</dt>
                           <dd className="contents">
                             <SignedBar value={term.value} span={span} />
@@ -227,9 +227,9 @@ function Scores({ candidates, explanation, asked }: { candidates: Candidate[]; e
   )
 }
 
-function Head({ name, explain }: { name: string; explain: string }) {
+function Head({ name, explain, wide }: { name: string; explain: string; wide?: boolean }) {
   return (
-    <th scope="col" className="text-right">
+    <th scope="col" className={cx('text-right', wide && 'max-md:hidden')}>
       <Explained title={name} trigger={name}>
         {explain}
       </Explained>

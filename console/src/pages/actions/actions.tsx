@@ -93,7 +93,7 @@ export function Actions() {
     <Page
       title="Actions"
       fill
-      status="What may be said, offered or asked; the engine picks the next best, or nothing"
+      purpose="What may be said, offered or asked; the engine picks the next best, or nothing"
       actions={
         may.edit && (
           <Button look="solid" icon={<Plus size={14} aria-hidden />} onClick={() => void navigate({ to: '/setup/config', search: { add: true } })}>

@@ -14,7 +14,7 @@ export function Placements() {
   const query = useQuery(placementsQuery)
   const actions = useQuery(actionsQuery).data ?? []
   return (
-    <Page title="Placements" status="Where something may appear, and what competes for it">
+    <Page title="Placements" purpose="Where something may appear, and what competes for it">
       <ActionTabs />
       <Loaded query={query}>
         {(placements) =>

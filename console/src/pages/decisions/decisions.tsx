@@ -89,7 +89,7 @@ export function Decisions() {
     <Page
       title="Decisions"
       fill
-      status="Each is a stored fact: what was weighed, what was chosen, and why"
+      purpose="Each is a stored fact: what was weighed, what was chosen, and why"
       actions={
         <>
           {fresh > 0 && !filtered && (
@@ -140,6 +140,7 @@ export function Decisions() {
           {() => (
             <Table
               label="Decisions"
+              twoLines
               columns={columns}
               rows={decisions}
               rowKey={(d) => d.decisionId}

@@ -1,6 +1,6 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
-import { Coffee, PartyPopper, Plug, Rocket } from 'lucide-react'
+import { Coffee, History, PartyPopper, Plug, Rocket, Scale, Split, type LucideIcon } from 'lucide-react'
 import { useState, type ReactNode } from 'react'
 import { post } from '@/api/client'
 import { demoQuery, sourcesQuery } from '@/api/queries'
@@ -40,6 +40,12 @@ function Door({ icon, title, note, children }: { icon: ReactNode; title: string;
   )
 }
 
+const sights: [LucideIcon, string][] = [
+  [History, '120 days of history in under a minute, then life in real time'],
+  [Split, 'Every decision explained: what was weighed, and why this one'],
+  [Scale, 'Lift against a holdout, and the truth behind it, because the world is ours'],
+]
+
 const ready = (demo: Demo | undefined) => Boolean(demo?.running && (demo.phase === 'live' || (demo.total !== undefined && demo.total > 0 && (demo.done ?? 0) >= demo.total)))
 
 function DemoDoor({ onEnter }: { onEnter: () => void }) {
@@ -53,7 +59,15 @@ function DemoDoor({ onEnter }: { onEnter: () => void }) {
   const data = demo.data
   const share = data?.total ? (data.done ?? 0) / data.total : 0
   return (
-    <Door icon={<Coffee size={18} />} title="Explore with Northbean Coffee" note="A believable brand: a web shop, an app, a till and thousands of shoppers with tastes of their own. 120 days of history, then life in real time. Marked as demo, removed in one click.">
+    <Door icon={<Coffee size={18} />} title="Explore with Northbean Coffee" note="A believable brand: a web shop, an app, a till and thousands of shoppers with tastes of their own. Marked as demo, and removed in one click.">
+      <ul className="mb-5 space-y-2.5">
+        {sights.map(([Icon, text]) => (
+          <li key={text} className="flex gap-2.5">
+            <Icon size={15} aria-hidden className="mt-0.5 shrink-0 text-accent" />
+            {text}
+          </li>
+        ))}
+      </ul>
       {data?.running && !ready(data) ? (
         <div role="status" className="space-y-2">
           <div className="flex justify-between gap-4">

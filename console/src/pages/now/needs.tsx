@@ -14,7 +14,7 @@ const icons: [RegExp, LucideIcon][] = [
 /** What waits for a person, each with the page where it is settled. */
 export function NeedsYou({ needs }: { needs: Need[] }) {
   return (
-    <Card title="Needs you">
+    <Card title="Needs you" className="max-lg:-order-1">
       {needs.length === 0 ? (
         <p className="flex items-center gap-2 py-2 text-muted">
           <CircleCheck size={15} className="text-good" aria-hidden />

@@ -46,9 +46,9 @@ export function Now() {
       ) : (
         <>
           <NowTiles overview={data} />
-          <div className="grid min-h-0 flex-1 gap-3 max-lg:flex max-lg:flex-col-reverse lg:grid-cols-[minmax(0,1fr)_280px]">
+          <div className="grid min-h-0 flex-1 gap-3 max-lg:flex max-lg:flex-col lg:grid-cols-[minmax(0,1fr)_280px]">
             <LiveStream kind={kind} q={q} />
-            <div className="flex min-h-0 flex-col gap-3 overflow-y-auto">
+            <div className="flex min-h-0 flex-col gap-3 max-lg:contents lg:overflow-y-auto">
               <NeedsYou needs={data.needsYou ?? []} />
               <AtWork />
             </div>

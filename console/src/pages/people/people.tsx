@@ -94,6 +94,7 @@ export function People() {
           {() => (
             <Table
               label="People"
+              twoLines
               columns={columns}
               rows={people}
               rowKey={(person) => person.id}

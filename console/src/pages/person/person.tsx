@@ -78,11 +78,11 @@ function Heading({ person }: { person: Person }) {
       <Avatar name={person.name} size="large" />
       <div className="min-w-0">
         <h1 className="clip text-page font-semibold">{person.name || 'Anonymous visitor'}</h1>
-        <p className="flex min-w-0 flex-wrap items-center gap-x-1.5 text-muted">
-          <CopyId id={person.id} className="max-w-[150px]!" />
-          {mainIdentifier(person.identifiers) && <span className="clip">· {mainIdentifier(person.identifiers)?.value}</span>}
-          {where && <span>· {where}</span>}
-          <span className="max-md:hidden">· since {day(person.firstSeen)}</span>
+        <p className="flex min-w-0 items-center gap-x-3 text-muted">
+          <CopyId id={person.id} className="max-w-[150px]! max-md:hidden" />
+          <span className="clip">{mainIdentifier(person.identifiers)?.value}</span>
+          {where && <span className="shrink-0">{where}</span>}
+          <span className="shrink-0 max-md:hidden">since {day(person.firstSeen)}</span>
         </p>
       </div>
     </div>

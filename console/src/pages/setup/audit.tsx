@@ -51,7 +51,7 @@ export function Audit() {
     <SetupPage
       title="Audit"
       fill
-      status="Every change, refused ones too, newest first"
+      purpose="Every change, refused ones too, newest first"
       actions={
         <>
           <SearchField label="Who, what, request id" value={q} onChange={(text) => void navigate({ search: { q: text || undefined }, replace: true })} className="w-full md:w-[240px]" />
@@ -71,6 +71,7 @@ export function Audit() {
           {() => (
             <Table
               label="Audit"
+              twoLines
               columns={columns}
               rows={entries}
               rowKey={(entry) => `${entry.time} ${entry.request ?? ''} ${entry.action}`}

@@ -54,7 +54,7 @@ export function Deliveries() {
     }
   }
   return (
-    <SetupPage title="Deliveries" fill status="A dead destination slows nobody else">
+    <SetupPage title="Deliveries" fill purpose="A dead destination slows nobody else">
       <Tabs
         label="Deliveries"
         tabs={[

@@ -116,6 +116,7 @@ export function Quarantine() {
           {() => (
             <Table
               label="Quarantined events"
+              twoLines
               columns={columns}
               rows={items}
               rowKey={(item) => item.id}

@@ -15,12 +15,15 @@ const names: { value: Language; label: string }[] = [
 export function snippet(language: Language, key: string, origin: string): string {
   switch (language) {
     case 'curl':
-      return `curl ${origin}/v1/track -u ${key}: \\
+      return `curl ${origin}/v1/track \\
+  -u ${key}: \\
   -H 'Content-Type: application/json' \\
   -d '{
     "userId": "ingrid",
     "event": "Product Viewed",
-    "properties": {"name": "Espresso beans", "price": 14.5}
+    "properties": {
+      "name": "Espresso beans", "price": 14.5
+    }
   }'`
     case 'browser':
       return `// npm install @segment/analytics-next

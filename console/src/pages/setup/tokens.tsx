@@ -65,7 +65,7 @@ export function Tokens() {
     <SetupPage
       title="Tokens"
       fill
-      status="Stored as hashes; each shows its secret once"
+      purpose="Stored as hashes; each shows its secret once"
       actions={
         may.admin && (
           <Button look="solid" icon={<Plus size={14} aria-hidden />} onClick={() => setAdding(true)}>
