@@ -392,8 +392,11 @@ func (f *diskFile) Truncate(size int64) error {
 }
 
 func (f *diskFile) Sync() error {
-	if f.d.beforeSync != nil {
-		f.d.beforeSync(f.name)
+	f.d.mu.Lock()
+	before := f.d.beforeSync
+	f.d.mu.Unlock()
+	if before != nil {
+		before(f.name)
 	}
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()

@@ -180,6 +180,7 @@ func (l *Log) compactOne() bool {
 		_, err = l.rewriteSegment(s, &rewrite{skip: func(slot int) bool { return s.spans[slot].next <= fl[slot].next }})
 	}
 	if err == nil {
+		l.log.Info("event log segment compacted", "file", s.name(), "bytes", s.end)
 		return true
 	}
 	l.log.Warn("event log segment not compacted", "file", s.name(), "err", err)

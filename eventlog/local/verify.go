@@ -19,13 +19,14 @@ func (l *Log) Verify(ctx context.Context, progress func(done, total int64)) (fou
 	if err != nil {
 		return nil, err
 	}
-	done := int64(0)
+	done, base := int64(0), int64(0)
 	chain := make([]int64, l.shape.slots())
 	for _, s := range segments {
 		found = append(found, l.missingBefore(s, chain)...)
 		damage, err := l.verifySegment(s, func(pos int64) error {
+			done = min(base+pos, total)
 			if progress != nil {
-				progress(min(done+pos, total), total)
+				progress(done, total)
 			}
 			return ctx.Err()
 		})
@@ -33,7 +34,10 @@ func (l *Log) Verify(ctx context.Context, progress func(done, total int64)) (fou
 		if err != nil {
 			return found, err
 		}
-		done += s.end
+		base = done
+	}
+	if progress != nil {
+		progress(total, total)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
