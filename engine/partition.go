@@ -160,6 +160,7 @@ func (p *partition) record(r *eventlog.Record) {
 
 func (p *partition) apply(r *eventlog.Record) {
 	switch r.Kind {
+	case 0: // erased from the log after it was written; what it said is gone
 	case KindEvent:
 		if data, ok := p.fresh(r, true); ok {
 			p.decoded(r, data, KindEvent, rapport.ID{})
