@@ -320,6 +320,22 @@ func TestAnErasedPersonLeavesTheQuarantine(t *testing.T) {
 	if page := h.list(collect.HeldFilter{}); page.Total != 2 {
 		t.Errorf("%+v", page)
 	}
+	left, err := h.door.Quarantine().Left(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := 0
+	for _, r := range h.records(eventlog.Quarantine, 0) {
+		if left(r) {
+			gone++
+			if !h.door.Quarantine().Concerns(kari)(r) {
+				t.Errorf("a record of somebody else at %d would be scrubbed", r.Offset)
+			}
+		}
+	}
+	if gone != 3 {
+		t.Errorf("%d records would be scrubbed", gone)
+	}
 }
 
 func TestAHeldEventOfAGoneSourceStays(t *testing.T) {
