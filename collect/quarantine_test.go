@@ -301,8 +301,9 @@ func TestAnErasedPersonLeavesTheQuarantine(t *testing.T) {
 	h := open(t, nil)
 	h.apply(collect.Documents{Sources: []collect.SourceDoc{{ID: "web", Key: "wk_web_1234", Unplanned: "quarantine"}}})
 	for i, who := range []string{
+		`"userId":"ola"`, // the oldest: what is behind it cannot be trimmed
 		`"userId":"kari"`, `"anonymousId":"a","context":{"traits":{"phone":"+47 22 22 55 55"}}`, `"anonymousId":"a","context":{"traits":{"email":"KARI@x.no"}}`,
-		`"userId":"ola"`, `"note":"karin"`,
+		`"note":"karin"`,
 	} {
 		h.accepted("/v1/track", fmt.Sprintf(`{"event":"x","messageId":"m%d",%s}`, i, who))
 	}
