@@ -223,4 +223,3 @@ func pairs(words []string) map[string]any {
 	}
 	return m
 }
-

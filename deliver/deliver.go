@@ -84,9 +84,9 @@ type Outbox interface {
 
 const messageCodec = 1
 
-// appendMessage appends the payload of a message's effect. Key and person
+// AppendPayload appends the payload of a message's effect. Key and person
 // stand in the effect itself.
-func appendMessage(b []byte, m *Message) []byte {
+func AppendPayload(b []byte, m *Message) []byte {
 	b = append(b, messageCodec)
 	b = binary.AppendVarint(b, m.Created)
 	b = binary.AppendUvarint(b, uint64(m.Round))
@@ -147,7 +147,7 @@ func resultEvent(kind string, m *Message, r Result, attempts int, now int64) *ra
 		Timestamp: now, OriginalTimestamp: now, ReceivedAt: now, Properties: p,
 	}
 	if r.Status == Failed || r.Status == Replayed {
-		e.Body = appendMessage(nil, m)
+		e.Body = AppendPayload(nil, m)
 	}
 	return e
 }

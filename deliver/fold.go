@@ -105,7 +105,7 @@ func (o *outlet) Apply(c *engine.Context, e *rapport.Event) {
 // leave puts a message in the outbox.
 func leave(c *engine.Context, e *rapport.Event, kind, key string) {
 	m := &Message{Event: e, Created: c.Time}
-	c.Effect(engine.Effect{Kind: kind, Key: kind + "/" + key, Entity: c.Entity, Payload: appendMessage(nil, m)})
+	c.Effect(engine.Effect{Kind: kind, Key: kind + "/" + key, Entity: c.Entity, Payload: AppendPayload(nil, m)})
 }
 
 // settle ends a message whose result is known: it goes, moves to the dead

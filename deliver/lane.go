@@ -17,7 +17,7 @@ import (
 const (
 	firstDelay = time.Second
 	lastDelay  = 15 * time.Minute
-	// window is how many messages of a destination are in memory at most.
+	// window is how many messages of a destination are in memory at most, if not more are sent at once.
 	window = 64
 	// breakAfter attempts failed in a row open the breaker; it is tried again
 	// after firstPause, then twice as long, up to lastPause.
@@ -130,7 +130,7 @@ func (l *lane) run(ctx context.Context) {
 			if len(l.retries) > 0 {
 				wake = l.retries[0].due
 			}
-			if len(l.retries)+l.underWay < window {
+			if len(l.retries)+l.underWay < max(window, l.Parallel) {
 				in = fresh
 			}
 		}
