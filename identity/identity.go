@@ -41,6 +41,11 @@ type Options struct {
 	State  *state.Store
 	Clock  rapport.Clock
 	Logger *slog.Logger
+	// Settled returns once the engine has folded every record appended before
+	// the call and all that these caused. Unmerge and Erase ask it first, so
+	// that the states are where the links say when they send them elsewhere.
+	// Nil: nobody folds (tests of this room).
+	Settled func(ctx context.Context) error
 	// MaxIdentifiers is the most identifiers and device intervals one person
 	// may have; a link that would exceed it is not made. Default 1,000.
 	MaxIdentifiers int

@@ -92,7 +92,7 @@ func (r *Resolver) who(nodes []rapport.ID) (Who, error) {
 // the function that lets linking go on.
 func (r *Resolver) freeze(ctx context.Context, person rapport.ID) (who Who, release func(), err error) {
 	r.linking.Lock()
-	defer func() {
+	defer func() { // release is only given to who succeeds
 		if err != nil {
 			r.linking.Unlock()
 		}
@@ -103,6 +103,11 @@ func (r *Resolver) freeze(ctx context.Context, person rapport.ID) (who Who, rele
 	if r.last != nil {
 		if err := r.last.Wait(ctx); err != nil {
 			return who, nil, rapport.Errorf(rapport.Unavailable, "the newest link is not durable: %w", err)
+		}
+	}
+	if r.o.Settled != nil {
+		if err := r.o.Settled(ctx); err != nil {
+			return who, nil, rapport.Errorf(rapport.Unavailable, "the engine is behind: %w", err)
 		}
 	}
 	who, err = r.Who(ctx, person)
