@@ -317,3 +317,10 @@ func wake(c chan struct{}) {
 	default:
 	}
 }
+
+// People returns of how many people something is remembered.
+func (h *Hub) People() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.boxes)
+}
