@@ -153,7 +153,7 @@ function Rail({ onPalette, onHelp, onTheme, inSetup }: { onPalette: () => void; 
   const { session, signOut } = useSession()
   const overview = useQuery({ ...overviewQuery, select: ({ demo, version, quarantine, deadLetters }) => ({ demo, version, quarantine, deadLetters }) }).data
   return (
-    <div className="hidden w-[216px] shrink-0 flex-col border-r border-line bg-surface p-2.5 md:flex">
+    <header className="hidden w-[216px] shrink-0 flex-col border-r border-line bg-surface p-2.5 md:flex">
       <div className="flex h-9 items-center gap-2 px-2">
         <Logo />
         <span className="flex-1 text-card font-semibold">Rapport</span>
@@ -190,7 +190,7 @@ function Rail({ onPalette, onHelp, onTheme, inSetup }: { onPalette: () => void; 
           <LogOut size={15} />
         </IconButton>
       </div>
-    </div>
+    </header>
   )
 }
 
@@ -225,7 +225,7 @@ function ThemeButton({ onTheme }: { onTheme: () => void }) {
 function TopBar({ onPalette, onTheme }: { onPalette: () => void; onTheme: () => void }) {
   const { signOut } = useSession()
   return (
-    <div className="flex h-12 items-center border-b border-line bg-surface pr-1.5 pl-4 md:hidden">
+    <header className="flex h-12 items-center border-b border-line bg-surface pr-1.5 pl-4 md:hidden">
       <Logo />
       <span className="ml-2 flex-1 text-card font-semibold">Rapport</span>
       <IconButton label="Search" onClick={onPalette}>
@@ -235,7 +235,7 @@ function TopBar({ onPalette, onTheme }: { onPalette: () => void; onTheme: () => 
       <IconButton label="Sign out" onClick={signOut}>
         <LogOut size={16} />
       </IconButton>
-    </div>
+    </header>
   )
 }
 

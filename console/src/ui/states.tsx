@@ -75,9 +75,9 @@ export function Skeleton({ className }: { className?: string }) {
   return <span aria-hidden className={cx('late block rounded-control bg-sunken', className)} />
 }
 
-export function SkeletonRows({ rows = 8 }: { rows?: number }) {
+export function SkeletonRows({ rows = 8, silent }: { rows?: number; silent?: boolean }) {
   return (
-    <div role="status" aria-label="Loading" className="late">
+    <div {...(silent ? {} : { role: 'status', 'aria-label': 'Loading' })} className="late">
       {Array.from({ length: rows }, (_, i) => (
         <div key={i} className="flex h-[34px] items-center gap-6 border-b border-line px-3 last:border-0">
           <Skeleton className="h-2.5 w-16" />

@@ -108,7 +108,11 @@ export function Table<T>({ label, columns, rows, rowKey, link, selected, onEnd, 
           {below > 0 && <Spacer height={below} />}
         </tbody>
       </table>
-      {more && <SkeletonRows rows={2} />}
+      {more && (
+        <div aria-hidden>
+          <SkeletonRows rows={2} silent />
+        </div>
+      )}
     </div>
   )
 }

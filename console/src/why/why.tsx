@@ -50,9 +50,9 @@ function Section({ title, note, children }: { title: string; note?: string; chil
   const id = useId()
   return (
     <section aria-labelledby={id}>
-      <h3 id={id} className="text-card font-semibold">
+      <h2 id={id} className="text-card font-semibold">
         {title}
-      </h3>
+      </h2>
       {note && <p className="text-meta text-muted">{note}</p>}
       <div className="mt-2">{children}</div>
     </section>

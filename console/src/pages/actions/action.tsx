@@ -161,7 +161,7 @@ function Config({ id }: { id: string }) {
           <Code label={`Config of ${id}`} className="[&_pre]:max-h-[640px]" text={doc.yaml} />
           <p className="text-meta text-muted">
             Version {doc.version}, by {doc.author}.{' '}
-            <Link to="/setup/config/$kind/$id" params={{ kind: 'action', id }} search={{ view: 'history' }} className="font-medium text-accent hover:underline">
+            <Link to="/setup/config/$kind/$id" params={{ kind: 'action', id }} search={{ view: 'history' }} className="link">
               History
             </Link>
           </p>

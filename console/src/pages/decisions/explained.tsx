@@ -31,7 +31,7 @@ export function DecisionHead({ id, level: Level }: { id: string; level: 'h1' | '
         {decision ? (
           <>
             Why{' '}
-            <Link to="/people/$ref" params={{ ref: decision.personId }} className="text-accent hover:underline">
+            <Link to="/people/$ref" params={{ ref: decision.personId }} className="link">
               {decision.person || 'this visitor'}
             </Link>{' '}
             {decision.items?.length ? `got ${decision.items.map((item) => item.action).join(', ')}` : 'was left in peace'}

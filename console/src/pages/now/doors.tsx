@@ -110,7 +110,7 @@ function SourceDoor({ first, onEnter }: { first: StreamMessage | null; onEnter: 
       ) : (
         <p className="text-muted">
           There is no source yet.{' '}
-          <Link to="/setup/sources" search={{ add: true }} className="font-medium text-accent hover:underline">
+          <Link to="/setup/sources" search={{ add: true }} className="link">
             Add a source
           </Link>{' '}
           to get its key.
@@ -134,7 +134,7 @@ function FirstEvent({ first, onEnter }: { first: StreamMessage | null; onEnter: 
       <PartyPopper size={16} aria-hidden className="text-good" />
       <span className="min-w-0 flex-1">
         First event: <strong className="font-semibold">{first.name}</strong> by{' '}
-        <Link to="/people/$ref" params={{ ref: first.personId }} className="font-medium text-accent hover:underline">
+        <Link to="/people/$ref" params={{ ref: first.personId }} className="link">
           {first.person || 'a new visitor'}
         </Link>
       </span>

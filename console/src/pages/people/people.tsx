@@ -109,7 +109,7 @@ export function People() {
                 ) : (
                   <Empty icon={<UserSearch size={18} />} title="Nobody is known yet">
                     People appear here with their first event.{' '}
-                    <Link to="/setup/sources" className="font-medium text-accent hover:underline">
+                    <Link to="/setup/sources" className="link">
                       Connect a source
                     </Link>
                     .
