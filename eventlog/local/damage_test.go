@@ -84,7 +84,7 @@ func diskOf(files map[string][]byte) *disk {
 // openFiles opens the log that has these files.
 func openFiles(t testing.TB, files map[string][]byte) *local.Log {
 	t.Helper()
-	l, err := local.Open(local.Options{Dir: "log", FS: diskOf(files)})
+	l, err := local.Open(local.Options{Dir: "log", FS: diskOf(files).start()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestTornTailIsDroppedAsAWholeAtEveryByte(t *testing.T) {
 				files = with(files, "mark", nil)
 			}
 			d := diskOf(files)
-			o := local.Options{Dir: "log", FS: d}
+			o := local.Options{Dir: "log", FS: d.start()}
 			l := open(t, o)
 			if n := l.Stats().Damaged; n > 0 {
 				t.Fatalf("cut at %d: a torn group counts as damage", cut)

@@ -65,7 +65,21 @@ func newDisk(seed uint64) *disk {
 	}
 }
 
-var _ local.FS = (*disk)(nil)
+// process is the disk as one process sees it: after a kill or a crash its
+// operations fail.
+type process struct {
+	*disk
+	born int
+}
+
+var _ local.FS = process{}
+
+// start begins a process.
+func (d *disk) start() process {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return process{d, d.life}
+}
 
 // step counts an operation and says whether there still is power.
 func (d *disk) step(life int) error {
@@ -181,15 +195,18 @@ func put(b []byte, w write) []byte {
 	return b
 }
 
-func (d *disk) Open(name string, flag int) (local.File, error) {
+func (d process) Open(name string, flag int) (local.File, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.born != d.life {
+		return nil, errPower
+	}
 	n := d.names[name]
 	if n == nil && flag&os.O_CREATE == 0 {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
 	if n == nil {
-		if err := d.step(d.life); err != nil {
+		if err := d.step(d.born); err != nil {
 			return nil, err
 		}
 		if d.room == 0 {
@@ -202,7 +219,7 @@ func (d *disk) Open(name string, flag int) (local.File, error) {
 		n.data = nil
 		n.dirty = append(n.dirty, write{cut: true})
 	}
-	return &diskFile{d: d, n: n, name: name, life: d.life}, nil
+	return &diskFile{d: d.disk, n: n, name: name, life: d.born}, nil
 }
 
 // grow accounts for a change of size.
@@ -212,16 +229,19 @@ func (d *disk) grow(_ *inode, by int64) {
 	}
 }
 
-func (d *disk) MakeDir(string) error { return nil }
+func (d process) MakeDir(string) error { return nil }
 
-func (d *disk) Lock(name string) (io.Closer, error) {
+func (d process) Lock(name string) (io.Closer, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.born != d.life {
+		return nil, errPower
+	}
 	if d.locked[name] {
 		return nil, syscall.EWOULDBLOCK
 	}
 	d.locked[name] = true
-	return unlock{d, name, d.life}, nil
+	return unlock{d.disk, name, d.born}, nil
 }
 
 type unlock struct {
@@ -239,7 +259,7 @@ func (u unlock) Close() error {
 	return nil
 }
 
-func (d *disk) List(dir string) (names []string, err error) {
+func (d process) List(dir string) (names []string, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for name := range d.names {
@@ -251,10 +271,10 @@ func (d *disk) List(dir string) (names []string, err error) {
 	return names, nil
 }
 
-func (d *disk) Rename(from, to string) error {
+func (d process) Rename(from, to string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.step(d.life); err != nil {
+	if err := d.step(d.born); err != nil {
 		return err
 	}
 	n := d.names[from]
@@ -265,10 +285,10 @@ func (d *disk) Rename(from, to string) error {
 	return nil
 }
 
-func (d *disk) Remove(name string) error {
+func (d process) Remove(name string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.step(d.life); err != nil {
+	if err := d.step(d.born); err != nil {
 		return err
 	}
 	n := d.names[name]
@@ -280,10 +300,10 @@ func (d *disk) Remove(name string) error {
 	return nil
 }
 
-func (d *disk) Link(from, to string) error {
+func (d process) Link(from, to string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.step(d.life); err != nil {
+	if err := d.step(d.born); err != nil {
 		return err
 	}
 	if d.noLinks {
@@ -297,10 +317,10 @@ func (d *disk) Link(from, to string) error {
 	return nil
 }
 
-func (d *disk) SyncDir(string) error {
+func (d process) SyncDir(string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.step(d.life); err != nil {
+	if err := d.step(d.born); err != nil {
 		return err
 	}
 	d.ops = nil

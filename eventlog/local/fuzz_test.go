@@ -12,7 +12,7 @@ import (
 // point on: no crash, what can be read is right, and the log goes on.
 func FuzzOpen(f *testing.F) {
 	d := newDisk(1)
-	l, err := local.Open(local.Options{Dir: "log", FS: d, Partitions: 2})
+	l, err := local.Open(local.Options{Dir: "log", FS: d.start(), Partitions: 2})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func FuzzOpen(f *testing.F) {
 		if !mark {
 			changed = with(changed, "mark", nil)
 		}
-		l, err := local.Open(local.Options{Dir: "log", FS: diskOf(changed)})
+		l, err := local.Open(local.Options{Dir: "log", FS: diskOf(changed).start()})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -211,7 +211,8 @@ func (l *Log) writeIndex(s *segment) error {
 
 // keep looks after sealed segments beside the writer until the log closes: it
 // writes the index files of those that have none and lets go of their entries,
-// and compacts those of which little is needed.
+// deletes what Trim found no time for, and compacts those of which little is
+// needed.
 func (l *Log) keep() {
 	defer l.running.Done()
 	for stopped := false; !stopped; {
@@ -223,7 +224,16 @@ func (l *Log) keep() {
 		for s := l.unindexed(); s != nil; s = l.unindexed() {
 			l.indexOne(s)
 		}
-		for !stopped && l.compactOne() {
+		if stopped {
+			break
+		}
+		l.maintain.Lock()
+		err := l.deleteTrimmed(l.clock.Now())
+		l.maintain.Unlock()
+		if err != nil {
+			l.log.Warn("event log segments not deleted", "err", err)
+		}
+		for l.compactOne() {
 			l.kick() // it needs an index
 		}
 	}

@@ -55,7 +55,7 @@ type attempt struct {
 func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{T: t, random: rand.New(rand.NewPCG(seed, 2)), disk: newDisk(seed), failed: map[uint32]attempt{}}
 	w.opts = local.Options{
-		Dir: "log", Partitions: 3, FS: w.disk,
+		Dir: "log", Partitions: 3,
 		SegmentBytes: []int64{600, 3000, 20_000}[w.random.IntN(3)],
 		TailBytes:    []int{1, 5000, 1 << 20}[w.random.IntN(3)],
 		Logger:       slog.New(slog.NewTextHandler(&w.logged, nil)),
@@ -87,6 +87,7 @@ func toBytes(in []string) (out [][]byte) {
 
 func (w *world) open() {
 	w.Helper()
+	w.opts.FS = w.disk.start()
 	l, err := local.Open(w.opts)
 	if err != nil {
 		w.die("open: %v", err)

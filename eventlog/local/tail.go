@@ -100,7 +100,6 @@ func (t *tail) push(slot int, first int64, b []byte) {
 // clear forgets everything. The writer calls it, so that the open chunk is not
 // in use.
 func (t *tail) clear() {
-	t.drop(t.newest)
 	for i := range t.lanes {
 		t.lanes[i] = lastFrames{}
 	}

@@ -37,7 +37,8 @@ func (l *Log) Trim(t eventlog.Topic, p int32, below int64) error {
 		}
 	}
 	if !l.maintain.TryLock() {
-		return nil // a later Trim will find the same segments
+		l.kick() // whoever is at work is followed by keep
+		return nil
 	}
 	defer l.maintain.Unlock()
 	if err := l.deleteTrimmed(now); err != nil {

@@ -242,6 +242,13 @@ func TestTrimmedSegmentsGoByAgeAndSize(t *testing.T) {
 		}
 	}
 	first := func() int64 {
+		// Scrub waits for what goes on in the background.
+		if _, err := l.Scrub(t.Context(), eventlog.Identity, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Trim(eventlog.Events, 0, 0); err != nil {
+			t.Fatal(err)
+		}
 		f, _ := l.Bounds(eventlog.Events, 0)
 		return f
 	}
