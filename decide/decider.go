@@ -2,6 +2,7 @@ package decide
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"time"
 
@@ -29,8 +30,8 @@ type Deps struct {
 	// Random returns 64 random bits: from a secure source in production, from a
 	// seed where decisions are to be repeated.
 	Random func() uint64
-	// Features are the inputs a model scores from, kept with each decision. Nil
-	// takes the hour and weekday where the person is, and the plain values of the context.
+	// Features are the inputs a model scores from, kept with each decision and
+	// lesson. Nil takes [Features].
 	Features func(env condition.Env, context rapport.Fields) rapport.Fields
 }
 
@@ -261,29 +262,38 @@ func decisionEvent(d *rapport.Decision, entity rapport.ID) *rapport.Event {
 }
 
 // Features are the default features: hour and weekday where the person is, and
-// up to 16 plain values of the context.
+// up to 16 plain values of the context. They go into the rewards topic, which
+// knows no people and so is not reached by an erasure: a text is therefore kept
+// as a 32-bit hash, and a number large enough to name somebody not at all.
 func Features(env condition.Env, context rapport.Fields) rapport.Fields {
 	now := env.Now()
 	f := make(rapport.Fields, 0, 64)
 	f = rapport.AppendField(f, "hour", rapport.NumberValue(float64(now.Hour())))
-	f = rapport.AppendField(f, "weekday", rapport.StringValue(now.Weekday().String()[:3]))
+	f = rapport.AppendField(f, "weekday", rapport.NumberValue(float64(now.Weekday())))
 	n := 0
 	for k, v := range context.All() {
-		text, isText := v.Text()
-		switch v.Kind() {
-		case rapport.KindNumber, rapport.KindTrue, rapport.KindFalse:
-		default:
-			if !isText || len(text) > 64 {
-				continue
-			}
-		}
-		if n++; n > 16 || len(k) > 64 {
+		if n == maxFeatures {
 			break
 		}
+		if len(k) > 32 {
+			continue
+		}
+		if text, ok := v.Text(); ok {
+			v = rapport.StringValue(strconv.FormatUint(mix(hashText(string(text)))>>32, 36))
+		} else if x, ok := v.Number(); ok && !(x > -maxFeature && x < maxFeature) || !ok && v.Kind() != rapport.KindTrue && v.Kind() != rapport.KindFalse {
+			continue
+		}
 		f = rapport.AppendField(f, "context."+string(k), v)
+		n++
 	}
 	return f
 }
+
+// Limits of the default features.
+const (
+	maxFeatures = 16
+	maxFeature  = 1e5
+)
 
 // SeededRandom returns a source of 64-bit numbers for [Deps.Random] that is
 // fixed by a seed; safe for concurrent use.

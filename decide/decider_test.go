@@ -3,8 +3,10 @@ package decide_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -13,6 +15,7 @@ import (
 	"github.com/rapport-engine/rapport/decide"
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/eventlog"
+	"github.com/rapport-engine/rapport/eventlog/eventlogtest"
 )
 
 func oneAction(caps ...decide.CapDoc) decide.Documents {
@@ -46,6 +49,10 @@ func TestADecisionIsInTheLogBeforeItIsAnswered(t *testing.T) {
 	}
 	if list := fresh.List(decide.Filter{Action: "mug"}); len(list) != 1 || list[0].ID != d.ID {
 		t.Errorf("recent decisions %v", list)
+	}
+	fresh.Forget(d.Person)
+	if list := fresh.List(decide.Filter{}); len(list) != 0 {
+		t.Errorf("an erased person is remembered: %v", list)
 	}
 	for _, id := range []string{"", "d_", "d_00000000000000000000000000", d.ID[:27] + "!", "p" + d.ID[1:]} {
 		if _, err := fresh.Find(t.Context(), id); rapport.KindOf(err) != rapport.NotFound {
@@ -224,4 +231,49 @@ func TestATriggerAsksOnceForADecision(t *testing.T) {
 	if d, err := w.decider.Trigger(t.Context(), e); err != nil || len(d.Items) != 0 {
 		t.Errorf("an hour late: %+v, %v", d, err)
 	}
+}
+
+func TestFeaturesNameNobody(t *testing.T) {
+	t.Parallel()
+	context := rapport.FieldsOf(map[string]any{
+		"email": "kari@example.com", "phone": 4791234567, "page": "cart", "value": 19.9, "member": true, "list": []any{1}, "none": nil,
+	})
+	f := decide.Features(env{&remembered{}, nil, start}, context)
+	if text := string(f.AppendJSON(nil)); strings.Contains(text, "kari") || strings.Contains(text, "479123") || strings.Contains(text, "cart") ||
+		!strings.Contains(text, `"context.value":19.9`) || !strings.Contains(text, `"hour":12`) || f.Len() != 6 {
+		t.Error(text)
+	}
+}
+
+func TestTheModelFollowsTheRewardsTopic(t *testing.T) {
+	t.Parallel()
+	w := open(t, oneAction())
+	w.decide(who(1), "home")
+	w.track(who(1), "Order Completed", nil)
+	records := w.rewards()
+	synctest.Test(t, func(t *testing.T) {
+		log := eventlogtest.NewMemory(1)
+		if err := eventlog.Append(t.Context(), log, records[:1]...); err != nil {
+			t.Fatal(err)
+		}
+		m := decide.NewModel()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- m.Run(ctx, log) }()
+		synctest.Wait()
+		if v := m.Knowledge().Version(); v != 0 {
+			t.Errorf("after one record the version is %d", v)
+		}
+		if err := eventlog.Append(t.Context(), log, records[1:]...); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if k := m.Knowledge(); k.Version() != int64(len(records)-1) || len(k.Learned()) != 1 {
+			t.Errorf("version %d of %d records, learned %v", k.Version(), len(records), k.Learned())
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }

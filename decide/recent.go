@@ -47,6 +47,18 @@ func (r *Recent) Add(d *rapport.Decision) {
 	r.next++
 }
 
+// Forget drops the decisions of a person who is erased.
+func (r *Recent) Forget(person rapport.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, d := range r.ring {
+		if d != nil && d.Person == person {
+			delete(r.byID, d.ID)
+			r.ring[i] = &rapport.Decision{}
+		}
+	}
+}
+
 // Filter chooses among recent decisions; zero fields choose all.
 type Filter struct {
 	Placement string
@@ -71,7 +83,7 @@ func (r *Recent) List(f Filter) []*rapport.Decision {
 			skip = d.ID != f.Before
 			continue
 		}
-		if f.Placement != "" && d.Placement != f.Placement || !f.Person.IsZero() && d.Person != f.Person ||
+		if d.ID == "" || f.Placement != "" && d.Placement != f.Placement || !f.Person.IsZero() && d.Person != f.Person ||
 			f.Action != "" && slotOf(d, f.Action) < 0 {
 			continue
 		}
