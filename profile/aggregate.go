@@ -84,16 +84,23 @@ func (c *Config) Version() uint32 {
 	return c.version
 }
 
-// AggregateFold maintains the answers to a fixed set of questions. Its version
-// is that of the set: when the questions change, the engine builds the answers
-// to the new set from history and swaps.
+// AggregateFold maintains the answers to questions about the past. With Config
+// set it maintains that set for good, and its version is that of the set. With
+// none it maintains what the configuration in force asks, from the barrier on
+// at which the partition adopted it: a new question begins at nothing, and an
+// answer nobody asks for any more goes.
 type AggregateFold struct{ Config *Config }
 
 // Name implements engine.Fold.
 func (AggregateFold) Name() string { return FoldAggregate }
 
 // Version implements engine.Fold.
-func (f AggregateFold) Version() uint32 { return f.Config.Version() }
+func (f AggregateFold) Version() uint32 {
+	if f.Config == nil {
+		return 1
+	}
+	return f.Config.Version()
+}
 
 // Scope implements engine.Fold.
 func (AggregateFold) Scope() engine.Scope { return engine.PerFragment }
@@ -103,8 +110,9 @@ func (f AggregateFold) New() engine.State { return &Aggregates{config: f.Config}
 
 // Aggregates are one person's answers.
 type Aggregates struct {
-	config  *Config
+	config  *Config  // fixed; nil follows the configuration in force
 	answers []answer // by key
+	kept    *Config  // the last that answers were matched with; no state
 }
 
 // answer is the state of one question: its buckets, oldest first; one bucket
@@ -127,14 +135,21 @@ type bucket struct {
 }
 
 // Apply implements engine.State.
-func (a *Aggregates) Apply(_ *engine.Context, e *rapport.Event) {
-	if a.config == nil || e.Type == rapport.TypeSystem {
+func (a *Aggregates) Apply(c *engine.Context, e *rapport.Event) {
+	if e.Type == rapport.TypeSystem {
 		return
+	}
+	config := a.config
+	if config == nil {
+		if config, _ = c.Config.Part(Part).(*Config); config == nil {
+			return
+		}
+		a.keep(config)
 	}
 	name := EventName(e)
 	var env *condition.EventEnv
-	for i := range a.config.definitions {
-		d := &a.config.definitions[i]
+	for i := range config.definitions {
+		d := &config.definitions[i]
 		if d.Event != name {
 			continue
 		}
@@ -150,6 +165,17 @@ func (a *Aggregates) Apply(_ *engine.Context, e *rapport.Event) {
 			a.answer(d.key, d.width, d.Op).add(b)
 		}
 	}
+}
+
+// keep drops the answers to questions that are not asked any more.
+func (a *Aggregates) keep(config *Config) {
+	if a.kept == config {
+		return
+	}
+	a.kept = config
+	a.answers = slices.DeleteFunc(a.answers, func(x answer) bool {
+		return !slices.ContainsFunc(config.definitions, func(d definition) bool { return d.key == x.key })
+	})
 }
 
 // measure returns what one event adds to a definition.
@@ -293,10 +319,19 @@ func floorDiv(a, b int64) int64 {
 	return q
 }
 
-// Performed answers a question as of now (Unix ms). It is null for a question
-// that is not maintained (yet) and where nothing matched and the op has no zero.
+// Performed answers a question of the fixed set as of now (Unix ms). It is null
+// for a question that is not maintained, and where nothing matched and the op
+// has no zero.
 func (a *Aggregates) Performed(q *condition.Aggregate, now int64) rapport.Value {
-	if a.config == nil || !a.config.maintains(q.ID) {
+	return a.performed(q, now, nil)
+}
+
+// performed is Performed where inForce is the configuration followed.
+func (a *Aggregates) performed(q *condition.Aggregate, now int64, inForce *Config) rapport.Value {
+	if a.config != nil {
+		inForce = a.config
+	}
+	if inForce == nil || !inForce.maintains(q.ID) {
 		return rapport.Value{}
 	}
 	key := xxhash.Sum64String(q.ID)

@@ -37,6 +37,7 @@ type Env struct {
 	consent    *Consent
 	about      *About
 	aggregates *Aggregates
+	questions  *Config // in force
 	// context of the request or event, properties of the event at hand.
 	context, properties rapport.Fields
 	at                  int64
@@ -47,7 +48,7 @@ var _ condition.Env = (*Env)(nil)
 
 // ViewEnv returns the person of a view at a moment (Unix ms).
 func ViewEnv(v *engine.View, zones *Zones, at int64, context rapport.Fields) *Env {
-	return newEnv(v.State, zones, at, context, nil)
+	return newEnv(v.State, v.Config(), zones, at, context, nil)
 }
 
 // EventEnv returns the person as a fold sees them with an event just folded in.
@@ -57,15 +58,16 @@ func EventEnv(c *engine.Context, zones *Zones, e *rapport.Event) *Env {
 	if e != nil {
 		context, properties = e.Context, e.Properties
 	}
-	return newEnv(c.State, zones, at, context, properties)
+	return newEnv(c.State, c.Config, zones, at, context, properties)
 }
 
-func newEnv(state func(string) engine.State, zones *Zones, at int64, context, properties rapport.Fields) *Env {
+func newEnv(state func(string) engine.State, config *engine.Config, zones *Zones, at int64, context, properties rapport.Fields) *Env {
 	e := &Env{context: context, properties: properties, at: at, zones: zones}
 	e.activity, _ = state(FoldActivity).(*Activity)
 	e.consent, _ = state(FoldConsent).(*Consent)
 	e.about, _ = state(FoldAbout).(*About)
 	e.aggregates, _ = state(FoldAggregate).(*Aggregates)
+	e.questions, _ = config.Part(Part).(*Config)
 	return e
 }
 
@@ -101,7 +103,7 @@ func (e *Env) Performed(a *condition.Aggregate) rapport.Value {
 	if e.aggregates == nil {
 		return rapport.Value{}
 	}
-	return e.aggregates.Performed(a, e.at)
+	return e.aggregates.performed(a, e.at, e.questions)
 }
 
 // Degree implements condition.Env: there are no segments yet.
