@@ -91,7 +91,7 @@ func (l *Ledger) note(s *Shopper, o observation) {
 		if person != nil {
 			person.Revenue += o.revenue
 		}
-		if a := l.t.Actions[o.coupon]; a != nil {
+		if a := l.t.Actions[o.seller]; a != nil {
 			a.Orders += int64(o.orders)
 		}
 		return
@@ -188,7 +188,7 @@ type ActionAccount struct {
 	Action    string  `json:"action"`
 	Shown     int64   `json:"shown"`
 	Clicked   int64   `json:"clicked"`
-	Orders    int64   `json:"orders"` // with its discount
+	Orders    int64   `json:"orders"` // that it made
 	TrueClick float64 `json:"trueClick"`
 	TrueValue float64 `json:"trueValue"`
 }

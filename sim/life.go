@@ -47,7 +47,7 @@ type errand struct {
 	Kind     errandKind `json:"kind"`
 	Product  int        `json:"product,omitempty"`
 	Discount float64    `json:"discount,omitempty"`
-	Coupon   string     `json:"coupon,omitempty"`
+	Action   string     `json:"action,omitempty"` // that sold it
 	Order    string     `json:"order,omitempty"`
 }
 

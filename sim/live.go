@@ -8,8 +8,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/rapport-engine/rapport"
 )
 
 const (
@@ -237,6 +235,20 @@ func (p *present) until(at int64) bool {
 
 func (p *present) observe(v *visit, o observation) { p.sim.ledger.note(v.s, o) }
 
+// unanswered warns that a question got no answer, once in a while.
+func (s *Sim) unanswered(placement string, err error) {
+	s.mu.Lock()
+	s.missed++
+	missed, quiet := s.missed, time.Since(s.warned) < time.Minute
+	if !quiet {
+		s.missed, s.warned = 0, time.Now()
+	}
+	s.mu.Unlock()
+	if !quiet {
+		s.log.Warn("the demo world got no decision", "placement", placement, "questions", missed, "error", err)
+	}
+}
+
 // patience is how long a page waits for a decision before it shows itself without one.
 const patience = 3 * time.Second
 
@@ -271,8 +283,8 @@ func (p *present) ask(v *visit, pl *Placement, event []byte) answer {
 		if event != nil {
 			p.say(v.channel, event) // whether it was recorded is unknown; its messageId makes that harmless
 		}
-		if p.ctx.Err() == nil && rapport.KindOf(err) != rapport.Unavailable {
-			p.sim.log.Warn("the demo world got no decision", "placement", pl.ID, "error", err)
+		if p.ctx.Err() == nil {
+			p.sim.unanswered(pl.ID, err)
 		}
 		return answer{}
 	}

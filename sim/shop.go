@@ -167,8 +167,10 @@ func (v *visit) order() {
 	}
 	p.money("margin", max(margin, 0))
 	p.str("currency", v.w.Currency)
-	if v.discount > 0 {
-		p.str("coupon", v.coupon)
+	if v.converted {
+		// The shop's own attribution: what a suggestion put into the cart.
+		p.str("promotion", v.seller)
+		p.money("promoted", revenue)
 	}
 	p.str("store", channelNames[v.channel])
 	p.array("products")
@@ -187,7 +189,7 @@ func (v *visit) order() {
 	if len(v.w.Topics) > 0 && v.r.Float64() < 0.03 {
 		v.l.plan(errand{At: v.now + int64(float64(day)*(0.5+3*v.r.Float64())), Kind: opensTicket, Order: id})
 	}
-	v.stage.observe(v, observation{revenue: revenue, orders: 1, coupon: v.coupon})
+	v.stage.observe(v, observation{revenue: revenue, orders: 1, seller: v.seller})
 }
 
 // login names the shopper on this device and, once, asks for consent.

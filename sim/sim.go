@@ -72,6 +72,9 @@ type Sim struct {
 	state State
 	lives map[int]*life
 	busy  map[int]bool
+	// missed counts questions without an answer since warned.
+	missed int
+	warned time.Time
 }
 
 // State is what outlives a restart. It is small: people are derived from the

@@ -31,10 +31,10 @@ type visit struct {
 	intent    float64 // chance of an order of its own accord
 	buys      bool    // and how that fell out
 	converted bool    // an action made it so
+	seller    string  // which
 	want      int     // the product an action sold, or -1
 	offered   float64 // what that product costs
 	discount  float64
-	coupon    string // the action that gave the discount
 	gone      bool
 	cart      []int // products
 	path      string
@@ -50,7 +50,7 @@ type observation struct {
 	clicked   []string // the actions followed
 	revenue   float64  // of an order, whatever led to it
 	orders    int
-	coupon    string // the action that caused the order
+	seller    string // the action that made the order, if one did
 }
 
 func (l *life) begin(st stage, r *rand.Rand, p *pen, at int64, c channel) *visit {
@@ -79,7 +79,7 @@ func (l *life) errand(st stage, r *rand.Rand, p *pen, e errand) {
 	switch e.Kind {
 	case comesBack:
 		v := l.begin(st, r, p, at, web)
-		v.buys, v.converted, v.want, v.discount, v.coupon = true, true, e.Product, e.Discount, e.Coupon
+		v.buys, v.converted, v.seller, v.want, v.discount = true, true, e.Action, e.Product, e.Discount
 		v.offered = l.w.Products[e.Product].Price
 		v.takeDevice()
 		v.product(e.Product)
@@ -264,7 +264,7 @@ func (v *visit) follow(a *Action, id string) {
 	}
 	if v.buys {
 		if a.Discount > v.discount {
-			v.discount, v.coupon = a.Discount, id
+			v.discount = a.Discount
 		}
 		return
 	}
@@ -276,10 +276,10 @@ func (v *visit) follow(a *Action, id string) {
 		product, _ = v.w.within(v.s, a.category, v.r.Float64())
 	}
 	if v.r.Float64() < 0.25 { // sleeps on it
-		v.l.plan(errand{At: v.now + int64(float64(hour)*(0.5+24*v.r.ExpFloat64())), Kind: comesBack, Product: product, Discount: a.Discount, Coupon: id})
+		v.l.plan(errand{At: v.now + int64(float64(hour)*(0.5+24*v.r.ExpFloat64())), Kind: comesBack, Product: product, Discount: a.Discount, Action: id})
 		return
 	}
-	v.buys, v.converted, v.want, v.discount, v.coupon = true, true, product, a.Discount, id
+	v.buys, v.converted, v.seller, v.want, v.discount = true, true, id, product, a.Discount
 	v.offered = v.w.Products[product].Price
 }
 
