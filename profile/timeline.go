@@ -21,7 +21,7 @@ const (
 
 // TimelineFold keeps, for every event, where in the log it stands: 18 bytes of
 // key and its type. The event itself is read from the log when somebody looks
-// (docs/decisions/0003-timeline-points-into-the-log.md says why).
+// (docs/decisions/timeline-points-into-the-log.md says why).
 type TimelineFold struct{}
 
 // Name implements engine.Fold.
