@@ -5,40 +5,35 @@ import (
 	"github.com/rapport-engine/rapport/eventlog"
 )
 
-// Concerns reports whether a record of the events topic holds something of one
-// of the entities or fragments for which of returns true: an event stamped with
-// it, or its states and rows on their way between partitions. Whoever erased
-// them removes such records from the log. Records that only name ids (merges,
-// splits, erasures) hold nothing of a person and stay. A record that cannot be
-// read cannot be cleared of it, and concerns.
-func Concerns(r *eventlog.Record, of func(rapport.ID) bool) bool {
-	kind, data := r.Kind, r.Data
+// Moved returns whose states or rows a record of the events topic carries from
+// one partition to another: of whom, and to whom. at is the time (Unix ms) up to
+// which they tell. ok is false for every other record. Whoever erased one of
+// them removes the record from the log, beside their events ([EventAt]); the
+// other kinds name ids only and stay.
+func Moved(r *eventlog.Record) (of, to rapport.ID, at int64, ok bool, err error) {
+	if r.Kind != KindDerived {
+		return of, to, 0, false, nil
+	}
 	var d derived
-	if kind == KindDerived {
-		if d.decode(data) != nil {
-			return true
-		}
-		kind, data = d.kind, d.data
-	} else if kind == KindEvent {
-		if len(data) < 16 {
-			return true
-		}
-		data = data[16:]
+	if err := d.decode(r.Data); err != nil {
+		return of, to, 0, false, err
 	}
-	switch kind {
-	case KindEvent, KindEmitted:
-		entity, fragment, ok := rapport.EventEntity(data)
-		return !ok || of(entity) || of(fragment) || !d.target.IsZero() && of(d.target)
+	rd := reader{b: d.data}
+	switch d.kind {
 	case KindMove:
-		rd := reader{b: data}
 		rd.byte()
-		readCause(&rd)
-		owner := rd.id()
-		return rd.bad || of(owner) || of(d.target)
+		at = readCause(&rd).at
+		of = rd.id()
 	case KindRows:
-		rd := reader{b: data}
-		owner := rd.id()
-		return rd.bad || of(owner) || of(d.target)
+		of = rd.id()
+		rd.text()
+		rd.uvarint()
+		at = rd.varint()
+	default:
+		return of, to, 0, false, nil
 	}
-	return false
+	if rd.bad {
+		return of, to, 0, false, damaged("moved state")
+	}
+	return of, d.target, at, true, nil
 }
