@@ -26,7 +26,7 @@ func TestTheBetterActionTakesMostOfTheTrafficWhileTheHoldoutStaysUntouched(t *te
 	truth := map[string]float64{"three": 0.03, "six": 0.06, "": 0.01}
 	random := rand.New(rand.NewPCG(2026, 6))
 	given := map[string]float64{}
-	const people, last = 12_000, 6_000
+	const people, last = 8_000, 4_000
 	for n := range uint64(people) {
 		d := w.decide(who(n), "home")
 		action := ""
@@ -70,16 +70,16 @@ func TestTheModelFollowsAChangeOfTaste(t *testing.T) {
 	})
 	random := rand.New(rand.NewPCG(5, 5))
 	given := map[string]int{}
-	for n := range uint64(9_000) {
+	for n := range uint64(7_000) {
 		rates := map[string]float64{"a": 0.2, "b": 0.05}
-		if n >= 3000 {
+		if n >= 2000 {
 			rates = map[string]float64{"a": 0.05, "b": 0.2}
 		}
 		d := w.decide(who(n), "home")
 		if len(d.Items) == 0 {
 			continue
 		}
-		if n >= 8000 {
+		if n >= 6000 {
 			given[d.Items[0].Action]++
 		}
 		if random.Float64() < rates[d.Items[0].Action] {
@@ -90,7 +90,7 @@ func TestTheModelFollowsAChangeOfTaste(t *testing.T) {
 		}
 	}
 	if given["b"] < 2*given["a"] {
-		t.Errorf("5,000 decisions after tastes changed, %v were given", given)
+		t.Errorf("4,000 to 5,000 decisions after tastes changed, %v were given", given)
 	}
 }
 
