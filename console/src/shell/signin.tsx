@@ -38,8 +38,9 @@ export function SignIn({ again, onDone }: { again?: boolean; onDone?: () => void
     }
   }
 
+  const Frame = again ? 'div' : 'main'
   return (
-    <main className={`flex items-center justify-center p-4 ${again ? 'fixed inset-0 z-70 bg-veil' : 'min-h-full'}`} role={again ? 'dialog' : undefined} aria-modal={again || undefined} aria-label={again ? 'Sign in again' : undefined}>
+    <Frame className={`flex items-center justify-center p-4 ${again ? 'fixed inset-0 z-70 bg-veil' : 'min-h-full'}`} role={again ? 'dialog' : undefined} aria-modal={again || undefined} aria-label={again ? 'Sign in again' : undefined}>
       <div className={`rise card w-full max-w-[400px] p-7 ${again ? 'shadow-float' : ''}`}>
         <div className="mb-6 flex flex-col items-center gap-3 text-center">
           <Logo size={36} />
@@ -77,6 +78,6 @@ export function SignIn({ again, onDone }: { again?: boolean; onDone?: () => void
           </p>
         </form>
       </div>
-    </main>
+    </Frame>
   )
 }

@@ -53,6 +53,7 @@ export default function Editor({ label, value, onChange, errors, className }: Ed
           EditorView.contentAttributes.of({ 'aria-label': label, spellcheck: 'false' }),
           // Escape, then Tab, leaves the editor: the keyboard is never caught.
           keymap.of([indentWithTab, ...defaultKeymap, ...historyKeymap]),
+          typeOver,
           EditorView.updateListener.of((update) => {
             if (!update.docChanged) return
             latest.current.value = update.state.doc.toString()
@@ -82,6 +83,17 @@ export default function Editor({ label, value, onChange, errors, className }: Ed
 
   return <div ref={host} data-editor="" className={className} />
 }
+
+// Chromium keeps the style of a selection that is typed over by writing it into
+// the markup, which the content security policy refuses with a console error.
+const typeOver = EditorView.domEventHandlers({
+  beforeinput(event, view) {
+    if (event.inputType !== 'insertText' || event.data === null || event.isComposing || view.state.readOnly || view.state.selection.main.empty) return false
+    event.preventDefault()
+    view.dispatch(view.state.replaceSelection(event.data), { userEvent: 'input.type', scrollIntoView: true })
+    return true
+  },
+})
 
 function diagnostic(editor: EditorView, error: ConfigError): Diagnostic {
   const { doc } = editor.state

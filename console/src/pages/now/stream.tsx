@@ -103,7 +103,7 @@ export function LiveStream({ kind, q }: { kind?: string; q?: string }) {
       <div
         ref={box}
         className="min-h-0 flex-1 overflow-auto max-md:max-h-[70vh]"
-        onPointerEnter={(event) => event.pointerType === 'mouse' && setReading(true)}
+        onPointerMove={(event) => event.pointerType === 'mouse' && feed.rows.length > 0 && setReading(true)}
         onPointerLeave={() => setReading(false)}
         onScroll={(event) => setScrolled(event.currentTarget.scrollTop > 4)}
         tabIndex={0}
