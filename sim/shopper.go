@@ -81,7 +81,7 @@ func (w *World) Shopper(index int) *Shopper {
 	}
 	s.leaves = max(s.arrives, 0) + 7*t.Weeks*r.ExpFloat64()
 	s.appFrom, s.secondWeb = math.Inf(1), math.Inf(1)
-	if r.Float64() < clamp(1.6*(t.channels[app]-t.channels[web]), 0.05, 0.95) {
+	if r.Float64() < min(1.6*(t.channels[app]-t.channels[web]), 0.95) {
 		s.appFrom = s.arrives + 30*r.ExpFloat64()
 	}
 	if r.Float64() < 0.45 {

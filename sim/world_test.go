@@ -245,6 +245,20 @@ func TestAWorldFileThatMakesNoSenseIsRefusedWithTheReason(t *testing.T) {
 	}
 }
 
+func TestTheTrialKeepsToTheSourcesItsConfigurationHas(t *testing.T) {
+	t.Parallel()
+	w, _, err := sim.Trial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.History(end, 0, w.Shoppers, func(channel string, event []byte) bool {
+		if channel != "web" {
+			t.Errorf("%s: %s", channel, event)
+		}
+		return channel == "web"
+	})
+}
+
 func FuzzLoadingAWorldNeverPanics(f *testing.F) {
 	f.Add([]byte(worldFile(f)))
 	f.Add([]byte("world: x\nshoppers: -1"))
