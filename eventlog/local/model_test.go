@@ -30,6 +30,7 @@ type world struct {
 	number uint32             // of the next record
 	failed map[uint32]attempt // by record: submissions since the last acknowledged one that failed
 	copies int
+	dying  bool // the power fails within the next operations
 }
 
 type lane struct {
@@ -255,9 +256,11 @@ func (w *world) down() {
 		w.disk.mu.Lock()
 		w.disk.left = 1 + w.random.IntN(40)
 		w.disk.mu.Unlock()
+		w.dying = true
 		for w.alive() {
 			w.operate()
 		}
+		w.dying = false
 	}
 	if power {
 		w.note("power failure")
@@ -317,9 +320,6 @@ func (w *world) snapshot() {
 	o.Dir = dir
 	l, err := local.Open(o)
 	if err != nil {
-		if !w.alive() {
-			return
-		}
 		w.die("open snapshot: %v", err)
 	}
 	if n := l.Stats().Damaged; n > 0 {
@@ -332,7 +332,6 @@ func (w *world) snapshot() {
 // operate does one random thing.
 func (w *world) operate() {
 	w.Helper()
-	dying := w.alive()
 	switch n := w.random.IntN(100); {
 	case n < 60:
 		w.append()
@@ -342,9 +341,9 @@ func (w *world) operate() {
 		w.trim()
 	case n < 76:
 		w.scrub()
-	case n < 80 && !dying:
+	case n < 80 && !w.dying:
 		w.snapshot()
-	case n < 86 && !dying:
+	case n < 86 && !w.dying:
 		w.check(w.log)
 		found, err := w.log.Verify(context.Background(), nil)
 		if err != nil || len(found) > 0 {
@@ -370,13 +369,13 @@ func (w *world) operate() {
 		w.disk.mu.Lock()
 		w.disk.failSyncs, w.disk.failCuts = 0, false
 		w.disk.mu.Unlock()
-	case n < 97 && !dying:
+	case n < 97 && !w.dying:
 		if err := w.log.Close(); err != nil {
 			w.die("close: %v", err)
 		}
 		w.note("closed")
 		w.comeback()
-	case !dying:
+	case !w.dying:
 		w.down()
 	}
 }

@@ -15,6 +15,7 @@ type writer struct {
 	seq     uint64 // of the next group
 	lastID  uint64 // of the newest segment
 	busy    bool   // the group before had several submissions
+	ragged  bool   // bytes of a failed group were cut off, perhaps not durably
 }
 
 // run writes groups until the queue is closed and empty.
@@ -67,6 +68,7 @@ func (l *Log) commit(g *group) error {
 	w.encoder.encode(b, g.submissions, w.seq, s.end, s.seed)
 	if _, err := w.file.WriteAt(b, s.end); err != nil {
 		l.tail.undo(size)
+		w.ragged = true
 		if w.file.Truncate(s.end) != nil {
 			l.abandon()
 		}
@@ -79,6 +81,7 @@ func (l *Log) commit(g *group) error {
 		return diskError("sync", l.dir, err)
 	}
 	w.encoder.accept()
+	w.ragged = false
 	w.seq++
 	if err := w.mark.write(w.encoder.lanes); err != nil {
 		l.log.Debug("event log mark not written", "err", err)
@@ -155,15 +158,16 @@ func (l *Log) begin(now int64) (err error) {
 	return nil
 }
 
-// seal ends the open segment. A suspect one is read again before its index is
-// written.
+// seal ends the open segment. A suspect one is read again and cut to its end
+// before its index is written.
 func (l *Log) seal(suspect bool) {
 	w := &l.write
 	s := w.segment
 	if s == nil {
 		return
 	}
-	w.segment, w.file = nil, nil
+	suspect = suspect || w.ragged
+	w.segment, w.file, w.ragged = nil, nil, false
 	l.mu.Lock()
 	s.sealed, s.suspect, s.residue = true, suspect, suspect
 	l.mu.Unlock()
