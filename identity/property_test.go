@@ -32,8 +32,10 @@ type deviceModel struct {
 func (m *model) device(value string) *deviceModel {
 	d := m.devices[value]
 	if d == nil {
-		d = &deviceModel{running: m.mint(rapport.KindAnonymousID, value, 0), epochs: 1,
-			owner: map[rapport.ID]rapport.ID{}, latest: map[rapport.ID]rapport.ID{}}
+		d = &deviceModel{
+			running: m.mint(rapport.KindAnonymousID, value, 0), epochs: 1,
+			owner: map[rapport.ID]rapport.ID{}, latest: map[rapport.ID]rapport.ID{},
+		}
 		m.devices[value] = d
 	}
 	return d

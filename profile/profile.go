@@ -10,7 +10,6 @@ package profile
 
 import (
 	"encoding/binary"
-	"math"
 	"unsafe"
 
 	"github.com/rapport-engine/rapport"
@@ -82,8 +81,6 @@ func (r *reader) uint64() uint64 {
 	return x
 }
 
-func (r *reader) float() float64 { return math.Float64frombits(r.uint64()) }
-
 // bytes returns the next field without copying it.
 func (r *reader) bytes() []byte {
 	n := r.uvarint()
@@ -119,10 +116,6 @@ func (r *reader) done(what string) error {
 func appendString[S ~string | ~[]byte](b []byte, s S) []byte {
 	b = binary.AppendUvarint(b, uint64(len(s)))
 	return append(b, s...)
-}
-
-func appendFloat(b []byte, f float64) []byte {
-	return binary.LittleEndian.AppendUint64(b, math.Float64bits(f))
 }
 
 // text views bytes as a string for a comparison, without copying.
