@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rapport-engine/rapport/eventlog"
 	"github.com/rapport-engine/rapport/eventlog/local"
@@ -33,6 +35,18 @@ func reportRate(b *testing.B, records int) {
 	b.ReportMetric(float64(records)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
 }
 
+// reportCPU reports the processor time of the whole process since start, the
+// kernel's share of writing and syncing included.
+func reportCPU(b *testing.B, start time.Duration, records int) {
+	b.ReportMetric(float64(cpuTime()-start)/float64(records)/float64(b.N), "cpu-ns/record")
+}
+
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 // 64 goroutines append one record each and wait for it to be durable.
 func BenchmarkAppendSingle64Writers(b *testing.B) {
 	l := openBench(b, local.Options{})
@@ -41,6 +55,7 @@ func BenchmarkAppendSingle64Writers(b *testing.B) {
 	var writer atomic.Int32
 	b.SetBytes(350)
 	b.ReportAllocs()
+	start := cpuTime()
 	b.RunParallel(func(pb *testing.PB) {
 		p := writer.Add(1) % 16
 		ctx := context.Background()
@@ -54,6 +69,7 @@ func BenchmarkAppendSingle64Writers(b *testing.B) {
 		}
 	})
 	reportRate(b, 1)
+	reportCPU(b, start, 1)
 	s := l.Stats()
 	b.ReportMetric(float64(s.Records)/float64(s.Groups), "records/group")
 }
@@ -67,6 +83,7 @@ func BenchmarkAppendBatch100(b *testing.B) {
 			b.SetParallelism(writers / 2)
 			b.SetBytes(350 * 100)
 			b.ReportAllocs()
+			start := cpuTime()
 			b.RunParallel(func(pb *testing.PB) {
 				ctx := context.Background()
 				batch := make([]eventlog.Record, 100)
@@ -81,6 +98,7 @@ func BenchmarkAppendBatch100(b *testing.B) {
 				}
 			})
 			reportRate(b, 100)
+			reportCPU(b, start, 100)
 			s := l.Stats()
 			b.ReportMetric(float64(s.Records)/float64(s.Groups), "records/group")
 		})
