@@ -47,7 +47,8 @@ type errand struct {
 	Kind     errandKind `json:"kind"`
 	Product  int        `json:"product,omitempty"`
 	Discount float64    `json:"discount,omitempty"`
-	Action   string     `json:"action,omitempty"` // that sold it
+	Action   string     `json:"action,omitempty"` // that sold it, in Decision
+	Decision string     `json:"decision,omitempty"`
 	Order    string     `json:"order,omitempty"`
 }
 

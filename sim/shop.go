@@ -169,6 +169,7 @@ func (v *visit) order() {
 	p.str("currency", v.w.Currency)
 	if v.converted {
 		// The shop's own attribution: what a suggestion put into the cart.
+		p.str("decisionId", v.sold)
 		p.str("promotion", v.seller)
 		p.money("promoted", revenue)
 	}

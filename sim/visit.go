@@ -31,7 +31,8 @@ type visit struct {
 	intent    float64 // chance of an order of its own accord
 	buys      bool    // and how that fell out
 	converted bool    // an action made it so
-	seller    string  // which
+	seller    string  // which, in which decision
+	sold      string
 	want      int     // the product an action sold, or -1
 	offered   float64 // what that product costs
 	discount  float64
@@ -79,7 +80,7 @@ func (l *life) errand(st stage, r *rand.Rand, p *pen, e errand) {
 	switch e.Kind {
 	case comesBack:
 		v := l.begin(st, r, p, at, web)
-		v.buys, v.converted, v.seller, v.want, v.discount = true, true, e.Action, e.Product, e.Discount
+		v.buys, v.converted, v.seller, v.sold, v.want, v.discount = true, true, e.Action, e.Decision, e.Product, e.Discount
 		v.offered = l.w.Products[e.Product].Price
 		v.takeDevice()
 		v.product(e.Product)
@@ -236,7 +237,7 @@ func (v *visit) meet(pl *Placement, a answer) {
 		case u < e.Click:
 			o.clicked = append(o.clicked, id)
 			v.outcome("Decision Clicked", a.decision, id)
-			v.follow(action, id)
+			v.follow(action, id, a.decision)
 		case u < e.Click+e.Annoy:
 			v.outcome("Decision Dismissed", a.decision, id)
 			if v.l.allows && v.r.Float64() < 0.15 {
@@ -255,7 +256,7 @@ func (v *visit) outcome(name, decision, action string) {
 }
 
 // follow is what a click leads to.
-func (v *visit) follow(a *Action, id string) {
+func (v *visit) follow(a *Action, id, decision string) {
 	if a.Answers != "" {
 		p := v.event("identify")
 		p.object("traits")
@@ -276,10 +277,10 @@ func (v *visit) follow(a *Action, id string) {
 		product, _ = v.w.within(v.s, a.category, v.r.Float64())
 	}
 	if v.r.Float64() < 0.25 { // sleeps on it
-		v.l.plan(errand{At: v.now + int64(float64(hour)*(0.5+24*v.r.ExpFloat64())), Kind: comesBack, Product: product, Discount: a.Discount, Action: id})
+		v.l.plan(errand{At: v.now + int64(float64(hour)*(0.5+24*v.r.ExpFloat64())), Kind: comesBack, Product: product, Discount: a.Discount, Action: id, Decision: decision})
 		return
 	}
-	v.buys, v.converted, v.seller, v.want, v.discount = true, true, id, product, a.Discount
+	v.buys, v.converted, v.seller, v.sold, v.want, v.discount = true, true, id, decision, product, a.Discount
 	v.offered = v.w.Products[product].Price
 }
 
