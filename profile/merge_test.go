@@ -121,3 +121,30 @@ func TestTheOrderOfPeoplesEventsDoesNotMatter(t *testing.T) {
 		}
 	}
 }
+
+func TestAnErasedPersonIsGoneAndStartsAnew(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.send("page Home a=tablet", "identify u=anna a=tablet traits.email=anna@b.no", "identify u=bo a=tablet", "page Shop a=tablet")
+	anna := w.ref("userId:anna")
+	if _, err := w.who.Erase(t.Context(), anna, "job"); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{anna.String(), "email:anna@b.no"} {
+		if got := w.states(w.ref(id)); len(got) != 0 {
+			t.Errorf("of %s is still known: %q", id, got)
+		}
+	}
+	w.view(w.ref("userId:bo"), func(v *engine.View) {
+		if a, _ := v.State(profile.FoldActivity).(*profile.Activity); a == nil || a.Events != 2 {
+			t.Error("Bo lost something")
+		}
+	})
+	w.clock.set(start.Add(time.Hour))
+	w.send("identify u=anna traits.email=anna@b.no")
+	w.view(w.ref("email:anna@b.no"), func(v *engine.View) {
+		if a, _ := v.State(profile.FoldActivity).(*profile.Activity); a == nil || a.Events != 1 {
+			t.Error("Anna cannot come again")
+		}
+	})
+}
