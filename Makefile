@@ -41,7 +41,7 @@ fmt: ## format all Go code
 test: deps-test build lint ## everything: all Go tests, real clients, the console in a real browser
 	$(GO) test -timeout 30m ./...
 	cd console && npm run check
-	RAPPORT_BIN=$(CURDIR)/$(BIN) npm --prefix console run e2e
+	cd console && npm run e2e && RAPPORT_BIN=$(CURDIR)/$(BIN) npm run e2e:live
 
 deps-test: ## install what the tests need (Chromium, npm packages of the client tests)
 	@command -v chromium >/dev/null 2>&1 || { \
@@ -61,7 +61,7 @@ FUZZTIME ?= 60s
 fuzz: ## fuzz every decoder for FUZZTIME (60s) each
 	@for p in $$($(GO) list ./...); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$p 2>/dev/null | grep '^Fuzz'); do \
-	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime=10x $$p || exit 1; \
 	  done; done
 
 clean: ## remove what was built
