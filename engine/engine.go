@@ -182,9 +182,11 @@ func (c *Context) SetTimer(at int64, name string) { c.ops.timer(c, at, name) }
 // Reward appends one complete learning example to the rewards topic, exactly once.
 func (c *Context) Reward(data []byte) { c.ops.reward(c, data) }
 
-// PutRow writes a row private to this fold and fragment (PerEntity folds: and
+// PutRow writes a row private to this fold and fragment (PerEntity folds:
 // entity). Rows are for what is appended often and read rarely, such as a
 // timeline: they are not part of the state loaded for an event. key <= 64 bytes.
+// They move with what they belong to; when two entities become one, a row of
+// the one that ends replaces a row with the same key.
 func (c *Context) PutRow(key, value []byte) { c.ops.putRow(c, key, value) }
 
 // DeleteRows removes this fold's rows with from <= key < to.

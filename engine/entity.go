@@ -14,8 +14,13 @@ type entity struct {
 	id rapport.ID
 	// exists is false for one nothing is stored of.
 	exists bool
-	// redirect is what the entity was merged into, or zero.
-	redirect rapport.ID
+	// redirect is what the entity was merged into, at redirectAt, or zero.
+	redirect   rapport.ID
+	redirectAt int64
+	// formers are redirects the entity had before it stood alone again or became
+	// part of yet another, oldest first: what was on its way to it then still
+	// goes there.
+	formers []former
 	// floor: events that happened at or before it were erased.
 	floor   int64
 	aliases []rapport.ID // entities merged into this one, sorted
@@ -68,6 +73,16 @@ type away struct {
 	cause    cause
 }
 
+// former is a redirect that ended.
+type former struct {
+	target    rapport.ID
+	at, until int64
+}
+
+// formersKept bounds how long a former redirect is remembered, in partition
+// time: much longer than a record is on its way.
+const formersKept = 60 * 60 * 1000
+
 // cause is the fact that moved a fragment.
 type cause struct {
 	at    int64 // record time
@@ -103,6 +118,36 @@ func (c cause) outruns(m cause) bool {
 		return m.at < c.at
 	}
 	return c.split && !m.split && c.link == m.link
+}
+
+// earlier returns where something goes that set out for e at at, and the time
+// of the redirect it follows: the first that did not end before. A fragment
+// that is here stays.
+func (e *entity) earlier(fragment rapport.ID, at int64) (id rapport.ID, since int64, ok bool) {
+	for _, f := range e.formers {
+		if at < f.until {
+			_, here := e.findFragment(fragment)
+			return f.target, max(at, f.at), !here
+		}
+	}
+	return id, at, false
+}
+
+// endRedirect ends the redirect an entity has.
+func (e *entity) endRedirect(at int64) {
+	e.formers = slices.DeleteFunc(e.formers, func(f former) bool { return f.until < at-formersKept })
+	e.formers = append(e.formers, former{e.redirect, e.redirectAt, at})
+	e.redirect, e.redirectAt = rapport.ID{}, 0
+}
+
+func appendFormers(b []byte, formers []former) []byte {
+	b = binary.AppendUvarint(b, uint64(len(formers)))
+	for _, f := range formers {
+		b = append(b, f.target[:]...)
+		b = binary.AppendVarint(b, f.at)
+		b = binary.AppendVarint(b, f.until)
+	}
+	return b
 }
 
 func (e *entity) live() bool { return e.exists && e.redirect.IsZero() }
@@ -164,6 +209,7 @@ const (
 	entityFloor    = 1 << 1
 	entityLists    = 1 << 2 // aliases and gone follow
 	entityTimed    = 1 << 3 // timers and effects follow
+	entityFormer   = 1 << 4
 )
 
 // appendEntity appends the hot record of e: everything but cold states and
@@ -182,9 +228,16 @@ func (p *partition) appendEntity(b []byte, e *entity) []byte {
 	if len(e.timers)+len(e.effects) > 0 {
 		flags |= entityTimed
 	}
+	if len(e.formers) > 0 {
+		flags |= entityFormer
+	}
 	b = append(b, entityCodec, flags)
 	if flags&entityRedirect != 0 {
 		b = append(b, e.redirect[:]...)
+		b = binary.AppendVarint(b, e.redirectAt)
+	}
+	if flags&entityFormer != 0 {
+		b = appendFormers(b, e.formers)
 	}
 	if flags&entityFloor != 0 {
 		b = binary.AppendVarint(b, e.floor)
@@ -256,7 +309,12 @@ func (p *partition) decodeEntity(e *entity) error {
 	}
 	e.exists = true
 	if flags&entityRedirect != 0 {
-		e.redirect = r.id()
+		e.redirect, e.redirectAt = r.id(), r.varint()
+	}
+	if flags&entityFormer != 0 {
+		for n := r.count(18); n > 0; n-- {
+			e.formers = append(e.formers, former{r.id(), r.varint(), r.varint()})
+		}
 	}
 	if flags&entityFloor != 0 {
 		e.floor = r.varint()

@@ -24,10 +24,14 @@ func (p *partition) erase(r *eventlog.Record, data []byte) {
 	if int32(id.Partition(p.count)) != p.id {
 		return
 	}
-	if at == 0 {
+	passedOn := at != 0
+	if !passedOn {
 		at = p.meta.time
 	}
 	e := p.load(id)
+	if passedOn && !follow && e.anew(at) {
+		return
+	}
 	if e.redirect.IsZero() {
 		for _, alias := range slices.Clone(e.aliases) {
 			p.pass(r, KindErase, alias, appendErase(nil, alias, at, false, job))
@@ -40,11 +44,10 @@ func (p *partition) erase(r *eventlog.Record, data []byte) {
 
 // eraseAlias erases the redirect left by an entity that moved to one erased meanwhile.
 func (p *partition) eraseAlias(id rapport.ID, at int64) {
-	if id.IsZero() {
-		return
-	}
 	if int32(id.Partition(p.count)) == p.id {
-		p.eraseHere(p.load(id), at)
+		if e := p.load(id); !e.anew(at) {
+			p.eraseHere(e, at)
+		}
 		return
 	}
 	p.send(KindErase, id, appendErase(nil, id, at, false, ""))
@@ -54,9 +57,7 @@ func (p *partition) eraseHere(e *entity, at int64) {
 	p.suppress(e.id, at)
 	e.floor = max(e.floor, at)
 	for _, s := range p.layout.serial {
-		for _, owner := range append([]rapport.ID{e.id}, e.aliases...) {
-			p.clearRows(s, owner, nil, nil)
-		}
+		p.clearRows(s, e.id, nil, nil)
 		if s.cold != nil {
 			p.check(p.open.batch.Delete(p.coldKey(nil, s, e.id)))
 		}
@@ -79,11 +80,16 @@ func (p *partition) eraseHere(e *entity, at int64) {
 	}
 	e.timers, e.effects = e.timers[:0], e.effects[:0]
 	e.aliases, e.gone = nil, nil
-	e.redirect = rapport.ID{}
+	e.redirect, e.redirectAt = rapport.ID{}, 0
+	e.formers = nil
 	e.exists = false
 	e.freshen(p.layout)
 	p.touch(e)
 }
+
+// anew reports whether an entity known as merged into another, which was
+// erased at at, has begun anew since or stands alone again.
+func (e *entity) anew(at int64) bool { return e.live() || e.redirectAt > at }
 
 // freshen says that nothing is stored of the entity's cold serial states.
 func (e *entity) freshen(l *layout) {

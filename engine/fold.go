@@ -20,7 +20,7 @@ const (
 
 // decoded folds an event, or passes it on to where its entity lives now. A
 // zero target is the entity the event was stamped with.
-func (p *partition) decoded(r *eventlog.Record, data []byte, kind uint8, target rapport.ID) {
+func (p *partition) decoded(r *eventlog.Record, data []byte, kind uint8, target rapport.ID, at int64) {
 	e := &p.event
 	if err := rapport.DecodeEvent(data, e); err != nil {
 		p.fail(p.damaged(r))
@@ -29,10 +29,10 @@ func (p *partition) decoded(r *eventlog.Record, data []byte, kind uint8, target 
 	if target.IsZero() {
 		target = e.Entity
 	}
-	ent, ok := p.follow(target, e.Fragment, e.Timestamp)
+	ent, ok := p.follow(target, e.Fragment, max(e.Timestamp, at), e.ReceivedAt)
 	if ent == nil {
 		if ok {
-			p.send(kind, p.elsewhere, data)
+			p.sendOn(kind, data)
 		} else {
 			p.meta.erased++
 		}
@@ -46,20 +46,25 @@ func (p *partition) decoded(r *eventlog.Record, data []byte, kind uint8, target 
 
 // follow returns the entity that holds what was said of id and fragment. It is
 // nil if that lives in another partition (ok; p.elsewhere says whom to ask
-// there) or if it was erased at or after at (not ok).
-func (p *partition) follow(id, fragment rapport.ID, at int64) (e *entity, ok bool) {
+// there) or if it was erased at or after at (not ok; p.erasedAt says when). On
+// the way at rises to the time of each merge or split followed: what was
+// erased before that was someone else. set is when it set out.
+func (p *partition) follow(id, fragment rapport.ID, at, set int64) (e *entity, ok bool) {
 	for range maxFollows {
 		if int32(id.Partition(p.count)) != p.id {
-			p.elsewhere = id
+			p.elsewhere, p.elsewhereAt = id, at
 			return nil, true
 		}
 		e = p.load(id)
 		if e.floor != 0 && at <= e.floor {
+			p.erasedAt = e.floor
 			return nil, false
 		}
 		if i, found := e.findAway(fragment); found {
-			id = e.gone[i].target
-		} else if id = e.redirect; id.IsZero() {
+			id, at = e.gone[i].target, max(at, e.gone[i].cause.at)
+		} else if to, since, found := e.earlier(fragment, max(set, at)); found {
+			id, at = to, since
+		} else if id, at = e.redirect, max(at, e.redirectAt); id.IsZero() {
 			return e, true
 		}
 	}
@@ -191,14 +196,29 @@ func (p *partition) emit(c *Context, target rapport.ID, e *rapport.Event) {
 
 // send derives a record for the home of target.
 func (p *partition) send(kind uint8, target rapport.ID, data []byte) {
+	p.derive(derived{kind: kind, target: target, data: data})
+}
+
+// sendOn passes a record on to where follow said.
+func (p *partition) sendOn(kind uint8, data []byte) {
+	if p.hops >= maxFollows {
+		// Identity links that contradict each other; better here than nowhere.
+		p.logger.Error("redirects of an entity run in a circle", slog.Any("entity", p.elsewhere))
+		p.stats.cut.Add(1)
+		return
+	}
+	p.derive(derived{kind: kind, target: p.elsewhere, at: p.elsewhereAt, data: data})
+}
+
+func (p *partition) derive(d derived) {
 	p.n++
 	if p.mute {
 		return
 	}
-	d := derived{origin{p.id, p.ctx.Offset, p.n}, p.hops + 1, kind, target, data}
+	d.origin, d.hops = origin{p.id, p.ctx.Offset, p.n}, p.hops+1
 	p.out.push(p.ctx.Offset, eventlog.Record{
-		Topic: eventlog.Events, Partition: int32(target.Partition(p.count)), Kind: KindDerived, Time: p.meta.time,
-		Data: d.append(make([]byte, 0, 40+len(data))),
+		Topic: eventlog.Events, Partition: int32(d.target.Partition(p.count)), Kind: KindDerived, Time: p.meta.time,
+		Data: d.append(make([]byte, 0, 64+len(d.data))),
 	})
 }
 
@@ -233,11 +253,6 @@ func (p *partition) writeRow(s *slot, owner rapport.ID, key, value []byte) {
 }
 
 func (p *partition) deleteRows(c *Context, from, to []byte) {
-	if p.slot.perEntity {
-		for _, owner := range p.ent.aliases {
-			p.clearRows(p.slot, owner, from, to)
-		}
-	}
 	p.clearRows(p.slot, p.rowOwner(c), from, to)
 }
 

@@ -56,6 +56,9 @@ func (s *countState) total() (n int64) {
 }
 
 func (s *countState) Apply(c *engine.Context, e *rapport.Event) {
+	if e.Type == rapport.TypeSystem {
+		return
+	}
 	s.add(e.Name, s.weight)
 	key := binary.BigEndian.AppendUint64(nil, uint64(e.Timestamp))
 	c.PutRow(append(key, e.MessageID...), []byte(e.MessageID))

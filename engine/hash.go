@@ -13,7 +13,7 @@ import (
 // Hash is a fingerprint of what an engine knows.
 type Hash struct {
 	// Partitions are hashes of all state of each partition: equal for equal
-	// logs, however often and wherever folding stopped and started.
+	// facts in equal order, however often and wherever folding stopped and started.
 	Partitions []uint64
 	// People is the sum of the hashes of what PerFragment folds know of each
 	// entity. It does not depend on the number of partitions, nor on the order
@@ -48,10 +48,10 @@ func (p *partition) hash() (all, people uint64) {
 	if p.err != nil {
 		return 0, 0
 	}
+	// Not the position: a copy of a derived record changes nothing but that.
 	// The count of events is left out: records erased from the log count no more
 	// when it is folded again.
-	b := binary.BigEndian.AppendUint64(nil, uint64(p.meta.pos))
-	b = binary.BigEndian.AppendUint64(b, uint64(p.meta.time))
+	b := binary.BigEndian.AppendUint64(nil, uint64(p.meta.time))
 	b = binary.BigEndian.AppendUint64(b, uint64(p.meta.live))
 	all = sum(b)
 	p.scan(spanEntity, func(key, value []byte) {
@@ -110,6 +110,8 @@ func sum(parts ...[]byte) uint64 {
 func (p *partition) canonical(e *entity) []byte {
 	b := append([]byte(nil), e.id[:]...)
 	b = append(b, e.redirect[:]...)
+	b = binary.AppendVarint(b, e.redirectAt)
+	b = appendFormers(b, e.formers)
 	b = binary.AppendVarint(b, e.floor)
 	for _, id := range e.aliases {
 		b = append(b, id[:]...)

@@ -37,7 +37,7 @@ func (p *partition) merge(r *eventlog.Record, data []byte) {
 	p.meta.live--
 	p.touch(e)
 	if int32(to.Partition(p.count)) == p.id {
-		if w, ok := p.follow(to, rapport.ID{}, p.meta.time); w != nil {
+		if w, ok := p.follow(to, rapport.ID{}, p.meta.time, p.meta.time); w != nil {
 			if w != e {
 				p.mergeHere(e, w, c)
 				return
@@ -91,6 +91,8 @@ func (p *partition) mergeHere(from, to *entity, c cause) {
 			p.check(p.open.batch.Delete(p.coldKey(nil, s, from.id)))
 			src.fresh = true
 		}
+		p.walkRows(s, from.id, func(key, value []byte) { p.writeRow(s, to.id, key, value) })
+		p.clearRows(s, from.id, nil, nil)
 	}
 	for _, t := range slices.Clone(from.timers) {
 		if s := p.layout.byID(t.fold); s != nil {
@@ -103,18 +105,49 @@ func (p *partition) mergeHere(from, to *entity, c cause) {
 			to.effects = slices.Insert(to.effects, i, ref) // its row stays
 		}
 	}
-	p.becomeRedirect(from, to.id)
-	p.join(to, append(from.aliases, from.id))
+	p.becomeRedirect(from, to.id, c)
+	ids := append([]rapport.ID{from.id}, from.aliases...)
+	p.route(to.id, rapport.ID{}, ids, &c)
+	p.join(to, ids, c, true)
 	from.aliases = nil
 }
 
-// join makes the entities with these ids part of e: what left e for one of
-// them has come back with it, or never was.
-func (p *partition) join(e *entity, ids []rapport.ID) {
-	for _, id := range ids {
+// join notes that the entities with these ids are part of e because of c, and
+// tells them, but for the first if it knows. One that left again before it
+// arrived is not part of e.
+func (p *partition) join(e *entity, ids []rapport.ID, c cause, knows bool) {
+	for i, id := range ids {
+		if slices.ContainsFunc(e.gone, func(a away) bool { return a.target == id }) {
+			continue
+		}
 		e.addAlias(id)
+		if i == 0 && knows {
+			continue
+		}
+		if b := c.append(append(make([]byte, 0, 40), e.id[:]...)); int32(id.Partition(p.count)) == p.id {
+			p.redirect(nil, id, b)
+		} else {
+			p.send(KindRedirect, id, b)
+		}
 	}
-	e.gone = slices.DeleteFunc(e.gone, func(a away) bool { return slices.Contains(ids, a.target) })
+}
+
+// redirect shortens the way from an entity merged before to what it is part of
+// now, so that the one in between can leave alone.
+func (p *partition) redirect(r *eventlog.Record, id rapport.ID, data []byte) {
+	rd := reader{b: data}
+	to, c := rd.id(), readCause(&rd)
+	if !rd.done() {
+		p.fail(p.damaged(r))
+		return
+	}
+	e := p.load(id)
+	if e.redirect.IsZero() || e.redirectAt > c.at || e.redirect == to {
+		return
+	}
+	e.endRedirect(c.at)
+	e.redirect, e.redirectAt = to, c.at
+	p.touch(e)
 }
 
 // inheritTimer gives an entity the timer of one merged into it. Of two with
@@ -126,8 +159,8 @@ func (p *partition) inheritTimer(e *entity, s *slot, at int64, name string) {
 }
 
 // becomeRedirect leaves of an entity only the way to what it became.
-func (p *partition) becomeRedirect(e *entity, to rapport.ID) {
-	e.redirect = to
+func (p *partition) becomeRedirect(e *entity, to rapport.ID, c cause) {
+	e.redirect, e.redirectAt = to, c.at
 	e.frags, e.effects = e.frags[:0], e.effects[:0]
 	for _, t := range slices.Clone(e.timers) {
 		if s := p.layout.byID(t.fold); s != nil {
@@ -149,21 +182,65 @@ func (p *partition) moveFragment(from *entity, at int, to *entity, c cause) {
 	}
 	from.setAway(f.id, to.id, c)
 	p.touch(from)
-	p.takeIn(to, f, c)
+	p.place(f, to.id, c)
 }
 
-// takeIn adds a fragment that moves because of c to an entity, or passes it on
-// if it has left that one already.
-func (p *partition) takeIn(to *entity, f fragment, c cause) {
+// place puts a fragment that moves because of c at target, or wherever what
+// arrives there belongs now.
+func (p *partition) place(f fragment, target rapport.ID, c cause) {
+	w, ok := p.route(target, f.id, nil, &c)
+	switch {
+	case w != nil:
+		p.takeIn(w, f)
+	case ok:
+		p.sendFragment(&f, p.elsewhere, c)
+	default:
+		p.dropFragment(f)
+	}
+}
+
+// route is follow for what moves: a fragment, or (ids) the entities that
+// become part of id, because of c. Every entity on the way learns that what it
+// had sent away is back, and sends on what was still on its way to it.
+func (p *partition) route(id, fragment rapport.ID, ids []rapport.ID, c *cause) (e *entity, ok bool) {
+	for range maxFollows {
+		if int32(id.Partition(p.count)) != p.id {
+			p.elsewhere, p.elsewhereAt = id, c.at
+			return nil, true
+		}
+		e = p.load(id)
+		if e.floor != 0 && c.at <= e.floor {
+			p.erasedAt = e.floor
+			return nil, false
+		}
+		if i, found := e.findAway(fragment); found {
+			p.touch(e)
+			if a := e.gone[i]; a.cause.outruns(*c) {
+				id, *c = a.target, a.cause
+				continue
+			}
+			e.dropAway(fragment)
+		}
+		if len(ids) > 0 && len(e.gone) > 0 {
+			p.touch(e)
+			e.gone = slices.DeleteFunc(e.gone, func(a away) bool { return slices.Contains(ids, a.target) && !a.cause.outruns(*c) })
+		}
+		if to, since, found := e.earlier(fragment, c.at); found {
+			id, c.at = to, since
+		} else if id = e.redirect; id.IsZero() {
+			return e, true
+		} else {
+			c.at = max(c.at, e.redirectAt)
+		}
+	}
+	p.logger.Error("redirects of an entity run in a circle", slog.Any("entity", id))
+	return e, true
+}
+
+// takeIn adds a fragment to an entity.
+func (p *partition) takeIn(to *entity, f fragment) {
 	p.bear(to)
 	p.touch(to)
-	if i, found := to.findAway(f.id); found {
-		if a := to.gone[i]; a.cause.outruns(c) {
-			p.place(f, a.target, a.cause)
-			return
-		}
-		to.dropAway(f.id)
-	}
 	i, found := to.findFragment(f.id)
 	if !found {
 		i = p.insertFragment(to, i, f.id)
@@ -186,19 +263,6 @@ func (p *partition) takeIn(to *entity, f fragment, c cause) {
 	p.releaseSections(p.layout.frag, f.secs)
 }
 
-// place puts a fragment at target, here or elsewhere.
-func (p *partition) place(f fragment, target rapport.ID, c cause) {
-	w, ok := p.follow(target, rapport.ID{}, c.at)
-	switch {
-	case w != nil:
-		p.takeIn(w, f, c)
-	case ok:
-		p.sendFragment(&f, p.elsewhere, c)
-	default:
-		p.dropFragment(f)
-	}
-}
-
 // dropFragment forgets a fragment whose entity was erased.
 func (p *partition) dropFragment(f fragment) {
 	for _, s := range p.layout.frag {
@@ -219,7 +283,7 @@ func (p *partition) split(r *eventlog.Record, data []byte) {
 		return
 	}
 	if r.Kind == KindSplit && int32(target.Partition(p.count)) == p.id {
-		p.stand(p.load(target))
+		p.stand(p.load(target), fragment)
 	}
 	if int32(id.Partition(p.count)) != p.id {
 		return
@@ -244,7 +308,7 @@ func (p *partition) split(r *eventlog.Record, data []byte) {
 		e.setAway(fragment, target, c)
 		return
 	}
-	w, ok := p.follow(target, rapport.ID{}, c.at)
+	w, ok := p.follow(target, rapport.ID{}, c.at, c.at)
 	switch {
 	case w == e:
 	case w != nil:
@@ -260,20 +324,23 @@ func (p *partition) split(r *eventlog.Record, data []byte) {
 // revive folds the other half of a split: target stands alone again.
 func (p *partition) revive(r *eventlog.Record, data []byte) {
 	rd := reader{b: data}
-	id := rd.id()
+	id, fragment := rd.id(), rd.id()
 	if rd.bad {
 		p.fail(p.damaged(r))
 		return
 	}
 	if int32(id.Partition(p.count)) == p.id {
-		p.stand(p.load(id))
+		p.stand(p.load(id), fragment)
 	}
 }
 
-func (p *partition) stand(e *entity) {
+// stand makes an entity stand alone again, with a fragment that is on its way.
+func (p *partition) stand(e *entity, fragment rapport.ID) {
 	p.bear(e)
+	p.touch(e)
+	e.dropAway(fragment)
 	if !e.redirect.IsZero() {
-		e.redirect = rapport.ID{}
+		e.endRedirect(p.meta.time)
 		p.meta.live++
 		p.touch(e)
 	}
@@ -290,7 +357,7 @@ func (p *partition) decodeSections(e *entity, f *fragment) {
 // A move record: what is moved (fragment or tail), the fact that moved it, and
 //
 //	fragment: id, origin, first, states
-//	tail: the entity it left, states of PerEntity folds, timers, effects, aliases
+//	tail: the entity it left, its aliases, states of PerEntity folds, timers, effects
 const (
 	moveFragment = 1
 	moveTail     = 2
@@ -358,6 +425,10 @@ func (p *partition) sendOff(e *entity, to rapport.ID, c cause) {
 		p.sendFragment(&f, to, c)
 	}
 	b := append(moveHeader(moveTail, c), e.id[:]...)
+	b = binary.AppendUvarint(b, uint64(len(e.aliases)))
+	for _, id := range e.aliases {
+		b = append(b, id[:]...)
+	}
 	b = p.appendStates(b, e, e.id, p.layout.serial, e.serial)
 	b = binary.AppendUvarint(b, uint64(len(e.timers)))
 	for _, t := range e.timers {
@@ -378,14 +449,8 @@ func (p *partition) sendOff(e *entity, to rapport.ID, c cause) {
 		b = appendBytes(b, f.Payload)
 		p.removeEffect(e, ref.key)
 	}
-	b = binary.AppendUvarint(b, uint64(len(e.aliases)))
-	for _, id := range e.aliases {
-		b = append(b, id[:]...)
-	}
 	for _, s := range p.layout.serial {
-		for _, owner := range append([]rapport.ID{e.id}, e.aliases...) {
-			p.sendRows(s, owner, to)
-		}
+		p.sendRows(s, e.id, to, c)
 		p.cache.give(s, e.serial[s.at].st)
 		e.serial[s.at] = section{fresh: s.cold != nil}
 		if s.cold != nil {
@@ -394,13 +459,13 @@ func (p *partition) sendOff(e *entity, to rapport.ID, c cause) {
 	}
 	e.aliases = nil
 	p.send(KindMove, to, b)
-	p.becomeRedirect(e, to)
+	p.becomeRedirect(e, to, c)
 }
 
 // sendFragment moves a decoded fragment to another partition.
 func (p *partition) sendFragment(f *fragment, to rapport.ID, c cause) {
 	for _, s := range p.layout.frag {
-		p.sendRows(s, f.id, to)
+		p.sendRows(s, f.id, to, c)
 	}
 	b := moveHeader(moveFragment, c)
 	b = append(append(b, f.id[:]...), f.origin[:]...)
@@ -415,26 +480,33 @@ func (p *partition) sendFragment(f *fragment, to rapport.ID, c cause) {
 	p.releaseSections(p.layout.frag, f.secs)
 }
 
+// walkRows calls fn with the rows of a fold and owner, in order.
+func (p *partition) walkRows(s *slot, owner rapport.ID, fn func(key, value []byte)) {
+	rows := p.rows(s, []rapport.ID{owner})
+	p.check(rows.Walk(nil, nil, false, func(key, value []byte) bool {
+		fn(key, value)
+		return p.err == nil
+	}))
+	p.check(rows.Close())
+}
+
 // sendRows moves the rows of a fold and owner to another partition.
-func (p *partition) sendRows(s *slot, owner, to rapport.ID) {
+func (p *partition) sendRows(s *slot, owner, to rapport.ID, c cause) {
 	if s.dark {
 		return
 	}
 	head := append(owner[:16:16], appendBytes(nil, s.name)...)
 	head = binary.AppendUvarint(head, uint64(s.version))
-	head = binary.AppendVarint(head, p.meta.time)
+	head = c.append(head)
 	b := slices.Clone(head)
 	any := false
-	rows := p.rows(s, []rapport.ID{owner})
-	p.check(rows.Walk(nil, nil, false, func(key, value []byte) bool {
+	p.walkRows(s, owner, func(key, value []byte) {
 		if b = appendBytes(appendBytes(b, key), value); len(b) > rowChunk {
 			p.send(KindRows, to, b)
 			b = slices.Clone(head)
 		}
 		any = true
-		return true
-	}))
-	p.check(rows.Close())
+	})
 	if len(b) > len(head) {
 		p.send(KindRows, to, b)
 	}
@@ -444,25 +516,30 @@ func (p *partition) sendRows(s *slot, owner, to rapport.ID) {
 }
 
 // arriveRows takes in rows that moved here.
-func (p *partition) arriveRows(r *eventlog.Record, target rapport.ID, data []byte) {
+func (p *partition) arriveRows(r *eventlog.Record, target rapport.ID, data []byte, passed int64) {
 	rd := reader{b: data}
-	owner, name, version, at := rd.id(), rd.text(), uint32(rd.uvarint()), rd.varint()
+	owner, name, version, c := rd.id(), rd.text(), uint32(rd.uvarint()), readCause(&rd)
 	if rd.bad {
 		p.fail(p.damaged(r))
 		return
 	}
-	// Rows of a fragment that is known to leave again wait for it here: only
-	// redirects are followed.
-	w, ok := p.follow(target, rapport.ID{}, at)
-	if w == nil {
-		if ok {
-			p.send(KindRows, p.elsewhere, data)
-		}
+	c.at = max(c.at, passed)
+	s := p.layout.byName(name)
+	fragment := owner
+	if s == nil || s.perEntity {
+		fragment = rapport.ID{}
+	}
+	// They go where the state that follows them will go.
+	w, ok := p.route(target, fragment, nil, &c)
+	switch {
+	case w == nil && ok:
+		p.sendOn(KindRows, data)
+		return
+	case w == nil || s == nil || s.version != version:
 		return
 	}
-	s := p.layout.find(name, version)
-	if s == nil {
-		return
+	if s.perEntity {
+		owner = w.id
 	}
 	for len(rd.b) > 0 {
 		key, value := rd.bytes(), rd.bytes()
@@ -475,21 +552,25 @@ func (p *partition) arriveRows(r *eventlog.Record, target rapport.ID, data []byt
 }
 
 // arrive takes in state that moved here.
-func (p *partition) arrive(r *eventlog.Record, target rapport.ID, data []byte) {
+func (p *partition) arrive(r *eventlog.Record, target rapport.ID, data []byte, passed int64) {
 	rd := reader{b: data}
 	what, c := rd.byte(), readCause(&rd)
-	w, ok := p.follow(target, rapport.ID{}, c.at)
-	if w == nil && ok {
-		p.send(KindMove, p.elsewhere, data)
-		return
-	}
+	c.at = max(c.at, passed)
 	if what == moveFragment {
-		p.arriveFragment(r, w, c, &rd)
+		p.arriveFragment(r, target, c, &rd, data)
 		return
 	}
-	from := rd.id()
-	if w == nil {
-		p.eraseAlias(from, c.at)
+	ids := []rapport.ID{rd.id()}
+	for n := rd.count(16); n > 0; n-- {
+		ids = append(ids, rd.id())
+	}
+	w, ok := p.route(target, rapport.ID{}, ids, &c)
+	switch {
+	case w == nil && ok:
+		p.sendOn(KindMove, data)
+		return
+	case w == nil:
+		p.eraseAlias(ids[0], p.erasedAt)
 		return
 	}
 	p.bear(w)
@@ -507,19 +588,21 @@ func (p *partition) arrive(r *eventlog.Record, target rapport.ID, data []byte) {
 			p.addEffect(w, e)
 		}
 	}
-	ids := []rapport.ID{from}
-	for n := rd.count(16); n > 0; n-- {
-		ids = append(ids, rd.id())
-	}
-	p.join(w, ids)
+	p.join(w, ids, c, passed == 0 && w.id == target)
 	if !rd.done() || what != moveTail {
 		p.fail(p.damaged(r))
 	}
 }
 
-// arriveFragment takes in a fragment, or drops it if w is nil: erased.
-func (p *partition) arriveFragment(r *eventlog.Record, w *entity, c cause, rd *reader) {
-	f := fragment{id: rd.id(), origin: rd.id(), first: rd.varint(), secs: make([]section, len(p.layout.frag))}
+// arriveFragment takes in a fragment, or drops it if its entity was erased.
+func (p *partition) arriveFragment(r *eventlog.Record, target rapport.ID, c cause, rd *reader, data []byte) {
+	f := fragment{id: rd.id(), origin: rd.id(), first: rd.varint()}
+	w, ok := p.route(target, f.id, nil, &c)
+	if w == nil && ok {
+		p.sendOn(KindMove, data)
+		return
+	}
+	f.secs = make([]section, len(p.layout.frag))
 	for _, s := range p.layout.frag {
 		f.secs[s.at].fresh = s.cold != nil
 	}
@@ -530,6 +613,6 @@ func (p *partition) arriveFragment(r *eventlog.Record, w *entity, c cause, rd *r
 	case w == nil:
 		p.dropFragment(f)
 	default:
-		p.takeIn(w, f, c)
+		p.takeIn(w, f)
 	}
 }

@@ -46,12 +46,14 @@ type partition struct {
 	n    uint32 // consequences of this record so far
 	hops uint8
 	// elsewhere is whom to ask in another partition, after follow said so.
-	elsewhere rapport.ID
-	follows   int
-	pcg       *rand.PCG
-	rng       *rand.Rand
-	draws     uint64
-	event     rapport.Event
+	elsewhere   rapport.ID
+	elsewhereAt int64
+	erasedAt    int64
+	follows     int
+	pcg         *rand.PCG
+	rng         *rand.Rand
+	draws       uint64
+	event       rapport.Event
 
 	keyBuf, valBuf, coldBuf []byte
 	hits, misses            uint64
@@ -163,7 +165,7 @@ func (p *partition) apply(r *eventlog.Record) {
 	case 0: // erased from the log after it was written; what it said is gone
 	case KindEvent:
 		if data, ok := p.fresh(r, true); ok {
-			p.decoded(r, data, KindEvent, rapport.ID{})
+			p.decoded(r, data, KindEvent, rapport.ID{}, 0)
 		}
 	case KindDerived:
 		p.applyDerived(r)
@@ -226,11 +228,13 @@ func (p *partition) applyDerived(r *eventlog.Record) {
 	p.hops = d.hops
 	switch d.kind {
 	case KindEvent, KindEmitted:
-		p.decoded(r, d.data, d.kind, d.target)
+		p.decoded(r, d.data, d.kind, d.target, d.at)
 	case KindMove:
-		p.arrive(r, d.target, d.data)
+		p.arrive(r, d.target, d.data, d.at)
+	case KindRedirect:
+		p.redirect(r, d.target, d.data)
 	case KindRows:
-		p.arriveRows(r, d.target, d.data)
+		p.arriveRows(r, d.target, d.data, d.at)
 	default:
 		p.applyFact(r, d.kind, d.data)
 	}
@@ -312,7 +316,11 @@ func (p *partition) tail(ctx context.Context, from int64) error {
 		}
 		select {
 		case batch := <-p.spare:
-			p.batches <- append(batch, records...) // the owner takes it before it gives up its spares
+			select {
+			case p.batches <- append(batch, records...):
+			case <-p.stopped:
+				return nil
+			}
 		case <-p.stopped:
 			return nil
 		case <-ctx.Done():

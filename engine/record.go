@@ -12,17 +12,18 @@ import (
 // Kinds of records in the events topic, and of what a derived record carries.
 // Their numbers are part of the log format.
 const (
-	KindEvent   uint8 = iota + 1 // an accepted event
-	KindDerived                  // sent by a partition to another, or by a fold
-	KindMerge                    // one entity becomes part of another
-	KindSplit                    // a fragment leaves an entity
-	KindRevive                   // an entity that was merged away stands alone again
-	KindErase                    // an entity and everything of it goes
-	KindBarrier                  // adopt a configuration version, or a rebuilt fold
-	KindTick                     // time passed
-	KindMove                     // derived only: state of a fragment or an entity on its way
-	KindRows                     // derived only: rows of a fragment or an entity on their way
-	KindEmitted                  // derived only: an event made by a fold
+	KindEvent    uint8 = iota + 1 // an accepted event
+	KindDerived                   // sent by a partition to another, or by a fold
+	KindMerge                     // one entity becomes part of another
+	KindSplit                     // a fragment leaves an entity
+	KindRevive                    // an entity that was merged away stands alone again
+	KindErase                     // an entity and everything of it goes
+	KindBarrier                   // adopt a configuration version, or a rebuilt fold
+	KindTick                      // time passed
+	KindMove                      // derived only: state of a fragment or an entity on its way
+	KindRows                      // derived only: rows of a fragment or an entity on their way
+	KindEmitted                   // derived only: an event made by a fold
+	KindRedirect                  // derived only: an entity merged before became part of yet another
 	// KindReward is the kind of records in the rewards topic: origin, then the
 	// example given to [Context.Reward].
 	KindReward
@@ -112,16 +113,24 @@ func SplitRecords(partitions int, entity, fragment, target rapport.ID, link stri
 	b := append(append(append(make([]byte, 0, 49+len(link)), entity[:]...), fragment[:]...), target[:]...)
 	out := []eventlog.Record{fact(entity.Partition(partitions), KindSplit, appendBytes(b, link))}
 	if home := target.Partition(partitions); home != entity.Partition(partitions) {
-		out = append(out, fact(home, KindRevive, appendBytes(append([]byte(nil), target[:]...), link)))
+		out = append(out, fact(home, KindRevive, appendBytes(append(append([]byte(nil), target[:]...), fragment[:]...), link)))
 	}
 	return out
 }
 
-// EraseRecord returns the fact that an entity and everything of it goes. The
-// record's time is the time of the erasure: what happened at or before it and
+// EraseRecords returns the fact that an entity and everything of it goes.
+// merged are the ids it was made of, as far as the caller knows them: giving
+// them lets each start anew at once. All records must be in one submission.
+// Their time is the time of the erasure: what happened at or before it and
 // arrives later is dropped.
-func EraseRecord(partitions int, entity rapport.ID, job string) eventlog.Record {
-	return fact(entity.Partition(partitions), KindErase, appendErase(nil, entity, 0, true, job))
+func EraseRecords(partitions int, entity rapport.ID, merged []rapport.ID, job string) []eventlog.Record {
+	out := []eventlog.Record{fact(entity.Partition(partitions), KindErase, appendErase(nil, entity, 0, true, job))}
+	for _, id := range merged {
+		if id != entity {
+			out = append(out, fact(id.Partition(partitions), KindErase, appendErase(nil, id, 0, false, job)))
+		}
+	}
+	return out
 }
 
 // appendErase appends the body of an erasure. at is its time when it is passed
@@ -204,13 +213,18 @@ type derived struct {
 	hops   uint8
 	kind   uint8
 	target rapport.ID
-	data   []byte
+	// at is, for what was passed on, the time of the latest merge or split it
+	// followed, or of its own fact, whichever is later: an erasure of target
+	// before that does not concern it.
+	at   int64
+	data []byte
 }
 
 func (d *derived) append(b []byte) []byte {
 	b = d.origin.append(b)
 	b = append(b, d.hops, d.kind)
 	b = append(b, d.target[:]...)
+	b = binary.AppendVarint(b, d.at)
 	return append(b, d.data...)
 }
 
@@ -218,7 +232,7 @@ func (d *derived) decode(b []byte) error {
 	r := reader{b: b}
 	d.origin.read(&r)
 	d.hops, d.kind = r.byte(), r.byte()
-	d.target = r.id()
+	d.target, d.at = r.id(), r.varint()
 	if r.bad {
 		return damaged("derived record")
 	}

@@ -64,7 +64,7 @@ func (v *View) Rows(fold string) *Rows {
 	if s == nil || s.dark {
 		return nil
 	}
-	owners := append([]rapport.ID{v.e.id}, v.e.aliases...)
+	owners := []rapport.ID{v.e.id}
 	if !s.perEntity {
 		owners = v.Fragments()
 	}

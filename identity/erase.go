@@ -32,7 +32,7 @@ func (r *Resolver) Erase(ctx context.Context, person rapport.ID, job string) ([]
 	r.mu.Lock()
 	c.apply(o)
 	r.mu.Unlock()
-	c.records = append(c.records, engine.EraseRecord(r.o.Log.Partitions(eventlog.Events), who.Person, job))
+	c.records = append(c.records, engine.EraseRecords(r.o.Log.Partitions(eventlog.Events), who.Person, who.Fragments, job)...)
 	return who.Fragments, c.submit(ctx, release)
 }
 
