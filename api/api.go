@@ -1,0 +1,136 @@
+// Package api is the management and decision interface over HTTP and JSON: thin
+// handlers that authenticate, check the role, call one room and translate its
+// answer. The rooms hold the behaviour; nothing is decided here.
+//
+// Guarantees: every operation stands in the OpenAPI document at /openapi.json
+// with its role; every error is RFC 9457 problem JSON with the request's id;
+// every change is audited; bodies are bounded; a reader sees every event
+// acknowledged before it asked.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/access"
+)
+
+// API serves the management interface.
+type API struct {
+	deps  Deps
+	mux   *http.ServeMux
+	huma  huma.API
+	guard *guard
+}
+
+// New mounts every operation and returns the handler.
+func New(d Deps) *API {
+	mux := http.NewServeMux()
+	cfg := huma.DefaultConfig("Rapport", rapport.Version)
+	cfg.Info.Description = "Real-time relationship engine: profiles, decisions, configuration and operations. " +
+		"Collection follows the Segment HTTP API and is described in the wire documentation."
+	cfg.DocsPath = ""     // our own page, without scripts from elsewhere
+	cfg.CreateHooks = nil // no $schema links in bodies
+	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"token": {Type: "http", Scheme: "bearer", Description: "An API token with the role the operation names."},
+	}
+	a := &API{deps: d, mux: mux, guard: newGuard(d.Clock)}
+	a.huma = humago.New(mux, cfg)
+	a.sessionOperations()
+	a.tokenOperations()
+	a.systemOperations()
+	a.peopleOperations()
+	a.decisionOperations()
+	a.configOperations()
+	a.sourceOperations()
+	a.deliveryOperations()
+	a.demoOperations()
+	mux.HandleFunc("GET /v1/stream", a.stream)
+	mux.HandleFunc("GET /v1/inapp/stream", a.inapp)
+	mux.HandleFunc("GET /docs/api", a.reference)
+	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, r, rapport.Errorf(rapport.NotFound, "there is no operation %s %s", r.Method, r.URL.Path))
+	})
+	return a
+}
+
+// OpenAPI returns the OpenAPI 3.1 document.
+func (a *API) OpenAPI() *huma.OpenAPI { return a.huma.OpenAPI() }
+
+// Handler returns the whole interface with authentication, request ids and limits around it.
+func (a *API) Handler() http.Handler { return a.guard.around(a.deps.Access, a.deps.Logger, a.mux) }
+
+// operation is what an endpoint says of itself beside its types.
+type operation struct {
+	id      string
+	method  string
+	path    string
+	summary string
+	tag     string
+	role    access.Role // least role; "" is open to everybody
+	status  int         // default 200, or 204 without a body
+	audit   string      // audit action; "" for reads
+	maxBody int64       // default 1 MiB
+}
+
+// handle registers one operation: role check, audit and error translation
+// are the same for all. object names what a change was done to, for the audit.
+func handle[I, O any](a *API, op operation, object func(*I) string, h func(context.Context, *I) (*O, error)) {
+	description := "Needs the role " + string(op.role) + "."
+	var security []map[string][]string
+	if op.role == "" {
+		description = "Open."
+	} else {
+		security = []map[string][]string{{"token": {string(op.role)}}}
+	}
+	if op.maxBody == 0 {
+		op.maxBody = 1 << 20
+	}
+	huma.Register(a.huma, huma.Operation{
+		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Description: description,
+		Tags: []string{op.tag}, DefaultStatus: op.status, Security: security, MaxBodyBytes: op.maxBody,
+		BodyReadTimeout: 30 * time.Second, Errors: []int{400, 401, 403, 404, 409, 429, 503},
+	}, func(ctx context.Context, in *I) (*O, error) {
+		if op.role != "" {
+			p, ok := principal(ctx)
+			if !ok {
+				return nil, problemOf(ctx, rapport.WithHint(rapport.Errorf(rapport.Unauthenticated, "this needs a token"), "send Authorization: Bearer TOKEN"))
+			}
+			if !p.Role.Includes(op.role) {
+				return nil, problemOf(ctx, rapport.Errorf(rapport.Denied, "the role %s may not do this; it needs %s", p.Role, op.role))
+			}
+		}
+		out, err := h(ctx, in)
+		if op.audit != "" {
+			e := access.Entry{Author: author(ctx), Action: op.audit, Request: requestID(ctx)}
+			if object != nil {
+				e.Object = object(in)
+			}
+			if err != nil {
+				e.Detail = "refused: " + rapport.KindOf(err).String()
+			}
+			if aerr := a.deps.Access.Record(ctx, e); aerr != nil && err == nil {
+				a.deps.Logger.Error("audit entry was not written", slog.String("action", op.audit), slog.Any("error", aerr))
+			}
+		}
+		if err != nil {
+			return nil, problemOf(ctx, err)
+		}
+		return out, nil
+	})
+}
+
+// none is the object function of changes without one.
+func none[I any](*I) string { return "" }
+
+// body wraps a JSON answer.
+type body[T any] struct{ Body T }
+
+// noContent is the answer of operations that say nothing.
+type noContent struct{}

@@ -1,0 +1,145 @@
+package app_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// program is the server in a process of its own, to be killed.
+type program struct {
+	t    *testing.T
+	dir  string
+	addr string
+	cmd  *exec.Cmd
+}
+
+func (p *program) start() {
+	p.t.Helper()
+	p.cmd = exec.Command(os.Args[0], "serve", "--data", p.dir, "--config", "testdata/shop", "--listen", p.addr, "--partitions", "4", "--cache-mb", "32")
+	p.cmd.Env = append(os.Environ(), "RAPPORT_TEST_PROGRAM=1", "RAPPORT_ADMIN_TOKEN="+adminToken)
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	deadline := time.Now().Add(60 * time.Second)
+	for {
+		resp, err := http.Get("http://" + p.addr + "/health/ready")
+		if err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == 200 {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatalf("the server is not ready: %v", err)
+		}
+		<-time.After(20 * time.Millisecond) // nothing in another process can signal us
+	}
+}
+
+func (p *program) kill() {
+	_ = p.cmd.Process.Kill() // SIGKILL
+	_ = p.cmd.Wait()
+}
+
+// TestNothingAcknowledgedIsLostOrCountedTwiceUnderKills sends events from
+// several clients, kills the server at random points, and lets the clients send
+// again what was not acknowledged, as real clients do. In the end everybody's
+// counts must be exactly what was sent.
+func TestNothingAcknowledgedIsLostOrCountedTwiceUnderKills(t *testing.T) {
+	t.Parallel()
+	kills := 30
+	if testing.Short() {
+		kills = 4
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &program{t: t, dir: t.TempDir(), addr: l.Addr().String()}
+	l.Close()
+	p.start()
+	t.Cleanup(func() { p.kill() })
+
+	const people, clients = 40, 4
+	var sent [people]atomic.Int64
+	var acknowledged atomic.Int64
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for c := range clients {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(c), 7))
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				batch := make([]map[string]any, 0, 20)
+				for i := range 20 {
+					who := rng.IntN(people)
+					sent[who].Add(1)
+					e := event("track", fmt.Sprintf("%d-%d-%d", c, n, i), map[string]any{"event": "Thing Done", "anonymousId": fmt.Sprintf("a%d", who)})
+					if rng.IntN(3) == 0 { // at some point the person signs in on the device
+						e["userId"] = fmt.Sprintf("u%d", who)
+					}
+					batch = append(batch, e)
+				}
+				body, _ := json.Marshal(map[string]any{"batch": batch})
+				for !post(p.addr, body) {
+					<-time.After(5 * time.Millisecond) // the server is being killed or comes back
+				}
+				acknowledged.Add(20)
+			}
+		})
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range kills {
+		<-time.After(time.Duration(rng.IntN(250)) * time.Millisecond) // the random point
+		p.kill()
+		p.start()
+	}
+	close(stop)
+	wg.Wait()
+
+	s := &shop{t: t, url: "http://" + p.addr}
+	var total int64
+	for who := range people {
+		n := sent[who].Load()
+		total += n
+		if n == 0 {
+			continue
+		}
+		person := s.must("GET", fmt.Sprintf("/v1/people/anonymousId:a%d", who), nil)
+		if got := person["counters"].(map[string]any)["Thing Done"]; got != float64(n) {
+			t.Errorf("person %d: %v counted, %d sent", who, got, n)
+		}
+	}
+	if total != acknowledged.Load() {
+		t.Fatalf("%d sent, %d acknowledged: the test is wrong", total, acknowledged.Load())
+	}
+	t.Logf("%d kills, %d events, each folded exactly once", kills, total)
+}
+
+func post(addr string, body []byte) bool {
+	req, err := http.NewRequest("POST", "http://"+addr+"/v1/batch", bytes.NewReader(body))
+	if err != nil {
+		return false
+	}
+	req.Header.Set("Authorization", "Bearer wk_test_web")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == 200
+}

@@ -1,0 +1,67 @@
+package app
+
+import (
+	"flag"
+	"log/slog"
+	"time"
+
+	"github.com/rapport-engine/rapport"
+)
+
+// Options say where and how a server runs.
+type Options struct {
+	// Data is the folder everything is kept in.
+	Data string
+	// Config is a folder of documents to apply at the start; may be empty.
+	Config string
+	// Listen is the address of the HTTP listener.
+	Listen string
+	// Partitions of the events topic; fixed when the data folder is made.
+	Partitions int
+	// AdminToken is the secret of the bootstrap admin; empty makes one.
+	AdminToken string
+	// PublicURL is the address clients reach the server at, if not Listen.
+	PublicURL string
+	// WebhookAllow are networks webhooks may reach although they are not public.
+	WebhookAllow string
+	// CacheMB bounds the memory of the state store and of the people in memory.
+	CacheMB int
+	// RetainDays is how long erased data may still lie in log and backups.
+	RetainDays int
+	// TraceEndpoint is an OTLP/HTTP receiver; empty is off. TraceRatio in [0,1].
+	TraceEndpoint string
+	TraceRatio    float64
+
+	// ResumeDemo lets a demo world that lives here go on living.
+	ResumeDemo bool
+
+	// Clock, Logger and Getenv are the world; tests bring their own. A nil
+	// Clock is the wall's, which the demo world may let run faster.
+	Clock  rapport.Clock
+	Logger *slog.Logger
+	Getenv func(string) string
+}
+
+// defaults are the values flags begin with.
+func defaults() Options {
+	return Options{
+		Data: "data", Listen: "127.0.0.1:8080", Partitions: 16,
+		CacheMB: 384, RetainDays: 30, TraceRatio: 0.01,
+	}
+}
+
+func (o *Options) flags(fs *flag.FlagSet) {
+	fs.StringVar(&o.Data, "data", o.Data, "`folder` everything is kept in")
+	fs.StringVar(&o.Config, "config", o.Config, "`folder` of configuration documents, applied at the start")
+	fs.StringVar(&o.Listen, "listen", o.Listen, "`address` to listen on")
+	fs.IntVar(&o.Partitions, "partitions", o.Partitions, "partitions of a new data folder; an existing one keeps its own")
+	fs.StringVar(&o.PublicURL, "public-url", o.PublicURL, "`URL` clients reach this server at, if it is behind a proxy")
+	fs.StringVar(&o.WebhookAllow, "webhook-allow", o.WebhookAllow, "comma-separated `networks` webhooks may reach although they are private")
+	fs.IntVar(&o.CacheMB, "cache-mb", o.CacheMB, "memory for caches, in MiB")
+	fs.IntVar(&o.RetainDays, "retain-days", o.RetainDays, "days after which log and backups hold nothing of an erased person")
+	fs.StringVar(&o.TraceEndpoint, "trace-endpoint", o.TraceEndpoint, "`URL` of an OTLP/HTTP receiver for traces; empty is off")
+	fs.Float64Var(&o.TraceRatio, "trace-ratio", o.TraceRatio, "share of requests traced, 0 to 1")
+}
+
+// drainTime is how long requests in flight may take after SIGTERM.
+const drainTime = 15 * time.Second

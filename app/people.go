@@ -1,0 +1,143 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/api"
+	"github.com/rapport-engine/rapport/collect"
+	"github.com/rapport-engine/rapport/condition"
+	"github.com/rapport-engine/rapport/decide"
+	"github.com/rapport-engine/rapport/deliver"
+	"github.com/rapport-engine/rapport/deliver/inapp"
+	"github.com/rapport-engine/rapport/deliver/webhook"
+	"github.com/rapport-engine/rapport/engine"
+	"github.com/rapport-engine/rapport/eventlog"
+	"github.com/rapport-engine/rapport/identity"
+	"github.com/rapport-engine/rapport/profile"
+)
+
+// openPeople opens who is who and the engine with everything folded per person.
+func (s *Server) openPeople(ctx context.Context, key []byte) (err error) {
+	s.identity, err = identity.Open(ctx, identity.Options{
+		Key: subkey(key, "identity"), Log: s.events, State: s.store, Clock: s.opts.Clock, Logger: s.log,
+		Settled: func(ctx context.Context) error { // no id: what all partitions have, and all that it caused
+			return s.engine.View(ctx, rapport.ID{}, nil, func(*engine.View) error { return nil })
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("open identity: %w", err)
+	}
+	s.zones = &profile.Zones{}
+	s.model = decide.NewModel()
+	s.live = api.NewLive(time.Now().UnixMilli())
+	s.engine, err = engine.Open(engine.Options{
+		Log: s.events, Store: s.store, Clock: s.opts.Clock, Logger: s.log,
+		Folds:    s.folds(),
+		Configs:  s.compiled.at,
+		DedupDir: filepath.Join(s.opts.Data, "dedup"),
+		EraseKey: subkey(key, "erased"),
+		Observer: s.observe,
+		Limits:   engine.Limits{CacheBytes: s.opts.CacheMB << 20 / 2},
+	})
+	if err != nil {
+		return fmt.Errorf("open the engine: %w", err)
+	}
+	return nil
+}
+
+// folds lists the folds in the order in which they see an event.
+func (s *Server) folds() []engine.Fold {
+	env := func(c *engine.Context, e *rapport.Event) condition.Env { return profile.EventEnv(c, s.zones, e) }
+	return []engine.Fold{
+		profile.ActivityFold{},
+		profile.ConsentFold{},
+		profile.AboutFold{},
+		profile.AggregateFold{},
+		profile.TimelineFold{},
+		decide.Fold{Env: env},
+		deliver.Fold{Env: env},
+	}
+}
+
+// openDoors opens what listens, decides and sends.
+func (s *Server) openDoors() error {
+	s.door = collect.New(collect.Deps{
+		Log: s.events, Resolver: s.identity, Admitter: s.engine, Clock: s.opts.Clock, Logger: s.log,
+		Options: collect.Options{PublicURL: s.opts.PublicURL},
+	})
+	s.recent = decide.NewRecent(s.events, 5_000)
+	s.decider = decide.New(decide.Deps{
+		Home: s.engine, Log: s.events, Model: s.model, Recent: s.recent, Clock: s.opts.Clock,
+		Env: func(v *engine.View, now time.Time) condition.Env {
+			return profile.ViewEnv(v, s.zones, rapport.Millis(now), nil)
+		},
+		Random: func() uint64 {
+			var b [8]byte
+			_, _ = rand.Read(b[:])
+			return binary.LittleEndian.Uint64(b[:])
+		},
+	})
+	allow := strings.FieldsFunc(s.opts.WebhookAllow, func(r rune) bool { return r == ',' || r == ' ' })
+	guard, err := webhook.NewGuard(allow)
+	if err != nil {
+		return err
+	}
+	s.guard = guard
+	s.inapp = inapp.New(inapp.Options{Clock: s.opts.Clock, Decision: decide.DecodeDecision, Consent: consenter{s}})
+	s.deliver = deliver.New(deliver.Deps{
+		Outbox: func(kind string) deliver.Outbox { return s.engine.Effects(kind) },
+		Append: s.record, Consent: consenter{s}, Clock: s.opts.Clock, Logger: s.log,
+	})
+	s.rates = newRates(s.opts.Clock)
+	return s.adopt()
+}
+
+// consenter answers senders from the profile as it is now.
+type consenter struct{ server *Server }
+
+// Allows implements deliver.Consenter.
+func (c consenter) Allows(ctx context.Context, person rapport.ID, purpose, channel string) (allowed bool, err error) {
+	err = c.server.engine.View(ctx, c.server.identity.Person(person), nil, func(v *engine.View) error {
+		allowed = v.Exists()
+		if purpose != "" {
+			consent, _ := v.State(profile.FoldConsent).(*profile.Consent)
+			allowed = allowed && consent != nil && consent.Allows(purpose, channel)
+		}
+		return nil
+	})
+	return allowed, err
+}
+
+// record makes an event of our own durable in its person's home.
+func (s *Server) record(ctx context.Context, e *rapport.Event) error {
+	e.Entity = s.identity.Person(e.Entity)
+	if e.Fragment.IsZero() {
+		e.Fragment = e.Entity
+	}
+	home := int32(e.Entity.Partition(s.events.Partitions(eventlog.Events)))
+	return eventlog.Append(ctx, s.events, engine.EventRecord(e, engine.Fingerprint(e.Source, e.MessageID), home))
+}
+
+// setDestinations brings the senders in line with the configuration.
+func (s *Server) setDestinations(c *deliver.Config) error {
+	list := []deliver.Destination{{Kind: deliver.KindInApp, Channel: "inapp", Sender: s.inapp, Parallel: inapp.Parallel}}
+	for _, w := range c.Webhooks() {
+		sender, err := webhook.New(webhook.Options{Webhook: w.WebhookDoc, Guard: s.guard, Clock: s.opts.Clock, Decision: decide.DecodeDecision})
+		if err != nil {
+			return err
+		}
+		list = append(list, deliver.Destination{
+			Kind: deliver.WebhookKind(w.ID), Channel: "webhook", Sender: sender,
+			Parallel: max(w.Parallel, 1), GiveUp: w.GiveUp.Std(),
+		})
+	}
+	s.deliver.Set(list)
+	return nil
+}

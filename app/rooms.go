@@ -1,0 +1,85 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/decide"
+	"github.com/rapport-engine/rapport/engine"
+)
+
+var noExpiry time.Time
+
+// runRooms starts every goroutine that lives as long as the server.
+func (s *Server) runRooms(ctx context.Context, group *errgroup.Group) {
+	for _, run := range []func(context.Context) error{
+		s.identity.Run,
+		s.engine.Run,
+		func(ctx context.Context) error { return s.model.Run(ctx, s.events) },
+		s.door.Run,
+		s.deliver.Run,
+		s.serveTriggers,
+		s.rates.run,
+		s.demo.run,
+		s.runErasures,
+	} {
+		group.Go(func() error { return ignoreEnd(ctx, run(ctx)) })
+	}
+}
+
+// begin does what must be done before the server is ready.
+func (s *Server) begin(ctx context.Context) error {
+	if s.opts.Config != "" {
+		if err := s.applyFolder(ctx, s.opts.Config); err != nil {
+			return err
+		}
+	}
+	if err := s.engine.Ready(ctx); err != nil {
+		return err
+	}
+	if err := s.recent.Rebuild(ctx); err != nil {
+		return err
+	}
+	if err := s.applyErasures(ctx); err != nil {
+		return err
+	}
+	s.ready.Store(true)
+	return nil
+}
+
+// serveTriggers answers the events that ask for a decision by themselves.
+func (s *Server) serveTriggers(ctx context.Context) error {
+	outbox := s.engine.Effects(decide.EffectKind)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(64) // decisions wait for the log, not for the processor
+	for {
+		effect, err := outbox.Next(ctx)
+		if err != nil {
+			_ = group.Wait()
+			return err
+		}
+		group.Go(func() error {
+			s.trigger(ctx, outbox, effect)
+			return nil
+		})
+	}
+}
+
+func (s *Server) trigger(ctx context.Context, outbox *engine.Outbox, effect engine.Effect) {
+	_, err := s.decider.Trigger(ctx, effect)
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	if rapport.KindOf(err) == rapport.Unavailable {
+		select {
+		case <-ctx.Done():
+		case <-s.opts.Clock.After(time.Second):
+			outbox.Release(effect.Key)
+		}
+		return
+	}
+	s.log.Error("a triggered decision failed", "error", err)
+}
