@@ -17,7 +17,7 @@ interface Stop {
 
 async function stops(at: Visit): Promise<Stop[]> {
   const people = await read<PeoplePage>(at.page, '/v1/people?limit=20')
-  const person = people.people.find((p) => p.name && p.identifiers.length > 1) ?? people.people[0]
+  const person = people.people.find((p) => p.name && (p.identifiers?.length ?? 0) > 0) ?? people.people[0]
   const decision = (await read<DecisionsPage>(at.page, '/v1/decisions?limit=1')).decisions[0]
   const documents = (await read<{ documents: ConfigDocument[] }>(at.page, '/v1/config')).documents
   const action = documents.find((doc) => doc.kind === 'action')

@@ -6,7 +6,7 @@ import { extname, join, normalize } from 'node:path'
 import type { Config, ConfigError, ConfigPlan, ConfigVersion, Decision, Demo, Fields, Json, Overview, Role, StreamMessage } from '../src/api/types'
 import { lineDiff } from '../src/format/diff'
 import { tone } from '../src/format/event'
-import { actions, decide, explain, makeDeliveries, makeDocuments, makeId, makePeople, makeQuarantine, placements, random, sources, type MockPerson } from './world'
+import { actions, decide, explain, makeDeliveries, makeDestinations, makeDocuments, makeId, makePeople, makeQuarantine, placements, random, sources, type MockPerson } from './world'
 
 export interface MockOptions {
   token?: string
@@ -60,7 +60,7 @@ export function createMock(options: MockOptions = {}): Mock {
   let people: MockPerson[] = options.empty ? [] : makePeople(options.people ?? 420, start)
   let decisions: Decision[] = people.flatMap((who, i) => (i % 2 ? [] : [decide(who, pick(placements).id, start - i * 41_000 - 9000, next)])).sort((a, b) => String(b.time).localeCompare(String(a.time)))
   let quarantine = options.empty ? [] : makeQuarantine(start)
-  let deliveries = options.empty ? [] : makeDeliveries(start)
+  let deliveries = options.empty ? [] : makeDeliveries(start, people)
   const config: Config = { version: 14, documents: makeDocuments(start) }
   const history: (ConfigVersion & { documents: Config['documents'] })[] = [
     { version: 14, author: 'marta', time: new Date(start - 86_400_000).toISOString(), note: 'Raise the tasting set for regulars', changed: [{ kind: 'action', id: 'tasting-set' }], documents: structuredClone(config.documents) },
@@ -79,7 +79,8 @@ export function createMock(options: MockOptions = {}): Mock {
     { time: new Date(start - 4e6).toISOString(), author: 'marta', action: 'people.unmerge', object: 'p_08x…', request: 'rq_6b1d03' },
     { time: new Date(start - 8e6).toISOString(), author: 'ci', action: 'config.apply', object: 'policy default', detail: 'refused: denied', request: 'rq_5aa912' },
   ]
-  let demo: Demo = options.empty ? { running: false } : { running: true, phase: 'live', done: 1, total: 1, speed: 1 }
+  const noDemo: Demo = { running: false, phase: 'absent', done: 0, total: 0, speed: 1 }
+  let demo: Demo = options.empty ? noDemo : { running: true, phase: 'live', done: 1, total: 1, speed: 1 }
   let firstEventAt: string | null = options.empty ? null : new Date(start - 9e9).toISOString()
   let events = options.empty ? 0 : 1_502_800
   let decided = options.empty ? 0 : 100_387
@@ -137,7 +138,7 @@ export function createMock(options: MockOptions = {}): Mock {
     people: people.length > 0 ? people.length + 18_342 : firstEventAt ? 1 : 0,
     events: { total: events, perSecond: people.length > 0 ? 4.2 : 0, lastHour: people.length > 0 ? Array.from({ length: 60 }, (_, i) => Math.round(210 + 70 * Math.sin(i / 9) + 14 * Math.sin(i * 1.3) + 9 * Math.sin(i * 2.9))) : Array.from({ length: 60 }, () => 0) },
     decisions: { total: decided, perSecond: people.length > 0 ? 1.1 : 0, p50Millis: people.length > 0 ? 0.7 : 0, p99Millis: people.length > 0 ? 3.7 : 0, nothingShare: people.length > 0 ? 0.41 : 0 },
-    lift: people.length > 0 ? { value: 0.0284, low: 0.019, high: 0.038, treated: 17_810, holdout: 921, unit: 'revenue' } : null,
+    lift: people.length > 0 ? { value: 0.42, low: 0.27, high: 0.57, treated: 17_810, holdout: 921, unit: 'value per person' } : null,
     clv: null,
     holdoutShare: 0.05,
     quarantine: { open: quarantine.length },
@@ -201,26 +202,26 @@ export function createMock(options: MockOptions = {}): Mock {
           }
         }
         const q = (call.query.get('q') ?? '').toLowerCase()
-        const found = people.filter(({ person }) => !q || `${person.name} ${person.id} ${person.identifiers.map((i) => i.value).join(' ')}`.toLowerCase().includes(q)).sort((x, y) => String(y.person.lastSeen).localeCompare(String(x.person.lastSeen)))
+        const found = people.filter(({ person }) => !q || person.id === q || person.identifiers.some((i) => i.value.toLowerCase() === q || `${i.kind}:${i.value}`.toLowerCase() === q)).sort((x, y) => String(y.person.lastSeen).localeCompare(String(x.person.lastSeen)))
         const from = Number(call.query.get('after') || 0)
         return {
-          total: found.length,
+          total: people.length,
           next: from + limit < found.length ? String(from + limit) : undefined,
           people: found.slice(from, from + limit).map(({ person }) => ({ id: person.id, name: person.name, identifiers: person.identifiers, firstSeen: person.firstSeen, lastSeen: person.lastSeen, events: Object.values(person.counters).reduce((s, n) => s + n, 0), country: person.traits.country })),
         }
       }
       case 'POST people': {
         const who = find(a)
-        who.identity.links = who.identity.links.filter((link) => link.id !== text('link'))
-        return { ok: true }
+        for (const link of who.identity.links ?? []) if (link.id === text('link')) link.withdrawn = { at: new Date().toISOString(), by: 'bootstrap' }
+        return undefined
       }
       case 'DELETE people': {
         const who = find(a)
         people = people.filter((other) => other !== who)
-        return { job: 'j_' + who.person.id.slice(2, 10) }
+        return { id: 'j_' + who.person.id.slice(2, 10), kind: 'erase', state: 'running', done: 0, total: 1 }
       }
       case 'GET jobs':
-        return { id: a, state: 'done', done: 1, total: 1 }
+        return { id: a, kind: 'erase', state: 'done', done: 1, total: 1 }
       case 'GET decisions': {
         if (a) {
           const decision = decisions.find((d) => d.decisionId === a)
@@ -228,7 +229,7 @@ export function createMock(options: MockOptions = {}): Mock {
           return b === 'explain' ? explain(decision!, decision!.person ?? '') : decision
         }
         const { placement, action, outcome, person, before } = Object.fromEntries(call.query)
-        const found = decisions.filter((d) => (!placement || d.placement === placement) && (!person || d.personId === person || (d.person ?? '').toLowerCase().includes(person.toLowerCase())) && (!action || d.items.some((i) => i.action === action)) && (!outcome || (outcome === 'nothing') === (d.items.length === 0)))
+        const found = decisions.filter((d) => (!placement || d.placement === placement) && (!person || d.personId === (person.startsWith('p_') ? person : find(person).person.id)) && (!action || d.items.some((i) => i.action === action)) && (!outcome || outcome === (d.holdout ? 'holdout' : d.items.length === 0 ? 'nothing' : 'chosen')))
         const from = Number(before || 0)
         return { decisions: found.slice(from, from + limit).map(({ candidates: _c, features: _f, context: _x, ...rest }) => rest), next: from + limit < found.length ? String(from + limit) : undefined }
       }
@@ -236,7 +237,7 @@ export function createMock(options: MockOptions = {}): Mock {
         const ref = (call.body.person ?? {}) as Record<string, string>
         const who = find(ref.id ?? '')
         need(placements.some((p) => p.id === text('placement')), `placement ${text('placement')}`)
-        return explain(decide(who, text('placement'), Date.now(), random(who.person.version + text('placement').length), (call.body.context ?? {}) as Fields, 'explain'), who.person.name)
+        return explain(decide(who, text('placement'), Date.now(), random(who.person.version + text('placement').length), (call.body.context ?? {}) as Fields, 'explain'), who.person.name, text('action') || undefined)
       }
       case 'GET actions':
         return { actions: options.empty ? [] : actions }
@@ -249,6 +250,7 @@ export function createMock(options: MockOptions = {}): Mock {
         return { items: found.slice(0, limit), total: found.length }
       }
       case 'POST quarantine': {
+        if (a === 'replay') return { replayed: 0, refused: quarantine.length, more: false }
         const item = quarantine.find((q) => q.id === a)
         need(item, `quarantined event ${a}`)
         const raw = JSON.stringify(call.body.raw ?? item!.raw)
@@ -260,7 +262,7 @@ export function createMock(options: MockOptions = {}): Mock {
         quarantine = quarantine.filter((q) => q.id !== a)
         return undefined
       case 'GET deliveries':
-        return { deliveries: deliveries.filter((d) => !call.query.get('status') || d.status === call.query.get('status')) }
+        return { deliveries: deliveries.filter((d) => d.status === (call.query.get('status') ?? 'dead')), destinations: options.empty ? [] : makeDestinations(Date.now()) }
       case 'POST deliveries':
         deliveries = deliveries.filter((d) => d.key !== a)
         return { ok: true }
@@ -277,13 +279,13 @@ export function createMock(options: MockOptions = {}): Mock {
       case 'GET audit':
         return { entries: audit }
       case 'GET system':
-        return { version: '0.1.0', uptimeSeconds: 93_600 + (Date.now() - start) / 1000, ready: true, partitions: Array.from({ length: 16 }, (_, id) => ({ id, offset: 93_210 + id * 37 + events, end: 93_210 + id * 37 + events + (id === 5 ? 3 : 0), lag: id === 5 ? 3 : 0 })), log: { bytes: 1_204_000_000, segments: 19 }, dedup: { windowSeconds: 604_800, ids: 1_502_800 }, memoryBytes: 412_000_000, goVersion: 'go1.26.0' }
+        return { version: '0.1.0', uptimeSeconds: 93_600 + (Date.now() - start) / 1000, ready: true, partitions: Array.from({ length: 16 }, (_, id) => ({ id, offset: 93_210 + id * 37 + events, end: 93_210 + id * 37 + events + (id === 5 ? 3 : 0), lag: id === 5 ? 3 : 0, entities: 1150 + ((id * 37) % 80) })), log: { bytes: 1_204_000_000, segments: 19 }, dedup: { windowSeconds: 604_800, duplicates: 2214 }, memoryBytes: 412_000_000, goVersion: 'go1.26.0' }
       case 'GET demo':
         return demo
       case 'POST demo': {
-        demo = { running: true, phase: 'writing 120 days of history', done: 0, total: 1_500_000, speed: 1 }
+        demo = { running: true, phase: 'history', done: 0, total: 1_500_000, secondsLeft: 40, speed: 1 }
         const filling = setInterval(() => {
-          demo.done = Math.min(demo.total ?? 0, (demo.done ?? 0) + 300_000)
+          demo.done = Math.min(demo.total, demo.done + 300_000)
           if (demo.done !== demo.total) return
           clearInterval(filling)
           people = makePeople(120, Date.now())
@@ -296,12 +298,13 @@ export function createMock(options: MockOptions = {}): Mock {
         demo.speed = Number(call.body.speed)
         return demo
       case 'DELETE demo':
-        demo = { running: false }
+        demo = noDemo
         return undefined
       case 'GET config': {
         if (!a) return config
+        if (a === 'history' && b) return { version: Number(b), changes: [{ kind: 'action', id: 'tasting-set', op: 'changed', diff: '  type: offer\n- cost: 0.05\n+ cost: 0.02\n' }], errors: [] }
         if (a === 'history') return { versions: history.map(({ documents: _d, ...version }) => version) }
-        if (a === 'export') return config.documents.map((doc) => doc.yaml).join('---\n')
+        if (a === 'export') return { version: config.version, files: { 'all.yaml': config.documents.map((doc) => doc.yaml).join('---\n') } }
         if (a === 'kinds')
           return {
             kinds: [
@@ -322,7 +325,7 @@ export function createMock(options: MockOptions = {}): Mock {
         if (a === 'check') return { errors: check(text('yaml')) }
         if (a === 'plan') return plan(text('yaml'))
         if (a === 'undo' || a === 'apply') {
-          const planned: ConfigPlan = a === 'apply' ? plan(text('yaml')) : { changes: [{ op: 'changed', kind: 'action', id: 'tasting-set' }], errors: [] }
+          const planned: ConfigPlan = a === 'apply' && text('yaml') ? plan(text('yaml')) : { changes: a === 'undo' ? [{ op: 'changed', kind: 'action', id: 'tasting-set' }] : [], errors: [] }
           if (planned.errors?.length) throw new Refusal(400, 'The config has errors', planned.errors[0]!.message)
           if (a === 'apply' && Number(call.body.expectVersion) !== config.version) throw new Refusal(409, 'The config has moved on', `somebody applied version ${config.version} since you began from ${Number(call.body.expectVersion)}`)
           if (a === 'undo') config.documents = structuredClone(history[1]?.documents ?? config.documents)
@@ -331,7 +334,8 @@ export function createMock(options: MockOptions = {}): Mock {
             const after = { ...doc, version: config.version, author: 'bootstrap', updatedAt: new Date().toISOString() }
             config.documents = [...config.documents.filter((d) => d.kind !== doc.kind || d.id !== doc.id), after]
           }
-          if (call.body.prune) config.documents = config.documents.filter((d) => documentsOf(text('yaml')).some((doc) => doc.kind === d.kind && doc.id === d.id))
+          const drop = (call.body.delete ?? []) as { kind: string; id: string }[]
+          config.documents = config.documents.filter((d) => !drop.some((ref) => ref.kind === d.kind && ref.id === d.id))
           history.unshift({ version: config.version, author: 'bootstrap', time: new Date().toISOString(), note: text('note'), undoes: a === 'undo' ? Number(call.body.version) : undefined, changed: planned.changes.map(({ kind, id }) => ({ kind, id })), documents: structuredClone(config.documents) })
           return { version: config.version }
         }
@@ -406,7 +410,7 @@ export function createMock(options: MockOptions = {}): Mock {
       who = makePeople(1, Date.now())[0]!
       const id = makeId('p', next)
       who.person = { ...who.person, id, name: ref, identifiers: [{ kind: body.userId ? 'userId' : 'anonymousId', value: ref }], traits: {}, traitSources: {}, computed: {}, scores: {}, segments: [], consent: {}, counters: {}, firstSeen: new Date().toISOString() }
-      who.identity = { person: id, fragments: [{ id, identifiers: who.person.identifiers }], links: [] }
+      who.identity = { person: id, fragments: [{ id }], links: [] }
       who.timeline = []
       people.unshift(who)
     }

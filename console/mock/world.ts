@@ -1,6 +1,6 @@
 // A small Northbean for development and tests: people, what they did, what was
 // decided for them, and why. Everything is drawn from one seed.
-import type { Action, Candidate, Choice, ConfigDocument, Decision, Delivery, Explanation, Fields, Identity, Person, QuarantineItem, Source, TimelineEvent } from '../src/api/types'
+import type { Action, Candidate, Choice, ConfigDocument, Decision, Delivery, Destination, Explanation, Fields, Identity, Person, QuarantineItem, Source, TimelineEvent } from '../src/api/types'
 
 export function random(seed: number) {
   return () => {
@@ -35,15 +35,15 @@ export const placements = [
 ]
 
 export const actions: Action[] = [
-  { id: 'replenish-pods', type: 'message', placements: ['home_hero', 'app_inbox', 'email_weekly'], purpose: 'marketing', when: 'performed("Order Completed").within("60d").count() >= 1 && traits.machine == "pods"', stats: { shown: 18_422, clicked: 2104, reward: 9310.4, mean: 0.505, share: 0.31, lift: { value: 0.042, low: 0.033, high: 0.051 } }, version: 14 },
-  { id: 'tasting-set', type: 'offer', placements: ['home_hero', 'cart_banner', 'app_inbox'], purpose: 'marketing', when: 'performed("Order Completed").within("90d").count() >= 2', stats: { shown: 14_037, clicked: 1188, reward: 5180.9, mean: 0.369, share: 0.24, lift: { value: 0.031, low: 0.021, high: 0.041 } }, version: 14 },
-  { id: 'free-shipping', type: 'offer', placements: ['cart_banner'], when: 'context.cartValue > 20 && context.cartValue < 45', stats: { shown: 6210, clicked: 901, reward: 1602, mean: 0.258, share: 0.12, lift: { value: 0.014, low: 0.002, high: 0.025 } }, version: 9 },
-  { id: 'descale-care', type: 'content', placements: ['home_hero', 'app_inbox'], when: 'items.any(i, i.cyclesSinceDescale > 300)', stats: { shown: 5320, clicked: 744, reward: 903.1, mean: 0.17, share: 0.11, lift: { value: 0.009, low: -0.003, high: 0.021 } }, version: 11 },
-  { id: 'frother-upsell', type: 'recommendation', placements: ['home_hero', 'cart_banner'], purpose: 'marketing', when: 'traits.machine == "espresso" && !performed("Order Completed").where(properties.sku == "frother").count()', stats: { shown: 3904, clicked: 261, reward: 640.2, mean: 0.164, share: 0.08, lift: { value: 0.004, low: -0.011, high: 0.018 } }, version: 14 },
-  { id: 'refer-a-friend', type: 'message', placements: ['app_inbox', 'email_weekly'], purpose: 'marketing', when: 'scores.clv > 150', stats: { shown: 2210, clicked: 90, reward: 166, mean: 0.075, share: 0.06, lift: { value: 0.002, low: -0.011, high: 0.015 } }, version: 6 },
+  { id: 'replenish-pods', type: 'message', placements: ['home_hero', 'app_inbox', 'email_weekly'], purpose: 'marketing', when: 'performed("Order Completed").within("60d").count() >= 1 && traits.machine == "pods"', stats: { shown: 18_422, clicked: 2104, reward: 9310.4, mean: 0.505, share: 0.31, lift: { value: 0.59, low: 0.46, high: 0.71, treated: 17_810, holdout: 921, unit: 'value per person' } }, version: 14 },
+  { id: 'tasting-set', type: 'offer', placements: ['home_hero', 'cart_banner', 'app_inbox'], purpose: 'marketing', when: 'performed("Order Completed").within("90d").count() >= 2', stats: { shown: 14_037, clicked: 1188, reward: 5180.9, mean: 0.369, share: 0.24, lift: { value: 0.43, low: 0.29, high: 0.57, treated: 17_810, holdout: 921, unit: 'value per person' } }, version: 14 },
+  { id: 'free-shipping', type: 'offer', placements: ['cart_banner'], when: 'context.cartValue > 20 && context.cartValue < 45', stats: { shown: 6210, clicked: 901, reward: 1602, mean: 0.258, share: 0.12, lift: { value: 0.2, low: 0.03, high: 0.35, treated: 17_810, holdout: 921, unit: 'value per person' } }, version: 9 },
+  { id: 'descale-care', type: 'content', placements: ['home_hero', 'app_inbox'], when: 'items.any(i, i.cyclesSinceDescale > 300)', stats: { shown: 5320, clicked: 744, reward: 903.1, mean: 0.17, share: 0.11, lift: { value: 0.13, low: -0.04, high: 0.29, treated: 17_810, holdout: 921, unit: 'value per person' } }, version: 11 },
+  { id: 'frother-upsell', type: 'recommendation', placements: ['home_hero', 'cart_banner'], purpose: 'marketing', when: 'traits.machine == "espresso" && !performed("Order Completed").where(properties.sku == "frother").count()', stats: { shown: 3904, clicked: 261, reward: 640.2, mean: 0.164, share: 0.08, lift: { value: 0.06, low: -0.15, high: 0.25, treated: 17_810, holdout: 921, unit: 'value per person' } }, version: 14 },
+  { id: 'refer-a-friend', type: 'message', placements: ['app_inbox', 'email_weekly'], purpose: 'marketing', when: 'scores.clv > 150', stats: { shown: 2210, clicked: 90, reward: 166, mean: 0.075, share: 0.06, lift: { value: 0.03, low: -0.15, high: 0.21, treated: 17_810, holdout: 921, unit: 'value per person' } }, version: 6 },
   { id: 'roast-preference', type: 'question', placements: ['home_hero', 'app_inbox'], when: '!has(traits.roast)', stats: { shown: 1840, clicked: 612, reward: 95.4, mean: 0.052, share: 0.05 }, version: 6 },
   { id: 'bergen-tasting', type: 'message', placements: ['app_inbox', 'email_weekly'], purpose: 'events', when: 'traits.city == "Bergen"', stats: { shown: 402, clicked: 51, reward: 21, mean: 0.052, share: 0.02 }, version: 12 },
-  { id: 'win-back-15', type: 'offer', placements: ['home_hero', 'email_weekly'], purpose: 'marketing', when: 'performed("Order Completed").last() < now - "120d"', stats: { shown: 910, clicked: 31, reward: -42, mean: -0.046, share: 0.01, lift: { value: -0.006, low: -0.02, high: 0.008 } }, version: 3 },
+  { id: 'win-back-15', type: 'offer', placements: ['home_hero', 'email_weekly'], purpose: 'marketing', when: 'performed("Order Completed").last() < now - "120d"', stats: { shown: 910, clicked: 31, reward: -42, mean: -0.046, share: 0.01, lift: { value: -0.08, low: -0.28, high: 0.11, treated: 17_810, holdout: 921, unit: 'value per person' } }, version: 3 },
 ]
 for (const place of placements) place.actions = actions.filter((a) => a.placements.includes(place.id)).map((a) => a.id)
 
@@ -106,17 +106,16 @@ export function makePeople(n: number, now: number): MockPerson[] {
       computed: anonymous ? {} : { 'orders.365d': orders, 'basket.mean': Math.round((18 + next() * 60) * 100) / 100, 'lastOrder.days': Math.floor(next() * 40) },
       segments: orders >= 3 ? [{ id: 'regulars', since: new Date(lastSeen - 3e9).toISOString() }] : [],
       scores: anonymous ? {} : { clv: { value: clv, low: clv * 0.72, high: clv * 1.35 }, churn: 0.04 + next() * 0.5, intent: next() * 0.9 },
-      consent: anonymous ? {} : { marketing: { email: { allowed: next() < 0.7, at: new Date(firstSeen + 1e7).toISOString(), source: 'web' }, push: { allowed: next() < 0.4, at: new Date(firstSeen + 1e7).toISOString(), source: 'app' } }, analytics: true },
+      consent: anonymous ? {} : { analytics: { all: { allowed: true, at: new Date(firstSeen + 1e7).toISOString(), source: 'web' } }, marketing: { email: { allowed: next() < 0.7, at: new Date(firstSeen + 1e7).toISOString(), source: 'web' }, push: { allowed: next() < 0.4, at: new Date(firstSeen + 1e7).toISOString(), source: 'app' } } },
       items: [],
       counters,
-      fragments: anonymous ? 1 : 2,
+      fragments: [],
       firstSeen: new Date(firstSeen).toISOString(),
       lastSeen: new Date(lastSeen).toISOString(),
       version: timeline.length + 11,
     }
-    const fragments = identifiers
-      .filter((identifier) => identifier.kind !== 'phone')
-      .map((identifier, f) => ({ id: makeId('p', next), identifiers: [identifier], events: Math.ceil(timeline.length / (f + 1)), firstSeen: person.firstSeen, lastSeen: person.lastSeen }))
+    const fragments = identifiers.filter((identifier) => identifier.kind !== 'phone').map(() => ({ id: makeId('p', next) }))
+    person.fragments = fragments.map((fragment) => fragment.id)
     const links = anonymous
       ? []
       : [
@@ -127,12 +126,11 @@ export function makePeople(n: number, now: number): MockPerson[] {
   })
 }
 
-const labels: Record<string, string> = { 'not on placement': 'Not for this placement', condition: 'Condition not met', consent: 'No consent', cap: 'Frequency cap reached', 'quiet hours': 'Quiet hours', holdout: 'In the holdout' }
-const order = ['not on placement', 'condition', 'consent', 'cap', 'quiet hours', 'holdout']
+const labels: Record<string, string> = { condition: 'Not eligible', consent: 'No consent', cap: 'Contacted enough', 'quiet hours': 'Quiet hours', holdout: 'Permanent holdout' }
+const order = ['condition', 'consent', 'cap', 'quiet hours', 'holdout']
 
 export function decide(who: MockPerson, placement: string, time: number, next: () => number, context: Fields = {}, cause = 'request'): Decision {
-  const candidates: Candidate[] = actions.map((action): Candidate => {
-    if (!action.placements.includes(placement)) return { action: action.id, excluded: 'not on placement', detail: `its placements are ${action.placements.join(', ')}` }
+  const candidates: Candidate[] = actions.filter((action) => action.placements.includes(placement)).map((action): Candidate => {
     if (action.id === 'free-shipping') return { action: action.id, excluded: 'condition', detail: 'context.cartValue is missing, needed > 20' }
     if (action.id === 'win-back-15') return { action: action.id, excluded: 'condition', detail: `last order ${3 + Math.floor(next() * 40)} days ago, needed more than 120` }
     if (action.id === 'refer-a-friend' && next() < 0.6) return { action: action.id, excluded: 'consent', detail: 'marketing by e-mail was denied on 2026-03-14 (web)' }
@@ -167,7 +165,7 @@ export function decide(who: MockPerson, placement: string, time: number, next: (
   }
 }
 
-export function explain(decision: Decision, name: string): Explanation {
+export function explain(decision: Decision, name: string, asked?: string): Explanation {
   const out = decision.candidates.filter((candidate) => candidate.excluded)
   const funnel = order
     .map((rule) => {
@@ -175,6 +173,7 @@ export function explain(decision: Decision, name: string): Explanation {
       return { rule, label: labels[rule] ?? rule, removed: removed.length, actions: removed.map(({ action, detail }) => ({ action, detail: detail ?? '' })) }
     })
     .filter((step) => step.removed > 0)
+  funnel.unshift({ rule: 'candidates', label: 'On this placement', removed: 0, actions: [] })
   const item = decision.items[0]
   const who = name || 'This visitor'
   const open = decision.candidates.filter((candidate) => !candidate.excluded).sort((a, b) => (b.score ?? 0) - (a.score ?? 0))
@@ -190,7 +189,16 @@ export function explain(decision: Decision, name: string): Explanation {
     ...(out.some((candidate) => candidate.excluded === 'consent') ? ['With consent to marketing by e-mail, refer-a-friend would have been weighed.'] : []),
     ...(decision.holdout ? ['Outside the holdout, the best action would have been weighed as for anyone else.'] : []),
   ]
-  return { sentence, funnel, candidates: decision.candidates, whatWouldChange, decision }
+  const about = decision.candidates.find((candidate) => candidate.action === asked)
+  const when = actions.find((action) => action.id === asked)?.when
+  const action = about && {
+    action: about.action,
+    chosen: item?.action === about.action,
+    rule: about.excluded,
+    detail: about.detail,
+    clauses: when?.split(' && ').map((text) => ({ text, held: about.excluded !== 'condition', decisive: about.excluded === 'condition', found: about.excluded === 'condition' ? (about.detail ?? '') : 'held' })),
+  }
+  return { sentence, funnel, candidates: decision.candidates, whatWouldChange: asked ? whatWouldChange : [], action, decision }
 }
 
 export function makeQuarantine(now: number): QuarantineItem[] {
@@ -206,13 +214,20 @@ export function makeQuarantine(now: number): QuarantineItem[] {
   })
 }
 
-export function makeDeliveries(now: number): Delivery[] {
+export function makeDeliveries(now: number, people: MockPerson[]): Delivery[] {
+  const at = (n: number) => people[n]?.person.id ?? ''
   return [
-    { key: 'dl_7f31', status: 'dead', time: new Date(now - 3_600_000).toISOString(), destination: 'crm-sync', channel: 'webhook', person: 'Elise Moreau', event: 'Segment Entered', attempts: 12, error: '410 Gone from https://hooks.example.com/rapport', payload: { event: 'Segment Entered', segment: 'regulars', userId: 'nb-10002' } },
-    { key: 'dl_7f30', status: 'dead', time: new Date(now - 7_200_000).toISOString(), destination: 'crm-sync', channel: 'webhook', person: 'Tom Okafor', event: 'Order Completed', attempts: 12, error: '410 Gone from https://hooks.example.com/rapport', payload: { event: 'Order Completed', orderId: 'NB-48311' } },
-    { key: 'dl_8a02', status: 'waiting', time: new Date(now - 90_000).toISOString(), destination: 'warehouse', channel: 'webhook', person: 'Noor Haddad', event: 'Order Completed', attempts: 2, nextAttemptAt: new Date(now + 42_000).toISOString(), error: 'connection refused', payload: { event: 'Order Completed', orderId: 'NB-48410' } },
+    { key: 'dl_7f31', status: 'dead', time: new Date(now - 3_600_000).toISOString(), destination: 'webhook:crm-sync', personId: at(2), event: 'Segment Entered', attempts: 12, error: '410 Gone from hooks.example.com' },
+    { key: 'dl_7f30', status: 'dead', time: new Date(now - 7_200_000).toISOString(), destination: 'webhook:crm-sync', personId: at(3), event: 'Order Completed', attempts: 12, error: '410 Gone from hooks.example.com' },
+    { key: 'dl_8a02', status: 'waiting', time: new Date(now - 90_000).toISOString(), destination: 'webhook:warehouse', personId: at(4), event: 'Order Completed', attempts: 2, error: 'connection refused' },
   ]
 }
+
+export const makeDestinations = (now: number): Destination[] => [
+  { kind: 'inapp', state: 'working', retrying: 0, delivered: 12_904, failed: 0, lastSuccess: new Date(now - 2000).toISOString() },
+  { kind: 'webhook:crm-sync', state: 'paused', pausedUntil: new Date(now + 42_000).toISOString(), retrying: 1, delivered: 4120, failed: 24, lastError: '410 Gone from hooks.example.com' },
+  { kind: 'webhook:warehouse', state: 'failing', retrying: 1, delivered: 982, failed: 3, lastError: 'connection refused', lastSuccess: new Date(now - 400_000).toISOString() },
+]
 
 const yamlOf = (action: Action) => `kind: action
 id: ${action.id}

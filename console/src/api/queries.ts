@@ -1,9 +1,10 @@
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query'
 import { toDate } from '@/format/time'
 import { ApiError, get } from './client'
+import { wholeExplanation } from './read'
 import type {
-  Action, AuditEntry, Config, ConfigDocument, ConfigKind, ConfigVersion, Decision, DecisionsPage, Delivery, Demo,
-  Explanation, Identity, Job, Overview, PeoplePage, Person, Placement, QuarantinePage, Session, Source, System,
+  Action, AuditEntry, Config, ConfigDocument, ConfigKind, ConfigVersion, ConfigPlan, DecisionsPage, Deliveries, Demo,
+  Identity, Job, Overview, PeoplePage, Person, Placement, QuarantinePage, Session, Source, System,
   Timeline, Token,
 } from './types'
 
@@ -114,17 +115,10 @@ export const decisionsQuery = (filter: DecisionFilter) =>
     placeholderData: keepPreviousData,
   })
 
-export const decisionQuery = (id: string) =>
-  queryOptions({
-    queryKey: ['decision', id],
-    queryFn: ({ signal }) => get<Decision>(`/v1/decisions/${enc(id)}`, { signal }),
-    staleTime: Infinity,
-  })
-
 export const explainQuery = (id: string) =>
   queryOptions({
     queryKey: ['decision', id, 'explain'],
-    queryFn: ({ signal }) => get<Explanation>(`/v1/decisions/${enc(id)}/explain`, { signal }),
+    queryFn: async ({ signal }) => wholeExplanation(await get(`/v1/decisions/${enc(id)}/explain`, { signal })),
     // A decision is a fact: its explanation does not change.
     staleTime: Infinity,
   })
@@ -177,6 +171,14 @@ export const configHistoryQuery = queryOptions({
   queryFn: async ({ signal }) => list<ConfigVersion>(await get('/v1/config/history', { signal }), 'versions'),
 })
 
+/** What one version changed. */
+export const versionQuery = (version: number) =>
+  queryOptions({
+    queryKey: ['config', 'version', version],
+    queryFn: ({ signal }) => get<ConfigPlan>(`/v1/config/history/${version}`, { signal }),
+    staleTime: Infinity,
+  })
+
 export const configKindsQuery = queryOptions({
   queryKey: ['config', 'kinds'],
   queryFn: async ({ signal }) => list<ConfigKind>(await get('/v1/config/kinds', { signal }), 'kinds'),
@@ -186,7 +188,7 @@ export const configKindsQuery = queryOptions({
 export const deliveriesQuery = (status: string) =>
   queryOptions({
     queryKey: ['deliveries', status],
-    queryFn: async ({ signal }) => list<Delivery>(await get('/v1/deliveries', { query: { status }, signal }), 'deliveries'),
+    queryFn: ({ signal }) => get<Deliveries>('/v1/deliveries', { query: { status, limit: 500 }, signal }),
     placeholderData: keepPreviousData,
   })
 

@@ -30,6 +30,13 @@ export interface Interval {
   high: number
 }
 
+/** An effect measured against the holdout, in a unit such as "value per person". */
+export interface Lift extends Interval {
+  treated: number
+  holdout: number
+  unit: string
+}
+
 export interface Need {
   kind: string
   title: string
@@ -41,8 +48,8 @@ export interface Overview {
   people: number
   events: { total: number; perSecond: number; lastHour: number[] }
   decisions: { total: number; perSecond: number; p50Millis: number; p99Millis: number; nothingShare: number }
-  lift: (Interval & { treated: number; holdout: number; unit: string }) | null
-  clv: (Interval & { people?: number; unit?: string }) | null
+  lift: Lift | null
+  clv?: (Interval & { people?: number }) | null
   holdoutShare: number
   quarantine: { open: number }
   deadLetters: number
@@ -79,7 +86,7 @@ export interface Identifier {
 export interface PersonSummary {
   id: string
   name: string
-  identifiers: Identifier[]
+  identifiers: Identifier[] | null
   lastSeen: Time
   firstSeen: Time
   events: number
@@ -98,7 +105,7 @@ export interface Score {
   high?: number
 }
 
-/** purpose -> allowed, or channel -> allowed, or the same with when and by whom. */
+/** purpose -> allowed, or channel -> allowed, or the same with when and by whom. The channel "all" is every channel. */
 export type ConsentValue = boolean | { allowed: boolean; at?: Time; source?: string }
 export type Consent = Record<string, ConsentValue | Record<string, ConsentValue>>
 
@@ -115,7 +122,8 @@ export interface Person {
   consent: Consent
   items: (string | { id: string; name?: string; state?: string })[]
   counters: Record<string, number>
-  fragments: number | unknown[]
+  events?: number
+  fragments: string[] | null
   firstSeen: Time
   lastSeen: Time
   version: number
@@ -127,22 +135,16 @@ export interface TimelineEvent {
   event: string
   timestamp: Time
   source?: string
-  properties?: Fields
+  properties?: Fields | null
   traits?: Fields
   context?: Fields
+  /** Of a decision: what was decided. */
+  decision?: DecisionSummary
 }
 
 export interface Timeline {
   events: TimelineEvent[]
   next?: string
-}
-
-export interface Fragment {
-  id: string
-  identifiers?: Identifier[]
-  events?: number
-  firstSeen?: Time
-  lastSeen?: Time
 }
 
 export interface IdentityLink {
@@ -154,20 +156,23 @@ export interface IdentityLink {
   bits?: number
   at: Time
   by: string
+  identifiers?: Identifier[]
+  /** Set once the link was taken back. */
+  withdrawn?: { at: Time; by: string }
 }
 
 export interface Identity {
   person: string
-  fragments: Fragment[]
-  links: IdentityLink[]
+  fragments: { id: string }[] | null
+  links: IdentityLink[] | null
 }
 
 export interface Job {
   id: string
-  state?: string
-  status?: string
-  done?: number
-  total?: number
+  kind: string
+  state: 'running' | 'done' | 'failed'
+  done: number
+  total: number
   error?: string
 }
 
@@ -230,11 +235,29 @@ export interface FunnelStep {
   actions: { action: string; detail: string }[]
 }
 
+/** One part of an action's condition, and what was found. */
+export interface WhyClause {
+  text: string
+  held: boolean
+  decisive: boolean
+  found: string
+}
+
+export interface WhyAction {
+  action: string
+  chosen: boolean
+  rule?: string
+  detail?: string
+  clauses?: WhyClause[]
+}
+
 export interface Explanation {
   sentence: string
   funnel: FunnelStep[]
   candidates: Candidate[]
   whatWouldChange: string[]
+  /** The answer to a question about one action. */
+  action?: WhyAction
   decision: Decision
 }
 
@@ -244,7 +267,7 @@ export interface ActionStats {
   reward: number
   mean: number
   share: number
-  lift?: Interval
+  lift?: Lift | null
 }
 
 export interface Action {
@@ -253,16 +276,18 @@ export interface Action {
   placements: string[]
   when?: string
   purpose?: string
+  channel?: string
   stats: ActionStats
   version?: number
 }
 
 export interface Placement {
   id: string
-  slots?: number
-  actions?: string[]
-  decisions?: number
-  nothingShare?: number
+  slots: number
+  channel?: string
+  actions: string[]
+  decisions: number
+  nothingShare: number
 }
 
 export interface Source {
@@ -270,7 +295,10 @@ export interface Source {
   key: string
   name: string
   enabled: boolean
+  /** Accepted since the server started. */
   events: number
+  /** Held back since the server started. */
+  quarantined?: number
   lastEventAt?: Time | null
   eventsPerMinute: number
 }
@@ -283,7 +311,9 @@ export interface QuarantineItem {
   reason: string
   path?: string
   hint?: string
-  raw: Json
+  /** The event was too large to keep whole. */
+  truncated?: boolean
+  raw?: Json
 }
 
 export interface QuarantinePage {
@@ -374,17 +404,30 @@ export interface ConfigKind {
 
 export interface Delivery {
   key: string
-  status: string
+  status: 'dead' | 'waiting'
   time: Time
   destination: string
-  channel?: string
-  personId?: string
-  person?: string
-  event?: string
+  personId: string
+  event: string
   attempts: number
-  nextAttemptAt?: Time | null
   error?: string
-  payload?: Json
+}
+
+/** How a destination does; counts are since the server started. */
+export interface Destination {
+  kind: string
+  state: 'working' | 'failing' | 'paused'
+  pausedUntil?: Time
+  retrying: number
+  delivered: number
+  failed: number
+  lastError?: string
+  lastSuccess?: Time
+}
+
+export interface Deliveries {
+  deliveries: Delivery[]
+  destinations: Destination[]
 }
 
 export interface Token {
@@ -415,17 +458,20 @@ export interface System {
   version: string
   uptimeSeconds: number
   ready: boolean
-  partitions: { id: number; offset: number; end: number; lag: number }[]
+  partitions: { id: number; offset: number; end: number; lag: number; entities: number }[]
   log: { bytes: number; segments: number }
-  dedup: { windowSeconds: number; ids: number }
+  dedup: { windowSeconds: number; duplicates: number }
   memoryBytes: number
   goVersion: string
 }
 
 export interface Demo {
   running: boolean
-  phase?: string
-  done?: number
-  total?: number
-  speed?: number
+  phase: 'absent' | 'history' | 'live' | 'removing' | 'failed'
+  done: number
+  total: number
+  rate?: number
+  secondsLeft?: number
+  speed: number
+  error?: string
 }

@@ -24,18 +24,28 @@ export function tone(name: string, kind: StreamKind | string = 'event'): Tone {
   return 'other'
 }
 
+const kinds: Record<string, string> = { page: 'Page view', screen: 'Screen view', identify: 'Identified', alias: 'Alias', group: 'Joined a group', decision: 'Decision' }
+
+/** What to call an event of which only a name is known: the nameless kinds go by their call. */
+export const spokenName = (name: string) => kinds[name] ?? name
+
 /** What to call an event that may have no name of its own. */
 export function eventName(event: Pick<TimelineEvent, 'event' | 'type'>): string {
-  if (event.type === 'page') return event.event && !/^page$/i.test(event.event) ? `Page: ${event.event}` : 'Page view'
-  if (event.type === 'screen') return event.event ? `Screen: ${event.event}` : 'Screen view'
+  if (event.type === 'page') return event.event && !/^page$/i.test(event.event) ? `Page: ${event.event}` : spokenName('page')
+  if (event.type === 'screen') return event.event ? `Screen: ${event.event}` : spokenName('screen')
   if (event.event) return event.event
-  return { identify: 'Identified', alias: 'Alias', group: 'Joined a group' }[event.type] ?? event.type
+  return kinds[event.type] ?? event.type
 }
 
 const telling = ['name', 'title', 'product', 'orderId', 'order_id', 'query', 'path', 'url', 'action', 'placement', 'reason', 'channel', 'status', 'answer', 'score']
 
 /** The two or three properties that tell an event apart at a glance. */
-export function eventDetail(event: TimelineEvent, moneyText: (n: number) => string): string {
+export function eventDetail(event: TimelineEvent, moneyText: (n: number, currency?: string) => string): string {
+  if (event.decision) {
+    const { items, holdout, nothing, placement } = event.decision
+    const what = holdout ? 'holdout' : items?.length ? items.map((item) => item.action).join(', ') : `nothing${nothing ? `, ${nothing}` : ''}`
+    return `${what} · ${placement}`
+  }
   const fields: Fields = { ...event.traits, ...event.properties }
   const parts: string[] = []
   for (const key of telling) {
@@ -45,7 +55,7 @@ export function eventDetail(event: TimelineEvent, moneyText: (n: number) => stri
     }
   }
   const revenue = fields.revenue ?? fields.total ?? fields.price
-  if (typeof revenue === 'number') parts.push(moneyText(revenue))
+  if (typeof revenue === 'number') parts.push(moneyText(revenue, typeof fields.currency === 'string' ? fields.currency : undefined))
   if (parts.length === 0) {
     for (const [key, value] of Object.entries(fields).slice(0, 2)) {
       if (typeof value !== 'object') parts.push(`${key} ${plain(value)}`)

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { csv } from './csv'
 import { lineDiff, parseDiff } from './diff'
-import { eventDetail, eventName, tone } from './event'
+import { eventDetail, eventName, spokenName, tone } from './event'
 import { bytes, compact, decimal, millis, money, percent, plural, signed, signedPercent } from './number'
-import { consentRows, initials, mainIdentifier, plain } from './person'
+import { called, consentRows, initials, mainIdentifier, plain, reference } from './person'
 import { ago, dayName, duration } from './time'
 
 describe('numbers', () => {
@@ -45,10 +45,10 @@ describe('times', () => {
 
 describe('people', () => {
   it('takes initials from any script, and none from an id', () => {
-    expect([initials('Ingrid Halvorsen'), initials('Öykü'), initials('李 小龍'), initials(''), initials('a_1 77')]).toEqual(['IH', 'Ö', '李小', '', 'A'])
+    expect([initials('Ingrid Halvorsen'), initials('Öykü'), initials('李 小龍'), initials(''), initials('p_1 77')]).toEqual(['IH', 'Ö', '李小', '', ''])
   })
   it('reads consent in every shape it comes in', () => {
-    expect(consentRows({ analytics: true, marketing: { email: { allowed: false, source: 'web' }, '*': true } })).toEqual([
+    expect(consentRows({ analytics: true, marketing: { email: { allowed: false, source: 'web' }, all: true } })).toEqual([
       { purpose: 'analytics', channel: undefined, allowed: true },
       { purpose: 'marketing', channel: 'email', allowed: false, at: undefined, source: 'web' },
       { purpose: 'marketing', channel: undefined, allowed: true },
@@ -59,6 +59,12 @@ describe('people', () => {
     expect(mainIdentifier([{ kind: 'anonymousId', value: 'a' }, { kind: 'email', value: 'b@c.d' }])?.value).toBe('b@c.d')
     expect(mainIdentifier([])).toBeUndefined()
   })
+  it('calls the nameless visitors, told apart', () => {
+    expect([called('Noor', 'p_1'), called('p_2cabcdefgh', 'p_2cabcdefgh'), called('', 'p_2cabcdefgh')]).toEqual(['Noor', 'Visitor abcdef', 'Visitor abcdef'])
+  })
+  it('reads what is typed as a reference', () => {
+    expect(['p_12', 'email:a@b.c', 'a@b.c', ' nb-1 '].map(reference)).toEqual(['p_12', 'email:a@b.c', 'email:a@b.c', 'userId:nb-1'])
+  })
   it('shows any value in one line', () => {
     expect([plain('x'), plain(true), plain(0.1 + 0.2), plain(null), plain({ a: [1] })]).toEqual(['x', 'yes', '0.3', '–', '{"a":[1]}'])
   })
@@ -67,6 +73,7 @@ describe('people', () => {
 describe('events', () => {
   const event = (part: object) => ({ id: 'e', type: 'track', event: '', timestamp: 0, ...part })
   it('names the nameless', () => {
+    expect([spokenName('page'), spokenName('Order Completed')]).toEqual(['Page view', 'Order Completed'])
     expect([eventName(event({ type: 'page' })), eventName(event({ type: 'identify' })), eventName(event({ event: 'Order Completed' }))]).toEqual(['Page view', 'Identified', 'Order Completed'])
   })
   it('tells events apart by what tells them apart', () => {

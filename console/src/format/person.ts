@@ -1,7 +1,14 @@
 import type { Consent, ConsentValue, Identifier, Json, Person, Score, Time } from '@/api/types'
 
+/** What to call a person: their name, or a visitor told apart by a piece of the id. */
+export const called = (name: string | undefined, id: string) => (name && !name.startsWith('p_') ? name : `Visitor ${id.slice(4, 10)}`)
+
+/** Whether anything but an id is known to call them by. */
+export const isNamed = (name: string | undefined) => Boolean(name) && !name?.startsWith('p_')
+
 /** IH for Ingrid Halvorsen; one letter for a single word; nothing for a nameless visitor. */
 export function initials(name: string): string {
+  if (!isNamed(name)) return ''
   const words = name.trim().split(/\s+/).filter((word) => /^\p{L}/u.test(word))
   if (words.length === 0) return ''
   const first = words[0] ?? ''
@@ -14,7 +21,8 @@ const kindNames: Record<string, string> = { userId: 'User', anonymousId: 'Device
 export const identifierKind = (kind: string) => kindNames[kind] ?? kind
 
 /** The identifier a reader recognises first. */
-export function mainIdentifier(identifiers: Identifier[]): Identifier | undefined {
+export function mainIdentifier(identifiers: Identifier[] | null): Identifier | undefined {
+  if (!identifiers) return undefined
   for (const kind of ['email', 'userId', 'phone']) {
     const found = identifiers.find((identifier) => identifier.kind === kind)
     if (found) return found
@@ -40,7 +48,7 @@ export function consentRows(consent: Consent | undefined): ConsentRow[] {
   const rows: ConsentRow[] = []
   for (const [purpose, value] of Object.entries(consent ?? {})) {
     if (isValue(value)) rows.push(row(purpose, undefined, value))
-    else for (const [channel, inner] of Object.entries(value)) if (isValue(inner)) rows.push(row(purpose, channel === '*' ? undefined : channel, inner))
+    else for (const [channel, inner] of Object.entries(value)) if (isValue(inner)) rows.push(row(purpose, channel === 'all' ? undefined : channel, inner))
   }
   return rows
 }
@@ -67,4 +75,11 @@ export function plain(value: Json | undefined): string {
   if (typeof value === 'boolean') return value ? 'yes' : 'no'
   if (typeof value === 'number') return Number.isInteger(value) ? String(value) : String(Math.round(value * 10_000) / 10_000)
   return JSON.stringify(value)
+}
+
+/** Reads what somebody types for a person as a reference: an id, kind:value, an e-mail, or a user id. */
+export function reference(text: string): string {
+  const trimmed = text.trim()
+  if (trimmed === '' || trimmed.startsWith('p_') || /^[a-zA-Z]+:/.test(trimmed)) return trimmed
+  return trimmed.includes('@') ? `email:${trimmed}` : `userId:${trimmed}`
 }

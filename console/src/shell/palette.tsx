@@ -6,7 +6,7 @@ import { useEffect, useId, useMemo, useRef, useState, type KeyboardEvent, type R
 import { get } from '@/api/client'
 import { actionsQuery, sourcesQuery } from '@/api/queries'
 import type { PeoplePage } from '@/api/types'
-import { mainIdentifier } from '@/format/person'
+import { called, mainIdentifier } from '@/format/person'
 import { cx } from '@/ui/cx'
 import { Kbd } from '@/ui/kbd'
 import { Avatar } from '@/ui/parts'
@@ -74,7 +74,7 @@ export default function Palette({ onClose, onHelp }: { onClose: () => void; onHe
               value={query}
               onChange={(event) => setQuery(event.target.value)}
               onKeyDown={onKey}
-              placeholder="A name, e-mail, id, page or action"
+              placeholder="An e-mail, id, page or action"
               autoComplete="off"
               spellCheck={false}
               className="h-12 w-full bg-transparent text-[15px] outline-none"
@@ -146,7 +146,7 @@ function useEntries(query: string, onHelp: () => void): { entries: Entry[]; busy
         out.push({
           key: person.id,
           group: 'People',
-          label: person.name,
+          label: called(person.name, person.id),
           note: mainIdentifier(person.identifiers)?.value,
           icon: <Avatar name={person.name} />,
           run: go({ to: '/people/$ref', params: { ref: person.id } }),

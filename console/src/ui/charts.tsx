@@ -1,5 +1,4 @@
 // Small charts drawn by hand: a few points need no library.
-import { signedPercent } from '@/format/number'
 import type { Interval } from '@/api/types'
 import { cx } from './cx'
 
@@ -21,13 +20,13 @@ export function Spark({ values, label, className }: { values: number[]; label: s
 }
 
 /** An estimate as a dot, its 95 % interval as a line, zero as a tick. `span` is the half width of the axis. */
-export function IntervalPlot({ interval, span, className }: { interval: Interval; span: number; className?: string }) {
+export function IntervalPlot({ interval, span, label, className }: { interval: Interval; span: number; label: string; className?: string }) {
   const at = (v: number) => `${50 + (Math.max(-span, Math.min(span, v)) / span) * 50}%`
   const sure = interval.low > 0 ? 'bg-cart' : interval.high < 0 ? 'bg-order' : 'bg-other'
   return (
     <span
       role="img"
-      aria-label={`Lift ${signedPercent(interval.value)}, 95 % interval ${signedPercent(interval.low)} to ${signedPercent(interval.high)}`}
+      aria-label={label}
       className={cx('relative block h-4', className)}
     >
       <span className="absolute inset-y-0 left-1/2 w-px bg-line-strong" />

@@ -16,14 +16,23 @@ export interface FunnelBar {
   actions: { action: string; detail: string }[]
 }
 
-/** The exclusions as a funnel that begins with every candidate. */
+/** The rules that took something out, as a funnel that begins with every candidate. */
 export function funnelBars(explanation: Pick<Explanation, 'funnel' | 'candidates'>): FunnelBar[] {
   let left = explanation.candidates.length
-  return (explanation.funnel ?? []).map((step) => {
+  const bars: FunnelBar[] = []
+  for (const step of explanation.funnel) {
+    if (step.removed === 0) continue
     const before = left
     left = Math.max(0, left - step.removed)
-    return { rule: step.rule, label: step.label || step.rule, before, after: left, removed: step.removed, actions: step.actions ?? [] }
-  })
+    bars.push({ rule: step.rule, label: step.label || step.rule, before, after: left, removed: step.removed, actions: step.actions })
+  }
+  return bars
+}
+
+/** What the first bar counts: a leading step that took nothing out names it. */
+export function startLabel(explanation: Pick<Explanation, 'funnel'>): string {
+  const first = explanation.funnel[0]
+  return first && first.removed === 0 && first.rule === 'candidates' ? first.label : 'In config'
 }
 
 /** The widest contribution, so that all bars share one scale. */

@@ -1,9 +1,9 @@
 // Why: the one explanation of a decision, the same on every page. It shows
 // stored values and computes none of them again.
 import { Link } from '@tanstack/react-router'
-import { ChevronRight, CircleSlash, Lightbulb, ShieldHalf, Sparkles } from 'lucide-react'
+import { Check, ChevronRight, CircleSlash, Lightbulb, ShieldHalf, Sparkles, X } from 'lucide-react'
 import { Fragment, useId, useMemo, useState, type ReactNode } from 'react'
-import type { Candidate, Explanation } from '@/api/types'
+import type { Candidate, Explanation, WhyClause } from '@/api/types'
 import { decimal, percent, plural, signed } from '@/format/number'
 import { plain } from '@/format/person'
 import { SignedBar } from '@/ui/charts'
@@ -11,25 +11,25 @@ import { cx } from '@/ui/cx'
 import { Explained } from '@/ui/explain'
 import { Select } from '@/ui/field'
 import { Badge, Rows } from '@/ui/parts'
-import { funnelBars, ranked, whyNot, widestTerm, type FunnelBar } from './reading'
+import { funnelBars, ranked, startLabel, whyNot, widestTerm, type FunnelBar } from './reading'
 
 export function Why({ explanation, action, onAction }: { explanation: Explanation; action?: string; onAction?: (action: string | undefined) => void }) {
   const [own, setOwn] = useState<string>()
   const asked = onAction ? action : own
-  const scores = useMemo(() => ranked(explanation.candidates ?? []), [explanation])
+  const scores = useMemo(() => rankedexplanation.candidates, [explanation])
   return (
     <div className="space-y-5">
       <Verdict explanation={explanation} />
       <WhyNot explanation={explanation} asked={asked} onAsk={onAction ?? setOwn} />
-      <Section title="From all actions to the few" note={`${plural(explanation.candidates?.length ?? 0, 'action')} in config, ${scores.length} weighed. Open a bar to see the rule and the value that failed.`}>
-        <Funnel explanation={explanation} left={scores.length} asked={asked} />
+      <Section title="From all actions to the few" note={`${plural(explanation.candidates.length, 'action')}, ${scores.length} weighed.${bars.length > 0 ? ' Open a bar to see the rule and the value that failed.' : ''}`}>
+        <Funnel explanation={explanation} bars={bars} left={scores.length} asked={asked} />
       </Section>
       {scores.length > 0 && (
         <Section title="How the rest compared" note="Expected value, what it is made of, and the chance each had of being chosen.">
           <Scores candidates={scores} explanation={explanation} asked={asked} />
         </Section>
       )}
-      {explanation.whatWouldChange?.length > 0 && (
+      {explanation.whatWouldChange.length > 0 && (
         <Section title="What would have changed it">
           <ul className="space-y-1.5">
             {explanation.whatWouldChange.map((line) => (
@@ -61,7 +61,7 @@ function Section({ title, note, children }: { title: string; note?: string; chil
 
 function Verdict({ explanation }: { explanation: Explanation }) {
   const { decision } = explanation
-  const chosen = decision.items?.length > 0
+  const chosen = decision.items.length > 0
   const Icon = decision.holdout ? ShieldHalf : chosen ? Sparkles : CircleSlash
   return (
     <div className={cx('flex gap-3 rounded-card p-3.5', chosen ? 'bg-accent-soft' : 'bg-sunken')}>
@@ -73,7 +73,7 @@ function Verdict({ explanation }: { explanation: Explanation }) {
 
 function WhyNot({ explanation, asked, onAsk }: { explanation: Explanation; asked?: string; onAsk: (action: string | undefined) => void }) {
   const id = useId()
-  const names = (explanation.candidates ?? []).map((candidate) => candidate.action).sort()
+  const names = explanation.candidates.map((candidate) => candidate.action).sort()
   return (
     <div className="flex flex-wrap items-center gap-x-3 gap-y-2">
       <label htmlFor={id} className="font-medium">
@@ -92,17 +92,34 @@ function WhyNot({ explanation, asked, onAsk }: { explanation: Explanation; asked
           {whyNot(explanation, asked)}
         </p>
       )}
+      {asked && explanation.action?.action === asked && (explanation.action.clauses?.length ?? 0) > 0 && <Clauses clauses={explanation.action.clauses ?? []} />}
     </div>
   )
 }
 
-function Funnel({ explanation, left, asked }: { explanation: Explanation; left: number; asked?: string }) {
-  const bars = funnelBars(explanation)
-  const all = Math.max(1, explanation.candidates?.length ?? 0)
-  const chosen = explanation.decision.items?.length ?? 0
+/** The action's condition, part by part, with what was found. */
+function Clauses({ clauses }: { clauses: WhyClause[] }) {
+  return (
+    <ul aria-label="Its condition" className="w-full space-y-1">
+      {clauses.map((clause, i) => (
+        <li key={i} className="flex gap-2">
+          {clause.held ? <Check size={14} className="mt-[3px] shrink-0 text-good" aria-label="held" /> : <X size={14} className="mt-[3px] shrink-0 text-bad" aria-label="failed" />}
+          <span className="min-w-0">
+            <code className={cx('font-mono text-meta', clause.decisive && !clause.held && 'font-semibold')}>{clause.text}</code>
+            {clause.found && clause.found !== clause.text && <span className="block text-meta text-muted">{clause.found}</span>}
+          </span>
+        </li>
+      ))}
+    </ul>
+  )
+}
+
+function Funnel({ explanation, bars, left, asked }: { explanation: Explanation; bars: FunnelBar[]; left: number; asked?: string }) {
+  const all = Math.max(1, explanation.candidates.length)
+  const chosen = explanation.decision.items.length
   return (
     <div className="space-y-1">
-      <PlainBar label="In config" value={explanation.candidates?.length ?? 0} share={1} />
+      <PlainBar label={startLabel(explanation)} value={explanation.candidates.length} share={1} />
       {bars.map((bar) => (
         <RuleBar key={bar.rule} bar={bar} all={all} open={asked !== undefined && bar.actions.some((entry) => entry.action === asked)} asked={asked} />
       ))}
@@ -167,7 +184,7 @@ const ActionLink = ({ id }: { id: string }) => (
 
 function Scores({ candidates, explanation, asked }: { candidates: Candidate[]; explanation: Explanation; asked?: string }) {
   const span = widestTerm(candidates)
-  const chosen = new Set(explanation.decision.items?.map((item) => item.action))
+  const chosen = new Set(explanation.decision.items.map((item) => item.action))
   const [open, setOpen] = useState<string | undefined>(() => candidates[0]?.action)
   return (
     <div className="overflow-x-auto rounded-card border border-line">
@@ -239,8 +256,8 @@ function Head({ name, explain, wide }: { name: string; explain: string; wide?: b
 
 function Inputs({ explanation }: { explanation: Explanation }) {
   const { decision } = explanation
-  const features = Object.entries(decision.features ?? {})
-  const context = Object.entries(decision.context ?? {})
+  const features = Object.entries(decision.features)
+  const context = Object.entries(decision.context)
   return (
     <Section title="What was known" note="The inputs as they were stored with the decision.">
       <div className="grid gap-x-8 md:grid-cols-2">

@@ -3,8 +3,10 @@ import { getRouteApi, Link } from '@tanstack/react-router'
 import { ArrowLeft, PenLine, Split } from 'lucide-react'
 import { ApiError } from '@/api/client'
 import { actionsQuery, decisionsQuery, documentQuery } from '@/api/queries'
-import type { Action } from '@/api/types'
-import { count, decimal, money, percent, signedPercent } from '@/format/number'
+import type { Action, Lift } from '@/api/types'
+import { liftSentence, liftSpan, liftValue } from '@/format/lift'
+import { count, decimal, money, percent } from '@/format/number'
+import { called } from '@/format/person'
 import { useCurrency } from '@/shell/currency'
 import { useMay } from '@/shell/session'
 import { button } from '@/ui/button'
@@ -81,31 +83,34 @@ function Figures({ action }: { action: Action }) {
       <Tile label="Value per showing" value={worth(stats.mean)} sub={`${worth(stats.reward)} in all`} explain={<p>What one showing has brought on average: goals reached within their windows, less the cost. It counts what followed, not what it caused; for that see the lift.</p>} />
       <Tile
         label="Lift over the holdout"
-        value={stats.lift ? signedPercent(stats.lift.value) : '–'}
-        sub={stats.lift ? `95 % interval ${signedPercent(stats.lift.low)} to ${signedPercent(stats.lift.high)}` : 'not enough data yet'}
-        explain={<p>How much more the people who may get it bring than those in the permanent holdout. It is shown with its interval, or not at all.</p>}
+        value={stats.lift ? liftValue(stats.lift.value, stats.lift.unit, currency) : '–'}
+        sub={stats.lift ? `95 % interval ${liftValue(stats.lift.low, stats.lift.unit, currency)} to ${liftValue(stats.lift.high, stats.lift.unit, currency)}` : 'not enough data yet'}
+        explain={
+          <>
+            <p>How much more the people who may get it bring than those in the permanent holdout. It is shown with its interval, or not at all.</p>
+            {stats.lift && (
+              <p>
+                In {stats.lift.unit}, from {count(stats.lift.treated)} people treated and {count(stats.lift.holdout)} held out.
+              </p>
+            )}
+          </>
+        }
       />
     </Tiles>
   )
 }
 
 function Overview({ action }: { action: Action }) {
+  const currency = useCurrency()
   const { lift } = action.stats
-  const span = lift ? Math.ceil(Math.max(Math.abs(lift.low), Math.abs(lift.high), 0.01) * 100) / 100 : 0.01
   return (
     <div className="grid items-start gap-3 lg:grid-cols-[minmax(0,1fr)_340px]">
       <div className="space-y-3">
         <Card title="For whom">{action.when ? <Code label="Condition" text={action.when} /> : <p className="text-muted">Everybody: it has no condition.</p>}</Card>
         {lift && (
-          <Card title="What it causes" note={`Against the holdout, ${percent(-span)} to ${percent(span)}`}>
-            <IntervalPlot interval={lift} span={span} className="my-2 h-4" />
-            <p className="text-muted">
-              {lift.low > 0
-                ? `It helps: with 95 % confidence it adds between ${signedPercent(lift.low)} and ${signedPercent(lift.high)}.`
-                : lift.high < 0
-                  ? `It hurts: with 95 % confidence it takes between ${signedPercent(lift.high)} and ${signedPercent(lift.low)}.`
-                  : 'Nobody can tell yet: the interval spans zero. Rapport keeps learning, and shows it less the less it seems to bring.'}
-            </p>
+          <Card title="What it causes" note={`Against the holdout, in ${lift.unit}`}>
+            <IntervalPlot interval={lift} span={liftSpan([lift])} label={liftSentence(lift, currency)} className="my-2 h-4" />
+            <p className="text-muted">{verdict(lift, (n) => liftValue(n, lift.unit, currency))}</p>
           </Card>
         )}
         <Recent id={action.id} />
@@ -124,6 +129,12 @@ function Overview({ action }: { action: Action }) {
   )
 }
 
+function verdict(lift: Lift, text: (n: number) => string): string {
+  if (lift.low > 0) return `It helps: with 95 % confidence it adds between ${text(lift.low)} and ${text(lift.high)}.`
+  if (lift.high < 0) return `It hurts: with 95 % confidence it takes between ${text(lift.high)} and ${text(lift.low)}.`
+  return 'Nobody can tell yet: the interval spans zero. Rapport keeps learning, and shows it less the less it seems to bring.'
+}
+
 function Recent({ id }: { id: string }) {
   const query = useInfiniteQuery(decisionsQuery({ action: id }))
   const decisions = query.data?.pages[0]?.decisions?.slice(0, 8) ?? []
@@ -138,7 +149,7 @@ function Recent({ id }: { id: string }) {
               {decisions.map((d) => (
                 <li key={d.decisionId}>
                   <Link to="/decisions/$id" params={{ id: d.decisionId }} className="flex h-[34px] items-center gap-3 rounded-control px-2 transition-colors hover:bg-sunken">
-                    <span className="clip flex-1 font-medium">{d.person || 'Anonymous visitor'}</span>
+                    <span className="clip flex-1 font-medium">{called(d.person, d.personId)}</span>
                     <span className="clip text-muted">{d.placement}</span>
                     <Ago time={d.time} className="w-14 shrink-0 text-right text-meta text-muted" />
                   </Link>

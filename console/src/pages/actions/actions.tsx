@@ -4,6 +4,7 @@ import { Plus, Sparkles } from 'lucide-react'
 import { useMemo } from 'react'
 import { actionsQuery, placementsQuery } from '@/api/queries'
 import type { Action } from '@/api/types'
+import { liftSpan } from '@/format/lift'
 import { count, decimal, money, percent } from '@/format/number'
 import { useCurrency } from '@/shell/currency'
 import { useMay } from '@/shell/session'
@@ -14,7 +15,7 @@ import { Page } from '@/ui/page'
 import { Badge, Bar } from '@/ui/parts'
 import { Empty, Loaded } from '@/ui/states'
 import { Table, TableCard, type Column } from '@/ui/table'
-import { clickRate, Lift, liftSpan } from './lift'
+import { clickRate, LiftCell } from './lift'
 import { ActionTabs } from './tabs'
 
 const route = getRouteApi('/actions')
@@ -27,7 +28,7 @@ export function Actions() {
   const placements = useQuery(placementsQuery).data ?? []
   const currency = useCurrency()
   const may = useMay()
-  const span = liftSpan(query.data ?? [])
+  const span = liftSpan((query.data ?? []).map((action) => action.stats.lift))
   const actions = useMemo(() => {
     const needle = q.toLowerCase()
     return (query.data ?? [])
@@ -80,12 +81,12 @@ export function Actions() {
       id: 'lift',
       head: (
         <Explained title="Lift over the holdout" trigger="Lift, 95 % interval">
-          How much more the people who may get it bring than those in the permanent holdout. Where the line crosses the middle, it may still be chance. The axis runs from {percent(-span)} to {percent(span)}.
+          How much more the people who may get it bring than those in the permanent holdout. Where the line crosses the middle, it may still be chance.
         </Explained>
       ),
       from: 'lg',
       width: 'w-[210px]',
-      cell: (action) => <Lift lift={action.stats.lift} span={span} />,
+      cell: (action) => <LiftCell lift={action.stats.lift} span={span} />,
     },
   ]
 

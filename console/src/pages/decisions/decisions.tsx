@@ -6,6 +6,7 @@ import { actionsQuery, decisionsQuery, placementsQuery } from '@/api/queries'
 import type { DecisionSummary } from '@/api/types'
 import { csv, download } from '@/format/csv'
 import { money, percent } from '@/format/number'
+import { called, reference } from '@/format/person'
 import { clock, day, moment, toDate } from '@/format/time'
 import { useLiveSignals } from '@/shell/live'
 import { useCurrency } from '@/shell/currency'
@@ -29,7 +30,7 @@ function useColumns(): Column<DecisionSummary>[] {
         head: 'Person',
         cell: (d) => (
           <>
-            <span className="font-medium">{d.person || 'Anonymous visitor'}</span>
+            <span className="font-medium">{called(d.person, d.personId)}</span>
             <span className="block clip text-meta text-muted md:hidden">
               {d.items?.length ? d.items[0]?.action : d.holdout ? 'holdout' : `nothing${d.nothing ? ` · ${d.nothing}` : ''}`}
             </span>
@@ -61,7 +62,7 @@ function useColumns(): Column<DecisionSummary>[] {
 export function Decisions() {
   const { id, ...filter } = route.useSearch()
   const navigate = route.useNavigate()
-  const query = useInfiniteQuery(decisionsQuery(filter))
+  const query = useInfiniteQuery(decisionsQuery({ ...filter, person: filter.person && reference(filter.person) }))
   const decisions = useMemo(() => query.data?.pages.flatMap((page) => page.decisions ?? []) ?? [], [query.data])
   const { fetchNextPage, hasNextPage, isFetchingNextPage } = query
   const onEnd = useCallback(() => {
@@ -127,8 +128,9 @@ export function Decisions() {
           <option value="">Any outcome</option>
           <option value="chosen">Something chosen</option>
           <option value="nothing">Nothing</option>
+          <option value="holdout">Holdout</option>
         </Select>
-        <SearchField label="Person id, email:… or userId:…" value={filter.person ?? ''} onChange={onPerson} className="w-[240px] max-md:w-full" />
+        <SearchField label="E-mail, user id or person id" value={filter.person ?? ''} onChange={onPerson} className="w-[240px] max-md:w-full" />
         {filtered && (
           <Button look="ghost" icon={<X size={14} aria-hidden />} onClick={() => void navigate({ search: {}, replace: true })}>
             Clear

@@ -1,6 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import { explainQuery } from '@/api/queries'
+import { called } from '@/format/person'
 import { moment } from '@/format/time'
 import { CopyButton, CopyId } from '@/ui/parts'
 import { Failure, Skeleton } from '@/ui/states'
@@ -32,7 +33,7 @@ export function DecisionHead({ id, level: Level }: { id: string; level: 'h1' | '
           <>
             Why{' '}
             <Link to="/people/$ref" params={{ ref: decision.personId }} className="link">
-              {decision.person || 'this visitor'}
+              {called(decision.person, decision.personId)}
             </Link>{' '}
             {decision.items?.length ? `got ${decision.items.map((item) => item.action).join(', ')}` : 'was left in peace'}
           </>

@@ -6,6 +6,8 @@ import { post } from '@/api/client'
 import { demoQuery, sourcesQuery } from '@/api/queries'
 import type { Demo, StreamMessage } from '@/api/types'
 import { count } from '@/format/number'
+import { called } from '@/format/person'
+import { duration } from '@/format/time'
 import { Snippet } from '@/pages/setup/snippet'
 import { useLiveSignals } from '@/shell/live'
 import { useMay } from '@/shell/session'
@@ -46,18 +48,18 @@ const sights: [LucideIcon, string][] = [
   [Scale, 'Lift against a holdout, and the truth behind it, because the world is ours'],
 ]
 
-const ready = (demo: Demo | undefined) => Boolean(demo?.running && (demo.phase === 'live' || (demo.total !== undefined && demo.total > 0 && (demo.done ?? 0) >= demo.total)))
+const busyPhases: (Demo['phase'] | undefined)[] = ['history', 'removing']
 
 function DemoDoor({ onEnter }: { onEnter: () => void }) {
   const client = useQueryClient()
   const may = useMay()
-  const demo = useQuery({ ...demoQuery, refetchInterval: (query) => (query.state.data?.running && !ready(query.state.data) ? 600 : false) })
+  const demo = useQuery({ ...demoQuery, refetchInterval: (query) => (busyPhases.includes(query.state.data?.phase) ? 600 : false) })
   const load = useMutation({
     mutationFn: () => post('/v1/demo'),
     onSuccess: () => client.invalidateQueries({ queryKey: demoQuery.queryKey }),
   })
   const data = demo.data
-  const share = data?.total ? (data.done ?? 0) / data.total : 0
+  const share = data?.total ? data.done / data.total : 0
   return (
     <Door icon={<Coffee size={18} />} title="Explore with Northbean Coffee" note="A believable brand: a web shop, an app, a till and thousands of shoppers with tastes of their own. Marked as demo, and removed in one click.">
       <ul className="mb-5 space-y-2.5">
@@ -68,17 +70,18 @@ function DemoDoor({ onEnter }: { onEnter: () => void }) {
           </li>
         ))}
       </ul>
-      {data?.running && !ready(data) ? (
+      {data && busyPhases.includes(data.phase) ? (
         <div role="status" className="space-y-2">
           <div className="flex justify-between gap-4">
-            <span className="font-medium">{phaseName(data.phase)}</span>
+            <span className="font-medium">{data.phase === 'removing' ? 'Removing the last one' : 'Writing 120 days of history'}</span>
             <span className="text-muted tabular-nums">
-              {data.total ? `${count(data.done ?? 0)} of ${count(data.total)}` : ''}
+              {count(data.done)} of {count(data.total)}
             </span>
           </div>
           <Bar share={share} label={`Demo world, ${Math.round(share * 100)} % loaded`} className="h-1.5!" />
+          {data.secondsLeft ? <p className="text-meta text-muted">About {duration(data.secondsLeft)} left</p> : null}
         </div>
-      ) : ready(data) ? (
+      ) : data?.phase === 'live' ? (
         <Button look="solid" onClick={onEnter} icon={<Rocket size={14} aria-hidden />}>
           Enter the demo world
         </Button>
@@ -88,14 +91,13 @@ function DemoDoor({ onEnter }: { onEnter: () => void }) {
             Load the demo world
           </Button>
           {!may.admin && <p className="text-meta text-muted">Only an admin can load it.</p>}
+          {data?.phase === 'failed' && <Refusal error={data.error ?? 'The demo world stopped; try again.'} />}
           <Refusal error={load.error} />
         </div>
       )}
     </Door>
   )
 }
-
-const phaseName = (phase: string | undefined) => (phase ? phase[0]?.toUpperCase() + phase.slice(1) : 'Starting')
 
 function SourceDoor({ first, onEnter }: { first: StreamMessage | null; onEnter: () => void }) {
   const sources = useQuery(sourcesQuery).data
@@ -135,7 +137,7 @@ function FirstEvent({ first, onEnter }: { first: StreamMessage | null; onEnter: 
       <span className="min-w-0 flex-1">
         First event: <strong className="font-semibold">{first.name}</strong> by{' '}
         <Link to="/people/$ref" params={{ ref: first.personId }} className="link">
-          {first.person || 'a new visitor'}
+          {called(first.person, first.personId)}
         </Link>
       </span>
       <Button onClick={onEnter}>Watch it live</Button>

@@ -2,8 +2,9 @@ import { Link, useNavigate } from '@tanstack/react-router'
 import { ArrowUp, Pause, Play } from 'lucide-react'
 import { useEffect, useRef, useState } from 'react'
 import type { StreamKind, StreamMessage } from '@/api/types'
-import { tone } from '@/format/event'
+import { spokenName, tone } from '@/format/event'
 import { millis } from '@/format/number'
+import { called } from '@/format/person'
 import { ago, clock, moment } from '@/format/time'
 import { useLive, useLiveSignals, useLiveState } from '@/shell/live'
 import { Button } from '@/ui/button'
@@ -75,6 +76,8 @@ export function LiveStream({ kind, q }: { kind?: string; q?: string }) {
   const needle = (q ?? '').toLowerCase()
   const rows = feed.rows.filter((row) => 'gap' in row || ((!kind || row.kind === kind) && (!needle || `${row.name} ${row.person} ${row.detail} ${row.source}`.toLowerCase().includes(needle))))
 
+  const timed = rows.some((row) => 'millis' in row && row.millis)
+
   return (
     <TableCard className="relative min-h-[420px] md:min-h-0">
       <div className="flex flex-wrap items-center gap-2 border-b border-line px-3 py-2">
@@ -128,15 +131,17 @@ export function LiveStream({ kind, q }: { kind?: string; q?: string }) {
                 <th scope="col" className="max-md:hidden">
                   Detail
                 </th>
-                <th scope="col" className="w-[84px] max-lg:hidden">
+                <th scope="col" className="w-[108px] max-lg:hidden">
                   Source
                 </th>
-                <th scope="col" className="w-[88px] text-right! max-lg:hidden">
-                  Decided in
-                </th>
+                {timed && (
+                  <th scope="col" className="w-[88px] text-right! max-lg:hidden">
+                    Decided in
+                  </th>
+                )}
               </tr>
             </thead>
-            <tbody>{rows.map((row) => ('gap' in row ? <GapRow key={row.id} /> : <Row key={row.id} row={row} />))}</tbody>
+            <tbody>{rows.map((row) => ('gap' in row ? <GapRow key={row.id} /> : <Row key={row.id} row={row} timed={timed} />))}</tbody>
           </table>
         )}
         {feed.rows.length > 0 && rows.length === 0 && <p className="px-4 py-10 text-center text-muted">Nothing in the last moments fits the filter.</p>}
@@ -145,7 +150,7 @@ export function LiveStream({ kind, q }: { kind?: string; q?: string }) {
   )
 }
 
-function Row({ row }: { row: StreamMessage }) {
+function Row({ row, timed }: { row: StreamMessage; timed: boolean }) {
   const link =
     row.decisionId
       ? ({ to: '/decisions/$id', params: { id: row.decisionId } } as const)
@@ -159,16 +164,16 @@ function Row({ row }: { row: StreamMessage }) {
         <span className="mr-2">
           <Dot tone={tone(row.name, row.kind)} />
         </span>
-        {row.name}
+        {spokenName(row.name)}
       </td>
       <td className="clip font-medium">
         <Link {...link} preload={false} className="after:absolute after:inset-0">
-          {row.person || 'Anonymous'}
+          {called(row.person, row.personId)}
         </Link>
       </td>
       <td className="clip max-md:hidden">{row.detail}</td>
       <td className="clip text-muted max-lg:hidden">{row.source}</td>
-      <td className="text-right text-muted tabular-nums max-lg:hidden">{row.millis ? millis(row.millis) : ''}</td>
+      {timed && <td className="text-right text-muted tabular-nums max-lg:hidden">{row.millis ? millis(row.millis) : ''}</td>}
     </tr>
   )
 }

@@ -1,5 +1,6 @@
 import type { Overview } from '@/api/types'
-import { compact, count, decimal, millis, money, percent, plural, signedPercent } from '@/format/number'
+import { liftValue } from '@/format/lift'
+import { compact, count, decimal, millis, money, percent, plural } from '@/format/number'
 import { Spark } from '@/ui/charts'
 import { Tile, Tiles, type TileProps } from '@/ui/tile'
 
@@ -42,7 +43,7 @@ function peopleTile({ people, events }: Overview): TileProps {
   }
 }
 
-function liftTile({ lift, holdoutShare }: Overview): TileProps {
+function liftTile({ lift, holdoutShare, currency }: Overview): TileProps {
   if (!lift) {
     return {
       label: 'Lift over the holdout',
@@ -57,13 +58,14 @@ function liftTile({ lift, holdoutShare }: Overview): TileProps {
     }
   }
   const sure = lift.low > 0 ? 'The interval lies above zero.' : lift.high < 0 ? 'The interval lies below zero.' : 'The interval spans zero: this may still be chance.'
+  const at = (n: number) => liftValue(n, lift.unit, currency)
   return {
     label: 'Lift over the holdout',
-    value: signedPercent(lift.value),
-    sub: `95 % interval ${signedPercent(lift.low)} to ${signedPercent(lift.high)}`,
+    value: at(lift.value),
+    sub: `95 % interval ${at(lift.low)} to ${at(lift.high)}`,
     explain: (
       <>
-        <p>How much more {lift.unit} the people we decide for bring, against those in the permanent holdout.</p>
+        <p>What the people we decide for bring more than those in the permanent holdout, in {lift.unit}: what would not have come otherwise.</p>
         <p>
           {count(lift.treated)} treated, {count(lift.holdout)} held out ({percent(holdoutShare)}). {sure}
         </p>
@@ -97,7 +99,7 @@ function decisionsTile({ decisions }: Overview): TileProps {
       <>
         <p>Moments at which the next best thing was chosen for one person, “nothing” included.</p>
         <p>
-          Half take under {millis(decisions.p50Millis)}, 99 of 100 under {millis(decisions.p99Millis)}. {count(decisions.total)} in all, of which {percent(decisions.nothingShare)} chose to say nothing.
+          Half take under {millis(decisions.p50Millis)}, 99 of 100 under {millis(decisions.p99Millis)}. {count(decisions.total)} since the server started. Of the recent ones {percent(decisions.nothingShare)} chose to say nothing.
         </p>
       </>
     ),

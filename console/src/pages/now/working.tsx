@@ -1,12 +1,15 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import { actionsQuery } from '@/api/queries'
-import { percent, signedPercent } from '@/format/number'
+import { liftSentence, liftValue } from '@/format/lift'
+import { percent } from '@/format/number'
+import { useCurrency } from '@/shell/currency'
 import { Bar, Card } from '@/ui/parts'
 
 /** The actions that speak most, with what they bring. */
 export function AtWork() {
   const actions = useQuery({ ...actionsQuery, refetchInterval: 15_000 }).data
+  const currency = useCurrency()
   const shown = [...(actions ?? [])].filter((action) => action.stats.share > 0).sort((a, b) => b.stats.share - a.stats.share).slice(0, 5)
   if (shown.length === 0) return null
   return (
@@ -26,7 +29,7 @@ export function AtWork() {
               <span className="mb-1.5 flex items-baseline justify-between gap-2">
                 <span className="clip">{action.id}</span>
                 <span className="shrink-0 text-meta text-muted tabular-nums">
-                  {action.stats.lift && <span title={`95 % interval ${signedPercent(action.stats.lift.low)} to ${signedPercent(action.stats.lift.high)}`}>{signedPercent(action.stats.lift.value)} · </span>}
+                  {action.stats.lift && <span title={liftSentence(action.stats.lift, currency)}>{liftValue(action.stats.lift.value, action.stats.lift.unit, currency)} · </span>}
                   {percent(action.stats.share)}
                 </span>
               </span>

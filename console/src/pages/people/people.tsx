@@ -6,7 +6,7 @@ import { peopleQuery } from '@/api/queries'
 import type { PersonSummary } from '@/api/types'
 import { csv, download } from '@/format/csv'
 import { count, plural } from '@/format/number'
-import { identifierKind, mainIdentifier } from '@/format/person'
+import { called, identifierKind, mainIdentifier } from '@/format/person'
 import { toDate } from '@/format/time'
 import { Button } from '@/ui/button'
 import { SearchField } from '@/ui/field'
@@ -25,7 +25,7 @@ const columns: Column<PersonSummary>[] = [
       <span className="flex items-center gap-2.5">
         <Avatar name={person.name} />
         <span className="clip">
-          <span className="font-medium">{person.name || 'Anonymous visitor'}</span>
+          <span className="font-medium">{called(person.name, person.id)}</span>
           <span className="block clip text-meta text-muted md:hidden">{mainIdentifier(person.identifiers)?.value}</span>
         </span>
       </span>
@@ -37,9 +37,9 @@ const columns: Column<PersonSummary>[] = [
     from: 'md',
     cell: (person) => {
       const main = mainIdentifier(person.identifiers)
-      const others = person.identifiers.length - 1
+      const others = (person.identifiers?.length ?? 0) - 1
       return (
-        <span title={person.identifiers.map((i) => `${identifierKind(i.kind)}: ${i.value}`).join('\n')}>
+        <span title={person.identifiers?.map((i) => `${identifierKind(i.kind)}: ${i.value}`).join('\n')}>
           {main?.value}
           {others > 0 && <span className="text-muted"> +{others}</span>}
         </span>
@@ -52,7 +52,7 @@ const columns: Column<PersonSummary>[] = [
   { id: 'last', head: 'Last seen', right: true, width: 'w-[100px]', cell: (person) => <Ago time={person.lastSeen} suffix="ago" className="text-muted" /> },
 ]
 
-/** Everyone known, newest first, found by any of their names. */
+/** Everyone known, and found by any identifier. */
 export function People() {
   const { q = '' } = route.useSearch()
   const navigate = route.useNavigate()
@@ -71,7 +71,7 @@ export function People() {
       'text/csv',
       csv(
         ['id', 'name', 'identifiers', 'country', 'events', 'firstSeen', 'lastSeen'],
-        people.map((p) => [p.id, p.name, p.identifiers.map((i) => `${i.kind}:${i.value}`).join(' '), p.country, p.events, toDate(p.firstSeen).toISOString(), toDate(p.lastSeen).toISOString()]),
+        people.map((p) => [p.id, p.name, (p.identifiers ?? []).map((i) => `${i.kind}:${i.value}`).join(' '), p.country, p.events, toDate(p.firstSeen).toISOString(), toDate(p.lastSeen).toISOString()]),
       ),
     )
 
@@ -79,10 +79,10 @@ export function People() {
     <Page
       title="People"
       fill
-      status={total !== undefined && (q ? `${plural(total, 'person', 'people')} found` : `${plural(total, 'person', 'people')} known`)}
+      status={total !== undefined && (q ? `${plural(people.length, 'person', 'people')} found` : `${plural(total, 'person', 'people')} known`)}
       actions={
         <>
-          <SearchField label="Name, e-mail, phone, user id" value={q} onChange={onSearch} className="w-full md:w-[300px]" />
+          <SearchField label="E-mail, phone, user or device id" value={q} onChange={onSearch} className="w-full md:w-[300px]" />
           <Button onClick={save} disabled={people.length === 0} icon={<Download size={14} aria-hidden />} title={`Saves the ${count(people.length)} people loaded so far`} className="max-md:hidden">
             CSV
           </Button>
@@ -104,7 +104,7 @@ export function People() {
               empty={
                 q ? (
                   <Empty icon={<UserSearch size={18} />} title={`Nobody is known as “${q}”`}>
-                    Search by a name, an e-mail, a phone number, a user id or a device id.
+                    Search by a whole e-mail, phone number, user id, device id or person id.
                   </Empty>
                 ) : (
                   <Empty icon={<UserSearch size={18} />} title="Nobody is known yet">

@@ -1,6 +1,7 @@
 // Who a person is: the tiles above the page and the cards beside the timeline.
 import { Check, X } from 'lucide-react'
 import type { Person } from '@/api/types'
+import { spokenName } from '@/format/event'
 import { count, decimal, money, percent, plural } from '@/format/number'
 import { consentRows, plain, readScore } from '@/format/person'
 import { ago, moment } from '@/format/time'
@@ -22,6 +23,8 @@ export function PersonTiles({ person }: { person: Person }) {
   )
 }
 
+const whole = (n: number, currency?: string) => money(Math.round(n), currency).replace(/\.00$/, '')
+
 function tiles(person: Person, currency: string | undefined): TileProps[] {
   const out: TileProps[] = []
   const scores = person.scores ?? {}
@@ -29,8 +32,8 @@ function tiles(person: Person, currency: string | undefined): TileProps[] {
     const clv = readScore(scores.clv)
     out.push({
       label: 'Lifetime value',
-      value: money(clv.value, currency),
-      sub: clv.low === undefined || clv.high === undefined ? undefined : `80 % range ${money(clv.low, currency)} – ${money(clv.high, currency)}`,
+      value: whole(clv.value, currency),
+      sub: clv.low === undefined || clv.high === undefined ? undefined : `80 % range ${whole(clv.low, currency)} – ${whole(clv.high, currency)}`,
       explain: <p>What this person is expected to still bring, from the rhythm and size of their purchases. The range holds in four of five cases.</p>,
     })
   }
@@ -53,7 +56,7 @@ function tiles(person: Person, currency: string | undefined): TileProps[] {
         <p>Everything this person did, on every device that is theirs.</p>
         {counters.slice(0, 6).map(([name, n]) => (
           <p key={name} className="flex justify-between gap-6">
-            <span className="clip">{name}</span>
+            <span className="clip">{spokenName(name)}</span>
             <span className="tabular-nums">{count(n)}</span>
           </p>
         ))}
@@ -152,10 +155,10 @@ export function Counters({ person }: { person: Person }) {
         {counters.slice(0, 7).map(([name, n]) => (
           <li key={name}>
             <div className="mb-1 flex justify-between gap-3">
-              <span className="clip">{name}</span>
+              <span className="clip">{spokenName(name)}</span>
               <span className="text-muted tabular-nums">{count(n)}</span>
             </div>
-            <Bar share={n / most} label={`${name}: ${n}`} />
+            <Bar share={n / most} label={`${spokenName(name)}: ${n}`} />
           </li>
         ))}
       </ul>

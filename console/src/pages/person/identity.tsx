@@ -3,8 +3,8 @@ import { Fingerprint, Link2, Unlink } from 'lucide-react'
 import { useState } from 'react'
 import { post } from '@/api/client'
 import { identityQuery } from '@/api/queries'
-import type { Identity, IdentityLink, Person } from '@/api/types'
-import { count, decimal, plural } from '@/format/number'
+import type { IdentityLink, Person } from '@/api/types'
+import { decimal, plural } from '@/format/number'
 import { identifierKind } from '@/format/person'
 import { moment } from '@/format/time'
 import { useMay } from '@/shell/session'
@@ -36,26 +36,31 @@ export function IdentityTab({ person }: { person: Person }) {
                 </li>
               ))}
             </ul>
-            <Fragments identity={identity} />
+            <Fragments fragments={identity.fragments ?? []} />
           </Card>
           <Card title="Why these are one person" note="Each link with its evidence. The more bits, the less it can be chance: 20 bits is one in a million.">
             {(identity.links ?? []).length === 0 ? (
               <p className="py-3 text-muted">There is one fragment and nothing to join: every event carried the same identifier.</p>
             ) : (
               <ul>
-                {identity.links.map((link) => (
+                {identity.links?.map((link) => (
                   <li key={link.id} className="flex flex-wrap items-start gap-x-4 gap-y-2 border-b border-line py-3 last:border-0 md:flex-nowrap">
                     <span aria-hidden className="mt-0.5 flex size-6 shrink-0 items-center justify-center rounded-full bg-accent-soft text-accent">
                       <Link2 size={13} />
                     </span>
                     <div className="min-w-0 flex-1">
-                      <p>{link.evidence}</p>
+                      <p className={link.withdrawn && 'text-muted line-through'}>{link.evidence}</p>
                       <p className="mt-0.5 flex flex-wrap items-center gap-x-2 text-meta text-muted">
                         <Badge>{link.kind}</Badge>
                         <span title={moment(link.at)}>
                           <Ago time={link.at} suffix="ago" />
                         </span>
                         · by {link.by}
+                        {link.withdrawn && (
+                          <Badge look="warn">
+                            taken back <Ago time={link.withdrawn.at} suffix="ago" /> by {link.withdrawn.by}
+                          </Badge>
+                        )}
                       </p>
                     </div>
                     {link.bits !== undefined && link.bits > 0 && (
@@ -64,7 +69,7 @@ export function IdentityTab({ person }: { person: Person }) {
                         <p className="mt-1 text-right text-meta text-muted tabular-nums">{decimal(link.bits)} bits</p>
                       </div>
                     )}
-                    {may.edit && (
+                    {may.edit && !link.withdrawn && (
                       <Button size="small" icon={<Unlink size={13} aria-hidden />} onClick={() => setUndoing(link)}>
                         Unmerge
                       </Button>
@@ -95,17 +100,17 @@ export function IdentityTab({ person }: { person: Person }) {
   )
 }
 
-function Fragments({ identity }: { identity: Identity }) {
-  if ((identity.fragments ?? []).length < 2) return null
+function Fragments({ fragments }: { fragments: { id: string }[] }) {
+  if (fragments.length < 2) return null
   return (
     <>
-      <h3 className="mt-4 mb-1 font-medium">{plural(identity.fragments.length, 'fragment')}</h3>
+      <h3 className="mt-4 font-medium">{plural(fragments.length, 'fragment')}</h3>
+      <p className="mb-1 text-meta text-muted">Pieces of history that keep apart, so that any link can be taken back.</p>
       <ul>
-        {identity.fragments.map((fragment) => (
-          <li key={fragment.id} className="flex items-center gap-2 py-1.5">
+        {fragments.map((fragment) => (
+          <li key={fragment.id} className="flex items-center gap-2 py-1">
             <Fingerprint size={14} aria-hidden className="shrink-0 text-muted" />
-            <span className="clip min-w-0 flex-1">{fragment.identifiers?.map((i) => i.value).join(', ') ?? fragment.id}</span>
-            {fragment.events !== undefined && <span className="text-meta text-muted tabular-nums">{count(fragment.events)} events</span>}
+            <CopyId id={fragment.id} />
           </li>
         ))}
       </ul>

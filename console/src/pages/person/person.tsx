@@ -4,7 +4,7 @@ import { Sparkles } from 'lucide-react'
 import { useRef } from 'react'
 import { personQuery } from '@/api/queries'
 import type { Person } from '@/api/types'
-import { mainIdentifier, place } from '@/format/person'
+import { called, mainIdentifier, place } from '@/format/person'
 import { day } from '@/format/time'
 import { useLiveSignals } from '@/shell/live'
 import { button } from '@/ui/button'
@@ -37,7 +37,7 @@ export function PersonPage() {
   useLivePerson(person?.id)
   if (query.error && !person) return <Failure error={query.error} retry={() => void query.refetch()} className="min-h-full" />
   return (
-    <Page title={person?.name || 'Person'} heading={person ? <Heading person={person} /> : <HeadingSkeleton />} actions={person && <Actions />}>
+    <Page title={person ? called(person.name, person.id) : 'Person'} heading={person ? <Heading person={person} /> : <HeadingSkeleton />} actions={person && <Actions />}>
       {person ? (
         <>
           <PersonTiles person={person} />
@@ -77,7 +77,7 @@ function Heading({ person }: { person: Person }) {
     <div className="flex min-w-0 items-center gap-3">
       <Avatar name={person.name} size="large" />
       <div className="min-w-0">
-        <h1 className="clip text-page font-semibold">{person.name || 'Anonymous visitor'}</h1>
+        <h1 className="clip text-page font-semibold">{called(person.name, person.id)}</h1>
         <p className="flex min-w-0 items-center gap-x-3 text-muted">
           <CopyId id={person.id} className="max-w-[150px]! max-md:hidden" />
           <span className="clip">{mainIdentifier(person.identifiers)?.value}</span>

@@ -4,7 +4,9 @@ import { Braces } from 'lucide-react'
 import { useMemo, useState } from 'react'
 import { post } from '@/api/client'
 import { placementsQuery } from '@/api/queries'
-import type { Explanation, Fields, Person } from '@/api/types'
+import { wholeExplanation } from '@/api/read'
+import type { Fields, Person } from '@/api/types'
+import { called } from '@/format/person'
 import { Button } from '@/ui/button'
 import { Select } from '@/ui/field'
 import { CopyButton } from '@/ui/parts'
@@ -25,7 +27,7 @@ export function WhyTab({ person }: { person: Person }) {
   const body = { person: { id: person.id }, placement, ...(action ? { action } : {}), ...(context.value ? { context: context.value } : {}) }
   const query = useQuery({
     queryKey: ['person', person.id, 'explain', body],
-    queryFn: () => post<Explanation>('/v1/explain', body),
+    queryFn: async () => wholeExplanation(await post('/v1/explain', body)),
     enabled: placement !== undefined && !context.error,
     placeholderData: keepPreviousData,
   })
@@ -41,7 +43,7 @@ export function WhyTab({ person }: { person: Person }) {
     <div className="card max-w-[900px] p-4 md:p-5">
       <div className="mb-4 flex flex-wrap items-center gap-2">
         <label htmlFor="placement" className="font-medium">
-          If {person.name || 'this visitor'} came to
+          If {called(person.name, person.id)} came to
         </label>
         <Select id="placement" value={placement ?? ''} onChange={(event) => void navigate({ search: (before) => ({ ...before, placement: event.target.value }), replace: true })}>
           {placements.data?.map((p) => (

@@ -5,7 +5,7 @@ import { useState } from 'react'
 import { del, get } from '@/api/client'
 import type { Job, Person } from '@/api/types'
 import { download } from '@/format/csv'
-import { mainIdentifier } from '@/format/person'
+import { called, mainIdentifier } from '@/format/person'
 import { useMay } from '@/shell/session'
 import { Button } from '@/ui/button'
 import { Confirm } from '@/ui/dialog'
@@ -55,12 +55,12 @@ export function PrivacyTab({ person }: { person: Person }) {
       <Confirm
         open={erasing}
         onClose={() => setErasing(false)}
-        title={`Erase ${person.name || 'this visitor'}?`}
+        title={`Erase ${called(person.name, person.id)}?`}
         verb="Erase for good"
         typed={typed}
         onConfirm={async () => {
-          const { job } = await del<{ job: string | Job }>(`/v1/people/${encodeURIComponent(person.id)}`)
-          toast.say(`Erased. The copies follow under job ${typeof job === 'string' ? job : job.id}`)
+          const job = await del<Job>(`/v1/people/${encodeURIComponent(person.id)}`)
+          toast.say(`Erased. The copies follow under job ${job.id}`)
           client.removeQueries({ queryKey: ['person'] })
           void client.invalidateQueries({ queryKey: ['people'] })
           await navigate({ to: '/people' })

@@ -1,4 +1,5 @@
 import { useInfiniteQuery } from '@tanstack/react-query'
+import { Link } from '@tanstack/react-router'
 import { ChevronDown, CircleDot, Coffee, Eye, FileText, MessageSquare, Search, Send, ShoppingBag, ShoppingCart, Split, UserRound, type LucideIcon } from 'lucide-react'
 import { Fragment, useMemo, useState } from 'react'
 import { timelineQuery } from '@/api/queries'
@@ -7,7 +8,7 @@ import { eventDetail, eventName, tone, type Tone } from '@/format/event'
 import { money } from '@/format/number'
 import { day, dayName } from '@/format/time'
 import { useCurrency } from '@/shell/currency'
-import { Button } from '@/ui/button'
+import { Button, button } from '@/ui/button'
 import { cx } from '@/ui/cx'
 import { Check } from '@/ui/field'
 import { Ago, Card, Code } from '@/ui/parts'
@@ -94,7 +95,7 @@ function Entry({ event }: { event: TimelineEvent }) {
   const name = eventName(event)
   const found = tone(name, event.type)
   const Icon = icon(event, found)
-  const detail = eventDetail(event, (n) => money(n, currency))
+  const detail = eventDetail(event, (n, own) => money(n, own ?? currency))
   return (
     <li className="relative before:absolute before:top-0 before:bottom-0 before:left-[11px] before:w-px before:bg-line first:before:top-1/2 last:before:bottom-1/2">
       <button type="button" aria-expanded={open} onClick={() => setOpen(!open)} className="group relative flex min-h-9 w-full items-center gap-3 rounded-control text-left">
@@ -109,7 +110,13 @@ function Entry({ event }: { event: TimelineEvent }) {
         <ChevronDown size={13} aria-hidden className={cx('shrink-0 text-muted transition-transform', open && 'rotate-180')} />
       </button>
       {open && (
-        <div className="rise pb-3 pl-[35px]">
+        <div className="rise space-y-2 pb-3 pl-[35px]">
+          {event.decision && (
+            <Link to="/decisions/$id" params={{ id: event.decision.decisionId }} className={button({ size: 'small' })}>
+              <Split size={13} aria-hidden />
+              Why
+            </Link>
+          )}
           <Code label={`${name}, as it was sent`} text={JSON.stringify(event, null, 2)} />
         </div>
       )}

@@ -1,15 +1,16 @@
 import { useQuery } from '@tanstack/react-query'
 import { getRouteApi } from '@tanstack/react-router'
-import { Download, FilePlus2, Files, History, Undo2 } from 'lucide-react'
+import { ChevronRight, Download, FilePlus2, Files, History, Undo2 } from 'lucide-react'
 import { useMemo, useState, type FormEvent } from 'react'
 import { get } from '@/api/client'
-import { configHistoryQuery, configKindsQuery, configQuery } from '@/api/queries'
+import { configHistoryQuery, configKindsQuery, configQuery, versionQuery } from '@/api/queries'
 import type { ConfigDocument, ConfigVersion } from '@/api/types'
 import { download } from '@/format/csv'
 import { plural } from '@/format/number'
 import { moment } from '@/format/time'
 import { useMay } from '@/shell/session'
 import { Button } from '@/ui/button'
+import { cx } from '@/ui/cx'
 import { Confirm, Dialog, DialogButtons } from '@/ui/dialog'
 import { Field, Input, SearchField, Select } from '@/ui/field'
 import { Ago, Badge } from '@/ui/parts'
@@ -18,7 +19,7 @@ import { Table, TableCard, type Column } from '@/ui/table'
 import { Tabs } from '@/ui/tabs'
 import { useToast } from '@/ui/toast'
 import { SetupPage } from './frame'
-import { useUndo } from './publish'
+import { Change, useUndo } from './publish'
 
 const route = getRouteApi('/setup/config')
 
@@ -55,8 +56,11 @@ export function ConfigPage() {
   const kinds = [...new Set(query.data?.documents.map((doc) => doc.kind))].sort()
 
   const save = () =>
-    void get<string>('/v1/config/export')
-      .then((text) => download('rapport.yaml', 'application/yaml', text))
+    void get<{ files: Record<string, string> }>('/v1/config/export')
+      .then(({ files }) => {
+        const parts = Object.entries(files).sort(([a], [b]) => a.localeCompare(b))
+        download('rapport.yaml', 'application/yaml', parts.map(([name, text]) => `# ${name}\n${text.replace(/\n*$/, '\n')}`).join('---\n'))
+      })
       .catch(toast.fail)
 
   return (
@@ -171,27 +175,9 @@ function Versions() {
           versions.length === 0 ? (
             <Empty icon={<History size={18} />} title="Nothing has changed yet" />
           ) : (
-            <ol className="card divide-y divide-line overflow-y-auto">
+            <ol className="card min-h-0 divide-y divide-line overflow-y-auto">
               {versions.map((version) => (
-                <li key={version.version} className="flex flex-wrap items-center gap-x-4 gap-y-1 px-4 py-2.5">
-                  <span className="w-10 shrink-0 font-medium tabular-nums">{version.version}</span>
-                  <span className="min-w-0 flex-1">
-                    <span className="block">{version.undoes ? `Takes back version ${version.undoes}` : version.note || <span className="text-muted">No note</span>}</span>
-                    <span className="block text-meta text-muted">
-                      {[...(version.changed ?? []).map((ref) => `${ref.kind} ${ref.id}`), ...(version.deleted ?? []).map((ref) => `− ${ref.kind} ${ref.id}`)].slice(0, 5).join(', ')}
-                      {(version.changed?.length ?? 0) > 5 ? ` and ${(version.changed?.length ?? 0) - 5} more` : ''}
-                    </span>
-                  </span>
-                  <span className="text-muted">{version.author}</span>
-                  <span className="w-16 text-right" title={moment(version.time)}>
-                    <Ago time={version.time} className="text-muted" />
-                  </span>
-                  {may.edit && (
-                    <Button size="small" icon={<Undo2 size={13} aria-hidden />} onClick={() => setUndoing(version)}>
-                      Undo
-                    </Button>
-                  )}
-                </li>
+                <Version key={version.version} version={version} onUndo={may.edit ? () => setUndoing(version) : undefined} />
               ))}
             </ol>
           )
@@ -201,5 +187,46 @@ function Versions() {
         Its documents return to what they were before, as a new version. Later changes to the same documents are a conflict, and you will be told.
       </Confirm>
     </>
+  )
+}
+
+function Version({ version, onUndo }: { version: ConfigVersion; onUndo?: () => void }) {
+  const [open, setOpen] = useState(false)
+  const refs = [...(version.changed ?? []).map((ref) => `${ref.kind} ${ref.id}`), ...(version.deleted ?? []).map((ref) => `− ${ref.kind} ${ref.id}`)]
+  return (
+    <li className="px-4 py-2.5">
+      <div className="flex flex-wrap items-center gap-x-4 gap-y-1">
+        <button type="button" aria-expanded={open} onClick={() => setOpen(!open)} className="flex min-w-0 flex-1 items-center gap-3 text-left">
+          <ChevronRight size={13} aria-hidden className={cx('shrink-0 text-muted transition-transform', open && 'rotate-90')} />
+          <span className="w-8 shrink-0 font-medium tabular-nums">{version.version}</span>
+          <span className="min-w-0">
+            <span className="block">{version.undoes ? `Takes back version ${version.undoes}` : version.note || <span className="text-muted">No note</span>}</span>
+            <span className="clip block text-meta text-muted">
+              {refs.slice(0, 5).join(', ')}
+              {refs.length > 5 ? ` and ${refs.length - 5} more` : ''}
+            </span>
+          </span>
+        </button>
+        <span className="text-muted">{version.author}</span>
+        <span className="w-16 text-right" title={moment(version.time)}>
+          <Ago time={version.time} className="text-muted" />
+        </span>
+        {onUndo && (
+          <Button size="small" icon={<Undo2 size={13} aria-hidden />} aria-label={`Undo version ${version.version}`} onClick={onUndo}>
+            Undo
+          </Button>
+        )}
+      </div>
+      {open && <VersionChanges version={version.version} />}
+    </li>
+  )
+}
+
+function VersionChanges({ version }: { version: number }) {
+  const query = useQuery(versionQuery(version))
+  return (
+    <div className="space-y-3 pt-3 pb-1 pl-6">
+      <Loaded query={query}>{({ changes }) => <>{changes?.map((change) => <Change key={`${change.kind} ${change.id}`} change={change} />)}</>}</Loaded>
+    </div>
   )
 }

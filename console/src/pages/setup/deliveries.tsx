@@ -3,14 +3,15 @@ import { getRouteApi, Link } from '@tanstack/react-router'
 import { MailCheck, RotateCcw } from 'lucide-react'
 import { useState } from 'react'
 import { post } from '@/api/client'
-import { configQuery, deliveriesQuery } from '@/api/queries'
-import type { Delivery } from '@/api/types'
+import { deliveriesQuery } from '@/api/queries'
+import type { Delivery, Destination } from '@/api/types'
 import { count } from '@/format/number'
+import { called } from '@/format/person'
 import { clock, moment } from '@/format/time'
 import { useMay } from '@/shell/session'
 import { Button } from '@/ui/button'
 import { Panel } from '@/ui/panel'
-import { Ago, Card, Code, CopyId, Rows } from '@/ui/parts'
+import { Ago, Badge, Card, CopyId, Rows } from '@/ui/parts'
 import { Empty, Loaded, Refusal } from '@/ui/states'
 import { Table, TableCard, type Column } from '@/ui/table'
 import { Tabs } from '@/ui/tabs'
@@ -35,8 +36,8 @@ export function Deliveries() {
   const toast = useToast()
   const may = useMay()
   const query = useQuery({ ...deliveriesQuery(status), refetchInterval: 10_000 })
-  const webhooks = useQuery(configQuery).data?.documents.filter((doc) => doc.kind === 'webhook') ?? []
-  const chosen = query.data?.find((delivery) => delivery.key === id)
+  const destinations = query.data?.destinations ?? []
+  const chosen = query.data?.deliveries.find((delivery) => delivery.key === id)
   const [busy, setBusy] = useState(false)
   const [error, setError] = useState<unknown>()
   const replay = async (delivery: Delivery) => {
@@ -65,7 +66,7 @@ export function Deliveries() {
       <div className="grid min-h-0 items-start gap-3 lg:grid-cols-[minmax(0,1fr)_280px]">
         <TableCard className="max-h-full">
           <Loaded query={query}>
-            {(deliveries) => (
+            {({ deliveries }) => (
               <Table
                 label="Deliveries"
                 columns={columns}
@@ -82,22 +83,7 @@ export function Deliveries() {
             )}
           </Loaded>
         </TableCard>
-        <Card title="Webhooks">
-          {webhooks.length === 0 ? (
-            <p className="text-muted">None. A webhook document sends events and decisions to a system of yours.</p>
-          ) : (
-            <ul className="-mx-2">
-              {webhooks.map((doc) => (
-                <li key={doc.id}>
-                  <Link to="/setup/config/$kind/$id" params={{ kind: doc.kind, id: doc.id }} className="flex h-8 items-center rounded-control px-2 transition-colors hover:bg-sunken">
-                    <span className="clip flex-1">{doc.id}</span>
-                    <span className="text-meta text-muted">{'</>'}</span>
-                  </Link>
-                </li>
-              ))}
-            </ul>
-          )}
-        </Card>
+        <Destinations destinations={destinations} />
       </div>
       {chosen && (
         <Panel
@@ -119,13 +105,18 @@ export function Deliveries() {
               rows={[
                 { name: 'Tries', value: count(chosen.attempts) },
                 { name: 'Since', value: moment(chosen.time) },
-                ...(chosen.nextAttemptAt ? [{ name: 'Next try', value: clock(chosen.nextAttemptAt) }] : []),
-                ...(chosen.person ? [{ name: 'Person', value: chosen.person }] : []),
+                {
+                  name: 'Person',
+                  value: (
+                    <Link to="/people/$ref" params={{ ref: chosen.personId }} className="link">
+                      {called('', chosen.personId)}
+                    </Link>
+                  ),
+                },
               ]}
             />
-            {chosen.payload !== undefined && <Code label="The body" text={JSON.stringify(chosen.payload, null, 2)} />}
             <Refusal error={error} />
-            {may.edit && (
+            {may.edit && chosen.status === 'dead' && (
               <Button look="solid" busy={busy} icon={<RotateCcw size={14} aria-hidden />} onClick={() => void replay(chosen)}>
                 Send again
               </Button>
@@ -134,5 +125,49 @@ export function Deliveries() {
         </Panel>
       )}
     </SetupPage>
+  )
+}
+
+const states: Record<Destination['state'], { look: 'good' | 'warn' | 'bad'; label: string }> = {
+  working: { look: 'good', label: 'working' },
+  failing: { look: 'warn', label: 'failing' },
+  paused: { look: 'bad', label: 'paused' },
+}
+
+/** How each destination does: one that fails rests, and slows no other. */
+function Destinations({ destinations }: { destinations: Destination[] }) {
+  return (
+    <Card title="Destinations">
+      {destinations.length === 0 ? (
+        <p className="text-muted">
+          None yet. A{' '}
+          <Link to="/setup/config" search={{ kind: 'webhook' }} className="link">
+            webhook document
+          </Link>{' '}
+          sends events and decisions to a system of yours.
+        </p>
+      ) : (
+        <ul className="divide-y divide-line">
+          {destinations.map((destination) => (
+            <li key={destination.kind} className="py-2.5 first:pt-0 last:pb-0">
+              <div className="flex items-center justify-between gap-3">
+                <span className="clip font-medium">{destination.kind}</span>
+                <Badge look={states[destination.state]?.look ?? 'warn'}>{states[destination.state]?.label ?? destination.state}</Badge>
+              </div>
+              <p className="text-meta text-muted">
+                {count(destination.delivered)} delivered, {count(destination.failed)} failed since start
+                {destination.lastSuccess && (
+                  <>
+                    , last <Ago time={destination.lastSuccess} suffix="ago" />
+                  </>
+                )}
+              </p>
+              {destination.pausedUntil && <p className="text-meta text-warn">Next try at {clock(destination.pausedUntil)}</p>}
+              {destination.state !== 'working' && destination.lastError && <p className="text-meta text-bad">{destination.lastError}</p>}
+            </li>
+          ))}
+        </ul>
+      )}
+    </Card>
   )
 }

@@ -1,22 +1,24 @@
-import { useQuery } from '@tanstack/react-query'
+import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { getRouteApi, Link } from '@tanstack/react-router'
 import { ArrowLeft, CircleAlert, CircleCheck, Trash2 } from 'lucide-react'
 import { useEffect, useMemo, useState } from 'react'
 import { ApiError, post } from '@/api/client'
 import { configKindsQuery, configQuery, documentHistoryQuery, documentQuery } from '@/api/queries'
-import type { ConfigDocument, ConfigError, ConfigField } from '@/api/types'
+import type { ConfigApplied, ConfigDocument, ConfigError, ConfigField } from '@/api/types'
 import { lineDiff } from '@/format/diff'
 import { moment } from '@/format/time'
 import { useMay } from '@/shell/session'
 import { Button } from '@/ui/button'
 import { Diff } from '@/ui/diff'
+import { Confirm } from '@/ui/dialog'
 import { Page } from '@/ui/page'
 import { Badge, Card } from '@/ui/parts'
 import { Empty, Failure, Loaded, Skeleton } from '@/ui/states'
 import { Tabs } from '@/ui/tabs'
+import { useToast } from '@/ui/toast'
 import { YamlEditor } from '@/ui/yaml'
 import { useDraft } from './draft'
-import { PublishDialog } from './publish'
+import { PublishDialog, useUndo } from './publish'
 import { template } from './template'
 
 const route = getRouteApi('/setup/config/$kind/$id')
@@ -61,7 +63,7 @@ export function DocumentPage() {
           { label: 'History', bySearch: true, link: { to: '/setup/config/$kind/$id', params: { kind, id }, search: { view: 'history' } } },
         ]}
       />
-      {view === 'history' ? <DocumentHistory kind={kind} id={id} /> : config.data && (doc || isNew) ? <Editing key={`${kind}/${id}`} kind={kind} id={id} doc={doc} version={config.data.version} documents={config.data.documents} /> : <Skeleton className="h-[420px] rounded-card!" />}
+      {view === 'history' ? <DocumentHistory kind={kind} id={id} /> : config.data && (doc || isNew) ? <Editing key={`${kind}/${id}`} kind={kind} id={id} doc={doc} version={config.data.version} /> : <Skeleton className="h-[420px] rounded-card!" />}
     </Page>
   )
 }
@@ -84,7 +86,7 @@ function useCheck(yaml: string): { errors: ConfigError[]; checked: boolean } {
   return { errors: result.errors, checked: result.yaml === yaml }
 }
 
-function Editing({ kind, id, doc, version, documents }: { kind: string; id: string; doc?: ConfigDocument; version: number; documents: ConfigDocument[] }) {
+function Editing({ kind, id, doc, version }: { kind: string; id: string; doc?: ConfigDocument; version: number }) {
   const about = useQuery(configKindsQuery).data?.find((k) => k.name === kind)
   const may = useMay()
   const navigate = route.useNavigate()
@@ -94,8 +96,11 @@ function Editing({ kind, id, doc, version, documents }: { kind: string; id: stri
   const text = draft?.yaml ?? (doc ? live : fresh)
   const dirty = doc ? draft !== undefined && draft.yaml !== live : true
   const { errors, checked } = useCheck(text)
-  const [review, setReview] = useState<'change' | 'delete'>()
-  const others = useMemo(() => documents.filter((other) => other.kind !== kind || other.id !== id).map((other) => other.yaml.replace(/\n*$/, '\n')).join('---\n'), [documents, kind, id])
+  const client = useQueryClient()
+  const toast = useToast()
+  const undo = useUndo()
+  const [review, setReview] = useState(false)
+  const [deleting, setDeleting] = useState(false)
 
   return (
     <div className="grid min-h-0 flex-1 items-stretch gap-3 lg:grid-cols-[minmax(0,1fr)_300px]">
@@ -106,7 +111,7 @@ function Editing({ kind, id, doc, version, documents }: { kind: string; id: stri
         </div>
         {may.edit && (
           <div className="flex flex-wrap items-center gap-2">
-            <Button look="solid" disabled={!dirty || !checked || errors.length > 0} onClick={() => setReview('change')}>
+            <Button look="solid" disabled={!dirty || !checked || errors.length > 0} onClick={() => setReview(true)}>
               Review and apply
             </Button>
             {draft && (
@@ -117,7 +122,7 @@ function Editing({ kind, id, doc, version, documents }: { kind: string; id: stri
             {dirty && doc && <span className="text-meta text-muted">Not published. It is kept in this tab, through reloads and sign-ins.</span>}
             <span className="flex-1" />
             {doc && (
-              <Button look="ghost" icon={<Trash2 size={14} aria-hidden />} onClick={() => setReview('delete')}>
+              <Button look="ghost" icon={<Trash2 size={14} aria-hidden />} onClick={() => setDeleting(true)}>
                 Delete…
               </Button>
             )}
@@ -127,18 +132,23 @@ function Editing({ kind, id, doc, version, documents }: { kind: string; id: stri
       <Card title={`Keys of ${kind}`} note={about?.doc} className="min-h-0 overflow-y-auto max-lg:hidden">
         <Fields fields={about?.fields ?? []} />
       </Card>
-      <PublishDialog
-        open={review !== undefined}
-        onClose={() => setReview(undefined)}
-        title={review === 'delete' ? `Delete ${kind} ${id}` : 'Review the change'}
-        yaml={review === 'delete' ? others : text}
-        prune={review === 'delete' ? true : undefined}
-        base={draft?.base ?? version}
-        onApplied={() => {
+      <PublishDialog open={review} onClose={() => setReview(false)} yaml={text} base={draft?.base ?? version} onApplied={() => keep(undefined)} />
+      <Confirm
+        open={deleting}
+        onClose={() => setDeleting(false)}
+        title={`Delete ${kind} ${id}?`}
+        verb="Delete"
+        typed={id}
+        onConfirm={async () => {
+          const done = await post<ConfigApplied>('/v1/config/apply', { delete: [{ kind, id }], expectVersion: version, note: `Delete ${kind} ${id}` })
           keep(undefined)
-          if (review === 'delete') void navigate({ to: '/setup/config', search: {} })
+          toast.say(`${id} is deleted, in version ${done.version}`, { label: 'Undo', run: () => undo(done.version) })
+          await client.invalidateQueries()
+          await navigate({ to: '/setup/config', search: {} })
         }}
-      />
+      >
+        It stops at once. Its history stays, and the deletion can be taken back. A document that others still name is not deleted; you are told which do.
+      </Confirm>
     </div>
   )
 }

@@ -15,16 +15,13 @@ import { Refusal, SkeletonRows } from '@/ui/states'
 import { useToast } from '@/ui/toast'
 
 /** Shows what a change does before it does it, and applies it. Nobody's work is overwritten unseen. */
-export function PublishDialog({ open, onClose, yaml, prune, base, onApplied, title = 'Review the change' }: {
+export function PublishDialog({ open, onClose, yaml, base, onApplied }: {
   open: boolean
   onClose: () => void
   yaml: string
-  /** The text is the whole config: what it leaves out is deleted. */
-  prune?: boolean
   /** The config version the work began from. */
   base: number
   onApplied: (version: number) => void
-  title?: string
 }) {
   const client = useQueryClient()
   const toast = useToast()
@@ -34,8 +31,8 @@ export function PublishDialog({ open, onClose, yaml, prune, base, onApplied, tit
   const [error, setError] = useState<unknown>()
   const [theirs, setTheirs] = useState<Config>()
   const plan = useQuery({
-    queryKey: ['plan', yaml, prune, theirs?.version],
-    queryFn: () => post<ConfigPlan>('/v1/config/plan', { yaml, prune }),
+    queryKey: ['plan', yaml, theirs?.version],
+    queryFn: () => post<ConfigPlan>('/v1/config/plan', { yaml }),
     enabled: open,
     gcTime: 0,
   })
@@ -52,7 +49,7 @@ export function PublishDialog({ open, onClose, yaml, prune, base, onApplied, tit
     setBusy(true)
     setError(undefined)
     try {
-      const { version } = await post<ConfigApplied>('/v1/config/apply', { yaml, prune, expectVersion: theirs?.version ?? base, note })
+      const { version } = await post<ConfigApplied>('/v1/config/apply', { yaml, expectVersion: theirs?.version ?? base, note })
       setNote('')
       toast.say(`Applied as version ${version}`, { label: 'Undo', run: () => undo(version) })
       await client.invalidateQueries()
@@ -67,7 +64,7 @@ export function PublishDialog({ open, onClose, yaml, prune, base, onApplied, tit
   }
 
   return (
-    <Dialog open={open} onClose={close} title={title} wide note={plan.data && errors.length === 0 ? plural(changes.length, 'document changes', 'documents change') : undefined}>
+    <Dialog open={open} onClose={close} title="Review the change" wide note={plan.data && errors.length === 0 ? plural(changes.length, 'document changes', 'documents change') : undefined}>
       <form onSubmit={(event) => void apply(event)} className="space-y-4">
         {plan.isPending ? (
           <SkeletonRows rows={5} />
@@ -111,7 +108,7 @@ const verbs: Record<ConfigChange['op'], { label: string; look: 'good' | 'accent'
   deleted: { label: 'deleted', look: 'bad' },
 }
 
-function Change({ change }: { change: ConfigChange }) {
+export function Change({ change }: { change: ConfigChange }) {
   const verb = verbs[change.op] ?? verbs.changed
   return (
     <section>

@@ -2,7 +2,7 @@ import { useInfiniteQuery, useQuery, useQueryClient } from '@tanstack/react-quer
 import { getRouteApi } from '@tanstack/react-router'
 import { PackageCheck, RotateCcw, Trash2, X } from 'lucide-react'
 import { useCallback, useMemo, useState } from 'react'
-import { del, post } from '@/api/client'
+import { call, del, post } from '@/api/client'
 import { quarantineQuery, sourcesQuery } from '@/api/queries'
 import type { Json, QuarantineItem } from '@/api/types'
 import { plural } from '@/format/number'
@@ -61,16 +61,8 @@ export function Quarantine() {
   const refresh = () => Promise.all([client.invalidateQueries({ queryKey: ['quarantine'] }), client.invalidateQueries({ queryKey: ['overview'] })])
 
   const replayAll = async () => {
-    let good = 0
-    for (const item of items) {
-      try {
-        await post(`/v1/quarantine/${enc(item.id)}/replay`, {})
-        good++
-      } catch {
-        // Those that still break the plan stay, with their reason.
-      }
-    }
-    toast.say(`${good} of ${items.length} let in${good < items.length ? '; the others still break the plan' : ''}`)
+    const done = await call<{ replayed: number; refused: number }>('POST', '/v1/quarantine/replay', { query: filter })
+    toast.say(`${done.replayed} let in${done.refused > 0 ? `; ${done.refused} still break the plan` : ''}`)
     await refresh()
   }
 
@@ -164,7 +156,7 @@ const Head = ({ item }: { item: QuarantineItem }) => (
 
 function Mend({ item, onDone }: { item: QuarantineItem; onDone: (text: string) => Promise<void> }) {
   const may = useMay()
-  const original = useMemo(() => JSON.stringify(item.raw, null, 2), [item.raw])
+  const original = useMemo(() => item.raw === undefined ? '' : JSON.stringify(item.raw, null, 2), [item.raw])
   const [text, setText] = useState(original)
   const [busy, setBusy] = useState('')
   const [error, setError] = useState<unknown>()
@@ -195,6 +187,7 @@ function Mend({ item, onDone }: { item: QuarantineItem; onDone: (text: string) =
         <div className="overflow-hidden rounded-control border border-line">
           <YamlEditor label="The event as JSON" value={text} onChange={may.edit ? setText : undefined} className="h-[320px]" />
         </div>
+        {item.truncated && <p className="mt-1 text-meta text-warn">It was too large to keep whole; what is shown is its beginning.</p>}
         {parsed.error && <p className="mt-1 text-meta text-bad">{parsed.error}</p>}
       </div>
       <Refusal error={error} />

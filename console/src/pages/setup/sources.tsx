@@ -75,7 +75,7 @@ export function Sources() {
       { id: 'id', head: 'Id', from: 'md', width: 'w-[120px]', cell: (source) => <span className="font-mono text-meta text-muted">{source.id}</span> },
       { id: 'key', head: 'Write key', from: 'lg', width: 'w-[190px]', cell: (source) => <CopyId id={source.key} className="relative z-[1]" /> },
       { id: 'rate', head: 'Per minute', right: true, from: 'md', width: 'w-[100px]', cell: (source) => decimal(source.eventsPerMinute) },
-      { id: 'events', head: 'Events', right: true, from: 'md', width: 'w-[110px]', cell: (source) => count(source.events) },
+      { id: 'events', head: <span title="Accepted since the server started">Events</span>, right: true, from: 'md', width: 'w-[110px]', cell: (source) => count(source.events) },
       { id: 'last', head: 'Last event', right: true, width: 'w-[110px]', cell: (source) => <Ago time={last.get(source.id)} suffix="ago" className="text-muted" /> },
     ],
     [last],
@@ -87,7 +87,7 @@ export function Sources() {
       fill
       status={query.data && plural(query.data.length, 'door') + ' for events'}
       actions={
-        may.edit && (
+        may.admin && (
           <Button look="solid" icon={<Plus size={14} aria-hidden />} onClick={() => void navigate({ search: (before) => ({ ...before, add: true }) })}>
             Add a source
           </Button>
@@ -118,7 +118,7 @@ export function Sources() {
           <Connect source={chosen} last={last.get(chosen.id)} language={isLanguage(lang) ? lang : undefined} onLanguage={(language) => void navigate({ search: (before) => ({ ...before, lang: language }), replace: true })} />
         </Panel>
       )}
-      {add && may.edit && (
+      {add && may.admin && (
         <AddSource
           taken={query.data?.map((source) => source.id) ?? []}
           onClose={() => void navigate({ search: (before) => ({ ...before, add: undefined }), replace: true })}
@@ -136,7 +136,8 @@ function Connect({ source, last, language, onLanguage }: { source: Source; last:
         rows={[
           { name: 'Write key', value: <CopyId end id={source.key} /> },
           { name: 'Id', value: <span className="font-mono text-meta">{source.id}</span> },
-          { name: 'Events', value: count(source.events) },
+          { name: 'Events since start', value: count(source.events) },
+          ...(source.quarantined ? [{ name: 'Held back since start', value: count(source.quarantined) }] : []),
           { name: 'Per minute', value: decimal(source.eventsPerMinute) },
           {
             name: 'Last event',

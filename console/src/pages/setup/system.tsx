@@ -43,12 +43,13 @@ function Health({ system }: { system: System }) {
                   <th scope="col" className="w-14 text-left!">
                     Id
                   </th>
+                  <th scope="col">People</th>
                   <th scope="col">Folded</th>
                   <th scope="col">In the log</th>
                   <th scope="col" className="w-20">
                     Lag
                   </th>
-                  <th scope="col" className="w-[30%]">
+                  <th scope="col" className="w-[24%]">
                     <span className="sr-only">Lag as a bar</span>
                   </th>
                 </tr>
@@ -57,6 +58,7 @@ function Health({ system }: { system: System }) {
                 {partitions.map((p) => (
                   <tr key={p.id}>
                     <td>{p.id}</td>
+                    <td className="text-right">{count(p.entities)}</td>
                     <td className="text-right text-muted">{count(p.offset)}</td>
                     <td className="text-right text-muted">{count(p.end)}</td>
                     <td className={cx('text-right', p.lag > 0 && 'font-medium text-warn')}>{count(p.lag)}</td>
@@ -76,7 +78,7 @@ function Health({ system }: { system: System }) {
             <Rows
               rows={[
                 { name: 'Window', value: duration(system.dedup.windowSeconds) },
-                { name: 'Ids held', value: compact(system.dedup.ids) },
+                { name: 'Repeats dropped', value: compact(system.dedup.duplicates) },
               ]}
             />
           </Card>
@@ -85,6 +87,7 @@ function Health({ system }: { system: System }) {
               {[
                 ['/metrics', 'Metrics for Prometheus'],
                 ['/health/ready', 'Readiness'],
+                ['/docs/api', 'API reference'],
                 ['/openapi.json', 'The API, as OpenAPI 3.1'],
               ].map(([href, label]) => (
                 <li key={href}>
