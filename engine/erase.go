@@ -16,7 +16,12 @@ import (
 // dropped.
 func (p *partition) erase(r *eventlog.Record, data []byte) {
 	rd := reader{b: data}
-	id, at, follow, job := rd.id(), rd.varint(), rd.byte() != 0, rd.text()
+	id, at := rd.id(), rd.varint()
+	var of []rapport.ID
+	for n := rd.count(16); n > 0; n-- {
+		of = append(of, rd.id())
+	}
+	job := rd.text()
 	if !rd.done() {
 		p.fail(p.damaged(r))
 		return
@@ -24,33 +29,31 @@ func (p *partition) erase(r *eventlog.Record, data []byte) {
 	if int32(id.Partition(p.count)) != p.id {
 		return
 	}
-	passedOn := at != 0
-	if !passedOn {
-		at = p.meta.time
-	}
 	e := p.load(id)
-	if passedOn && !follow && e.anew(at) {
+	if at == 0 {
+		at = p.meta.time
+	} else if len(of) > 0 && e.anew(of, at) {
 		return
 	}
 	if e.redirect.IsZero() {
+		all := append([]rapport.ID{id}, e.aliases...)
 		for _, alias := range slices.Clone(e.aliases) {
-			p.pass(r, KindErase, alias, appendErase(nil, alias, at, false, job))
+			p.pass(r, KindErase, alias, appendErase(nil, alias, at, all, job))
 		}
-	} else if follow {
-		p.pass(r, KindErase, e.redirect, appendErase(nil, e.redirect, at, true, job))
+	} else if len(of) == 0 {
+		p.pass(r, KindErase, e.redirect, appendErase(nil, e.redirect, at, nil, job))
 	}
 	p.eraseHere(e, at)
 }
 
 // eraseAlias erases the redirect left by an entity that moved to one erased meanwhile.
-func (p *partition) eraseAlias(id rapport.ID, at int64) {
-	if int32(id.Partition(p.count)) == p.id {
-		if e := p.load(id); !e.anew(at) {
-			p.eraseHere(e, at)
-		}
-		return
+func (p *partition) eraseAlias(id, to rapport.ID, at int64) {
+	of := []rapport.ID{to}
+	if int32(id.Partition(p.count)) != p.id {
+		p.send(KindErase, id, appendErase(nil, id, at, of, ""))
+	} else if e := p.load(id); !e.anew(of, at) {
+		p.eraseHere(e, at)
 	}
-	p.send(KindErase, id, appendErase(nil, id, at, false, ""))
 }
 
 func (p *partition) eraseHere(e *entity, at int64) {
@@ -87,9 +90,11 @@ func (p *partition) eraseHere(e *entity, at int64) {
 	p.touch(e)
 }
 
-// anew reports whether an entity known as merged into another, which was
-// erased at at, has begun anew since or stands alone again.
-func (e *entity) anew(at int64) bool { return e.live() || e.redirectAt > at }
+// anew reports whether an entity once merged into one of those, which were
+// erased at at, has begun anew since, stands alone or is part of another.
+func (e *entity) anew(of []rapport.ID, at int64) bool {
+	return e.live() || e.exists && (e.redirectAt > at || !slices.Contains(of, e.redirect))
+}
 
 // freshen says that nothing is stored of the entity's cold serial states.
 func (e *entity) freshen(l *layout) {

@@ -57,8 +57,20 @@ func (f *flights) prune(from int32) {
 	f.from[from] = slices.Delete(list, 0, n)
 }
 
+// settled looks at what a flight caused, at most a few hops, and not at whether
+// that was forgotten already: two partitions that send to each other would wait
+// for each other to forget first.
 func (f *flights) settled(l *flight) bool {
-	return l.offset >= 0 && l.offset < f.folded(l.partition) && len(f.causedBy(l.partition, l.offset)) == 0
+	if l.offset < 0 || l.offset >= f.folded(l.partition) {
+		return false
+	}
+	caused := f.causedBy(l.partition, l.offset)
+	for i := range caused {
+		if !f.settled(&caused[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // causedBy returns the flights caused by one record.

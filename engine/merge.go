@@ -107,21 +107,16 @@ func (p *partition) mergeHere(from, to *entity, c cause) {
 	}
 	p.becomeRedirect(from, to.id, c)
 	ids := append([]rapport.ID{from.id}, from.aliases...)
-	p.route(to.id, rapport.ID{}, ids, &c)
-	p.join(to, ids, c, true)
+	p.route(to.id, rapport.ID{}, &ids, &c)
+	p.join(to, ids, c, from.id)
 	from.aliases = nil
 }
 
 // join notes that the entities with these ids are part of e because of c, and
-// tells them, but for the first if it knows. One that left again before it
-// arrived is not part of e.
-func (p *partition) join(e *entity, ids []rapport.ID, c cause, knows bool) {
-	for i, id := range ids {
-		if slices.ContainsFunc(e.gone, func(a away) bool { return a.target == id }) {
-			continue
-		}
-		e.addAlias(id)
-		if i == 0 && knows {
+// tells all of them but knows.
+func (p *partition) join(e *entity, ids []rapport.ID, c cause, knows rapport.ID) {
+	for _, id := range ids {
+		if e.addAlias(id); id == knows {
 			continue
 		}
 		if b := c.append(append(make([]byte, 0, 40), e.id[:]...)); int32(id.Partition(p.count)) == p.id {
@@ -201,8 +196,9 @@ func (p *partition) place(f fragment, target rapport.ID, c cause) {
 
 // route is follow for what moves: a fragment, or (ids) the entities that
 // become part of id, because of c. Every entity on the way learns that what it
-// had sent away is back, and sends on what was still on its way to it.
-func (p *partition) route(id, fragment rapport.ID, ids []rapport.ID, c *cause) (e *entity, ok bool) {
+// had sent away is back, and sends on what was still on its way to it. Of ids
+// those stay that did not leave again.
+func (p *partition) route(id, fragment rapport.ID, ids *[]rapport.ID, c *cause) (e *entity, ok bool) {
 	for range maxFollows {
 		if int32(id.Partition(p.count)) != p.id {
 			p.elsewhere, p.elsewhereAt = id, c.at
@@ -221,9 +217,16 @@ func (p *partition) route(id, fragment rapport.ID, ids []rapport.ID, c *cause) (
 			}
 			e.dropAway(fragment)
 		}
-		if len(ids) > 0 && len(e.gone) > 0 {
+		if ids != nil && len(e.gone) > 0 {
 			p.touch(e)
-			e.gone = slices.DeleteFunc(e.gone, func(a away) bool { return slices.Contains(ids, a.target) && !a.cause.outruns(*c) })
+			e.gone = slices.DeleteFunc(e.gone, func(a away) bool {
+				i := slices.Index(*ids, a.target)
+				if i >= 0 && a.cause.outruns(*c) {
+					*ids = slices.Delete(*ids, i, i+1) // it left before it arrived
+					return false
+				}
+				return i >= 0
+			})
 		}
 		if to, since, found := e.earlier(fragment, c.at); found {
 			id, c.at = to, since
@@ -560,17 +563,18 @@ func (p *partition) arrive(r *eventlog.Record, target rapport.ID, data []byte, p
 		p.arriveFragment(r, target, c, &rd, data)
 		return
 	}
-	ids := []rapport.ID{rd.id()}
+	from := rd.id()
+	ids := []rapport.ID{from}
 	for n := rd.count(16); n > 0; n-- {
 		ids = append(ids, rd.id())
 	}
-	w, ok := p.route(target, rapport.ID{}, ids, &c)
+	w, ok := p.route(target, rapport.ID{}, &ids, &c)
 	switch {
 	case w == nil && ok:
 		p.sendOn(KindMove, data)
 		return
 	case w == nil:
-		p.eraseAlias(ids[0], p.erasedAt)
+		p.eraseAlias(from, target, p.erasedAt)
 		return
 	}
 	p.bear(w)
@@ -588,7 +592,10 @@ func (p *partition) arrive(r *eventlog.Record, target rapport.ID, data []byte, p
 			p.addEffect(w, e)
 		}
 	}
-	p.join(w, ids, c, passed == 0 && w.id == target)
+	if passed != 0 || w.id != target {
+		from = rapport.ID{} // it knows another way
+	}
+	p.join(w, ids, c, from)
 	if !rd.done() || what != moveTail {
 		p.fail(p.damaged(r))
 	}

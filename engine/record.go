@@ -124,24 +124,24 @@ func SplitRecords(partitions int, entity, fragment, target rapport.ID, link stri
 // Their time is the time of the erasure: what happened at or before it and
 // arrives later is dropped.
 func EraseRecords(partitions int, entity rapport.ID, merged []rapport.ID, job string) []eventlog.Record {
-	out := []eventlog.Record{fact(entity.Partition(partitions), KindErase, appendErase(nil, entity, 0, true, job))}
+	out := []eventlog.Record{fact(entity.Partition(partitions), KindErase, appendErase(nil, entity, 0, nil, job))}
 	for _, id := range merged {
 		if id != entity {
-			out = append(out, fact(id.Partition(partitions), KindErase, appendErase(nil, id, 0, false, job)))
+			out = append(out, fact(id.Partition(partitions), KindErase, appendErase(nil, id, 0, []rapport.ID{id}, job)))
 		}
 	}
 	return out
 }
 
 // appendErase appends the body of an erasure. at is its time when it is passed
-// on (0: the record's); follow tells to go on to what entity was merged into.
-func appendErase(b []byte, entity rapport.ID, at int64, follow bool, job string) []byte {
+// on (0: the record's). of are the ids the erased entity was known by; none
+// tells to go on to what entity was merged into.
+func appendErase(b []byte, entity rapport.ID, at int64, of []rapport.ID, job string) []byte {
 	b = append(b, entity[:]...)
 	b = binary.AppendVarint(b, at)
-	if follow {
-		b = append(b, 1)
-	} else {
-		b = append(b, 0)
+	b = binary.AppendUvarint(b, uint64(len(of)))
+	for _, id := range of {
+		b = append(b, id[:]...)
 	}
 	return appendBytes(b, job)
 }
