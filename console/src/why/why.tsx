@@ -16,7 +16,8 @@ import { funnelBars, ranked, startLabel, whyNot, widestTerm, type FunnelBar } fr
 export function Why({ explanation, action, onAction }: { explanation: Explanation; action?: string; onAction?: (action: string | undefined) => void }) {
   const [own, setOwn] = useState<string>()
   const asked = onAction ? action : own
-  const scores = useMemo(() => rankedexplanation.candidates, [explanation])
+  const scores = useMemo(() => ranked(explanation.candidates), [explanation])
+  const bars = useMemo(() => funnelBars(explanation), [explanation])
   return (
     <div className="space-y-5">
       <Verdict explanation={explanation} />
