@@ -43,16 +43,16 @@ func (a *API) timeline(ctx context.Context, ref string, limit int, before string
 	defer rows.Close()
 	reader := logReader{log: a.deps.Log}
 	var inner error
-	err = rows.Walk(nil, to, true, func(key, _ []byte) bool {
+	err = rows.Walk(nil, to, true, func(key, value []byte) bool {
 		k, ok := profile.ParseTimelineKey(key)
-		if !ok {
+		if !ok || !system && len(value) == 1 && rapport.EventType(value[0]) == rapport.TypeSystem {
 			return true
 		}
 		var e rapport.Event
 		if ok, inner = reader.read(ctx, k, &e); inner != nil {
 			return false
 		}
-		if !ok || e.Type == rapport.TypeSystem && !system {
+		if !ok {
 			return true
 		}
 		if len(page.Events) == limit {

@@ -16,7 +16,7 @@ func TestTheDoctorFindsAHealthyDeploymentHealthy(t *testing.T) {
 	h := newHouse(t, 30)
 	h.someone("anna", annaMail, annaPhone)
 	code, out, errs := run(t, map[string]string{"RAPPORT_TOKEN": houseToken}, "doctor", "--server", h.url)
-	for _, want := range []string{"ok  alive", "ok  ready", "records wait to be folded", "version 0."} {
+	for _, want := range []string{"ok  alive", "ok  ready", "to be folded, over", "version 0."} {
 		if code != 0 || !strings.Contains(out, want) {
 			t.Errorf("%q: %d\n%s%s", want, code, out, errs)
 		}

@@ -25,6 +25,7 @@ func (s *Server) runRooms(ctx context.Context, group *errgroup.Group) {
 		s.rates.run,
 		s.demo.run,
 		s.runErasures,
+		s.keepIdentity,
 	} {
 		group.Go(func() error { return ignoreEnd(ctx, run(ctx)) })
 	}
@@ -48,6 +49,23 @@ func (s *Server) begin(ctx context.Context) error {
 	}
 	s.ready.Store(true)
 	return nil
+}
+
+// keepIdentity makes the journal of links durable now and then, so that a
+// restart reads little and the log may let go of the identity topic.
+func (s *Server) keepIdentity(ctx context.Context) error {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := s.identity.Checkpoint(); err != nil {
+				s.log.Warn("the journal of identities was not made durable", "error", err)
+			}
+		}
+	}
 }
 
 // serveTriggers answers the events that ask for a decision by themselves.
