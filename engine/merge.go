@@ -294,13 +294,7 @@ func (p *partition) split(r *eventlog.Record, data []byte) {
 	e, c := p.load(id), causeOf(p.meta.time, link, true)
 	p.bear(e)
 	p.touch(e)
-	next := e.redirect
-	if i, found := e.findAway(fragment); found {
-		if next = e.gone[i].target; next == target {
-			return
-		}
-	}
-	if !next.IsZero() {
+	if next := e.redirect; !next.IsZero() {
 		b := append(append(append(make([]byte, 0, 49+len(link)), next[:]...), fragment[:]...), target[:]...)
 		p.pass(r, KindSplit, next, appendBytes(b, link))
 		return
