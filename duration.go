@@ -74,4 +74,7 @@ func (d Duration) String() string {
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // UnmarshalText parses the text form.
-func (d *Duration) UnmarshalText(b []byte) (err error) { *d, err = ParseDuration(string(b)); return err }
+func (d *Duration) UnmarshalText(b []byte) (err error) {
+	*d, err = ParseDuration(string(b))
+	return err
+}

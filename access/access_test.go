@@ -146,9 +146,15 @@ func TestRolesIncludeTheWeakerOnes(t *testing.T) {
 		have, need access.Role
 		want       bool
 	}{
-		{access.Admin, access.Viewer, true}, {access.Admin, access.Source, true}, {access.Marketer, access.Admin, false},
-		{access.Viewer, access.Analyst, false}, {access.Source, access.Viewer, false}, {access.Viewer, access.Source, false},
-		{access.Source, access.Source, true}, {"", access.Viewer, false}, {"root", access.Viewer, false},
+		{access.Admin, access.Viewer, true},
+		{access.Admin, access.Source, true},
+		{access.Marketer, access.Admin, false},
+		{access.Viewer, access.Analyst, false},
+		{access.Source, access.Viewer, false},
+		{access.Viewer, access.Source, false},
+		{access.Source, access.Source, true},
+		{"", access.Viewer, false},
+		{"root", access.Viewer, false},
 	} {
 		if got := c.have.Includes(c.need); got != c.want {
 			t.Errorf("%s includes %s = %v", c.have, c.need, got)

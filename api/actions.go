@@ -45,7 +45,8 @@ func (a *API) actionOperations() {
 	handle(a, operation{id: "list-actions", method: "GET", path: "/v1/actions", tag: "Decisions", summary: "Actions and what is known of them", role: access.Viewer}, nil,
 		func(context.Context, *struct{}) (*body[struct {
 			Actions []ActionInfo `json:"actions"`
-		}], error) {
+		}], error,
+		) {
 			out := &body[struct {
 				Actions []ActionInfo `json:"actions"`
 			}]{}
@@ -55,7 +56,8 @@ func (a *API) actionOperations() {
 	handle(a, operation{id: "list-placements", method: "GET", path: "/v1/placements", tag: "Decisions", summary: "Placements and what happens on them", role: access.Viewer}, nil,
 		func(context.Context, *struct{}) (*body[struct {
 			Placements []PlacementInfo `json:"placements"`
-		}], error) {
+		}], error,
+		) {
 			out := &body[struct {
 				Placements []PlacementInfo `json:"placements"`
 			}]{}

@@ -84,7 +84,8 @@ func (a *API) configOperations() {
 	handle(a, operation{id: "config-kinds", method: "GET", path: "/v1/config/kinds", tag: "Config", summary: "Kinds of documents and their keys", role: access.Viewer}, nil,
 		func(context.Context, *struct{}) (*body[struct {
 			Kinds []config.Field `json:"kinds"`
-		}], error) {
+		}], error,
+		) {
 			out := &body[struct {
 				Kinds []config.Field `json:"kinds"`
 			}]{}
@@ -100,7 +101,8 @@ func (a *API) configOperations() {
 			Limit int `query:"limit" default:"100" minimum:"1" maximum:"1000"`
 		}) (*body[struct {
 			Versions []configRevision `json:"versions"`
-		}], error) {
+		}], error,
+		) {
 			out := &body[struct {
 				Versions []configRevision `json:"versions"`
 			}]{}
@@ -112,7 +114,8 @@ func (a *API) configOperations() {
 	handle(a, operation{id: "config-diff", method: "GET", path: "/v1/config/history/{version}", tag: "Config", summary: "What a version changed", role: access.Viewer}, nil,
 		func(_ context.Context, in *struct {
 			Version int64 `path:"version"`
-		}) (*body[planAnswer], error) {
+		},
+		) (*body[planAnswer], error) {
 			p, err := a.deps.Config.Diff(in.Version)
 			return &body[planAnswer]{planAnswer{Version: in.Version, Changes: p, Errors: []ConfigError{}}}, err
 		})
@@ -127,7 +130,8 @@ func (a *API) configOperations() {
 	handle(a, operation{id: "config-document-history", method: "GET", path: "/v1/config/{kind}/{id}/history", tag: "Config", summary: "Changes of one document, newest first", role: access.Viewer}, nil,
 		func(_ context.Context, in *DocumentPath) (*body[struct {
 			Versions []configRevision `json:"versions"`
-		}], error) {
+		}], error,
+		) {
 			out := &body[struct {
 				Versions []configRevision `json:"versions"`
 			}]{}
@@ -146,7 +150,8 @@ func (a *API) configOperations() {
 		func(context.Context, *struct{}) (*body[struct {
 			Version int64             `json:"version"`
 			Files   map[string]string `json:"files"`
-		}], error) {
+		}], error,
+		) {
 			set, version := a.deps.Config.Current()
 			out := &body[struct {
 				Version int64             `json:"version"`
@@ -161,7 +166,8 @@ func (a *API) configOperations() {
 	handle(a, operation{id: "config-check", method: "POST", path: "/v1/config/check", tag: "Config", summary: "What is wrong with a text", role: access.Viewer, maxBody: 5 << 20}, nil,
 		func(_ context.Context, in *yamlIn) (*body[struct {
 			Errors []ConfigError `json:"errors"`
-		}], error) {
+		}], error,
+		) {
 			out := &body[struct {
 				Errors []ConfigError `json:"errors"`
 			}]{}

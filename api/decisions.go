@@ -302,7 +302,8 @@ func (a *API) explain(ctx context.Context, in *struct {
 		Context   json.RawMessage `json:"context,omitempty"`
 		Action    string          `json:"action,omitempty" maxLength:"200" doc:"Ask about this action: why, or why not"`
 	}
-}) (*body[Why], error) {
+},
+) (*body[Why], error) {
 	id, err := a.resolve(&in.Body.Person)
 	if err != nil {
 		return nil, err
@@ -330,7 +331,8 @@ func (a *API) listDecisions(ctx context.Context, in *struct {
 }) (*body[struct {
 	Decisions []DecisionSummary `json:"decisions"`
 	Next      string            `json:"next,omitempty"`
-}], error) {
+}], error,
+) {
 	f := decide.Filter{Placement: in.Placement, Action: in.Action, Before: in.Before, Limit: in.Limit}
 	if in.Person != "" {
 		id, err := a.deps.Identity.Ref(in.Person)
@@ -382,8 +384,10 @@ func (a *API) label(ctx context.Context, id rapport.ID) string {
 }
 
 func decisionSummary(d *rapport.Decision, label string) DecisionSummary {
-	s := DecisionSummary{ID: d.ID, PersonID: d.Person.String(), Person: label, Placement: d.Placement, Time: rapport.Time(d.Time),
-		Holdout: d.Holdout, Items: []SummaryChoice{}, Nothing: d.Nothing, Cause: d.Cause}
+	s := DecisionSummary{
+		ID: d.ID, PersonID: d.Person.String(), Person: label, Placement: d.Placement, Time: rapport.Time(d.Time),
+		Holdout: d.Holdout, Items: []SummaryChoice{}, Nothing: d.Nothing, Cause: d.Cause,
+	}
 	for _, x := range d.Items {
 		s.Items = append(s.Items, SummaryChoice{x.Action, string(x.Type), x.Value, x.Propensity, x.Reason})
 	}
@@ -391,8 +395,10 @@ func decisionSummary(d *rapport.Decision, label string) DecisionSummary {
 }
 
 func fullDecision(d *rapport.Decision, label string) FullDecision {
-	return FullDecision{DecisionSummary: decisionSummary(d, label), Config: d.Config, Model: d.Model, Seed: strconv.FormatUint(d.Seed, 10),
-		Candidates: slices.Clone(d.Candidates), Features: d.Features.Map(), Context: d.Context.Map()}
+	return FullDecision{
+		DecisionSummary: decisionSummary(d, label), Config: d.Config, Model: d.Model, Seed: strconv.FormatUint(d.Seed, 10),
+		Candidates: slices.Clone(d.Candidates), Features: d.Features.Map(), Context: d.Context.Map(),
+	}
 }
 
 func why(x *decide.Explanation, label string) Why {

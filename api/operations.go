@@ -57,7 +57,8 @@ func (a *API) deliveryOperations() {
 		func(ctx context.Context, in *struct {
 			Status string `query:"status" enum:"dead,waiting" default:"dead"`
 			Limit  int    `query:"limit" default:"100" minimum:"1" maximum:"1000"`
-		}) (*body[deliveriesAnswer], error) {
+		},
+		) (*body[deliveriesAnswer], error) {
 			out := &body[deliveriesAnswer]{deliveriesAnswer{Deliveries: []DeliveryInfo{}, Destinations: []deliver.Health{}}}
 			for kind, h := range a.deps.Deliver.Health() {
 				out.Body.Destinations = append(out.Body.Destinations, h)

@@ -111,7 +111,8 @@ func (a *API) peopleOperations() {
 			Limit   int    `query:"limit" default:"50" minimum:"1" maximum:"1000"`
 			Before  string `query:"before" maxLength:"100"`
 			Include string `query:"include" enum:"system" doc:"system adds decisions and deliveries"`
-		}) (*body[timelinePage], error) {
+		},
+		) (*body[timelinePage], error) {
 			page, err := a.timeline(ctx, in.Ref, in.Limit, in.Before, in.Include == "system")
 			return &body[timelinePage]{page}, err
 		})
@@ -334,7 +335,8 @@ func (a *API) listPeople(ctx context.Context, in *struct {
 	Q     string `query:"q" maxLength:"300" doc:"An identifier or person id; kind:value, or a bare value tried as each kind"`
 	Limit int    `query:"limit" default:"50" minimum:"1" maximum:"500"`
 	After string `query:"after" maxLength:"100"`
-}) (*body[peoplePage], error) {
+},
+) (*body[peoplePage], error) {
 	out := &body[peoplePage]{peoplePage{People: []PersonSummary{}, Total: a.deps.Engine.Stats().Entities}}
 	if q := strings.TrimSpace(in.Q); q != "" {
 		for _, ref := range candidates(q) {
@@ -381,8 +383,10 @@ func candidates(q string) []string {
 }
 
 func summary(p *profile.Person) PersonSummary {
-	s := PersonSummary{ID: p.ID.String(), Name: p.Name(), Events: p.Activity.Events,
-		FirstSeen: rapport.Time(p.Activity.First), LastSeen: rapport.Time(p.Activity.Last), Country: p.Trait("country").Str()}
+	s := PersonSummary{
+		ID: p.ID.String(), Name: p.Name(), Events: p.Activity.Events,
+		FirstSeen: rapport.Time(p.Activity.First), LastSeen: rapport.Time(p.Activity.Last), Country: p.Trait("country").Str(),
+	}
 	if p.Identifier.Value != "" {
 		s.Identifiers = append(s.Identifiers, p.Identifier)
 	}

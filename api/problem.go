@@ -55,8 +55,10 @@ func newProblem(err error, id string) *Problem {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		kind = rapport.Unavailable
 	}
-	p := &Problem{Type: "about:blank", Title: http.StatusText(statusOf[kind]), Status: statusOf[kind],
-		Detail: err.Error(), Hint: rapport.HintOf(err), RequestID: id}
+	p := &Problem{
+		Type: "about:blank", Title: http.StatusText(statusOf[kind]), Status: statusOf[kind],
+		Detail: err.Error(), Hint: rapport.HintOf(err), RequestID: id,
+	}
 	if kind == rapport.Internal { // the details are for our log alone
 		p.Detail, p.Hint = "something went wrong on our side", "quote the request id when you report it"
 	}

@@ -60,7 +60,8 @@ func (a *API) sessionOperations() {
 	handle(a, operation{id: "sign-out", method: "DELETE", path: "/v1/session", tag: "Session", summary: "Sign out", status: 204}, nil,
 		func(context.Context, *struct{}) (*struct {
 			SetCookie http.Cookie `header:"Set-Cookie"`
-		}, error) {
+		}, error,
+		) {
 			return &struct {
 				SetCookie http.Cookie `header:"Set-Cookie"`
 			}{a.cookie("", -1)}, nil
@@ -70,6 +71,8 @@ func (a *API) sessionOperations() {
 // cookie makes the session cookie. It is not marked Secure on a loopback
 // address, where browsers have no TLS to send it over.
 func (a *API) cookie(value string, maxAge int) http.Cookie {
-	return http.Cookie{Name: CookieName, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true,
-		SameSite: http.SameSiteStrictMode, Secure: a.deps.SecureCookie}
+	return http.Cookie{
+		Name: CookieName, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true,
+		SameSite: http.SameSiteStrictMode, Secure: a.deps.SecureCookie,
+	}
 }

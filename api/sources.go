@@ -53,7 +53,8 @@ func (a *API) sourceOperations() {
 	handle(a, operation{id: "list-sources", method: "GET", path: "/v1/sources", tag: "Sources", summary: "Who sends events", role: access.Viewer}, nil,
 		func(ctx context.Context, _ *struct{}) (*body[struct {
 			Sources []SourceInfo `json:"sources"`
-		}], error) {
+		}], error,
+		) {
 			out := &body[struct {
 				Sources []SourceInfo `json:"sources"`
 			}]{}
@@ -116,7 +117,8 @@ func (a *API) listQuarantine(ctx context.Context, in *struct {
 	QuarantineFilter
 	Limit int    `query:"limit" default:"50" minimum:"1" maximum:"200"`
 	After string `query:"after" maxLength:"100"`
-}) (*body[quarantinePage], error) {
+},
+) (*body[quarantinePage], error) {
 	q := a.deps.Door.Quarantine()
 	page, err := q.List(ctx, collect.HeldFilter{Source: in.Source, Event: in.Event, Reason: in.Reason, After: in.After, Limit: in.Limit})
 	if err != nil {

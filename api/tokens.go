@@ -63,7 +63,8 @@ func (a *API) tokenOperations() {
 	handle(a, operation{id: "list-tokens", method: "GET", path: "/v1/tokens", tag: "Access", summary: "All tokens, without secrets", role: access.Admin}, nil,
 		func(context.Context, *struct{}) (*body[struct {
 			Tokens []TokenInfo `json:"tokens"`
-		}], error) {
+		}], error,
+		) {
 			out := &body[struct {
 				Tokens []TokenInfo `json:"tokens"`
 			}]{}
@@ -96,7 +97,8 @@ func (a *API) tokenOperations() {
 			Before time.Time `query:"before"`
 		}) (*body[struct {
 			Entries []AuditEntry `json:"entries"`
-		}], error) {
+		}], error,
+		) {
 			var before int64
 			if !in.Before.IsZero() {
 				before = rapport.Millis(in.Before)

@@ -9,7 +9,9 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,9 +23,12 @@ const adminToken = "rp_test_admin_token_for_tests"
 // TestMain lets the test binary be the program, for tests that kill it.
 func TestMain(m *testing.M) {
 	if os.Getenv("RAPPORT_TEST_PROGRAM") != "" {
-		os.Exit(app.Main(context.Background(), app.Env{
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		code := app.Main(ctx, app.Env{
 			Args: os.Args[1:], Getenv: os.Getenv, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		}))
+		})
+		stop()
+		os.Exit(code)
 	}
 	os.Exit(m.Run())
 }

@@ -151,9 +151,14 @@ func TestABackupReachesNothingOutsideItsFolder(t *testing.T) {
 		return b.String()
 	}
 	for _, h := range []tar.Header{
-		{Typeflag: tar.TypeReg, Name: "../evil"}, {Typeflag: tar.TypeReg, Name: "/etc/evil"}, {Typeflag: tar.TypeReg, Name: "log/../../evil"},
-		{Typeflag: tar.TypeReg, Name: "other"}, {Typeflag: tar.TypeSymlink, Name: "log/a", Linkname: "/etc/passwd"}, {Typeflag: tar.TypeLink, Name: "log/a", Linkname: "deployment.key"},
-		{Typeflag: tar.TypeReg, Name: "log/" + strings.Repeat("a", 400)}, {Typeflag: tar.TypeDir, Name: "log/"},
+		{Typeflag: tar.TypeReg, Name: "../evil"},
+		{Typeflag: tar.TypeReg, Name: "/etc/evil"},
+		{Typeflag: tar.TypeReg, Name: "log/../../evil"},
+		{Typeflag: tar.TypeReg, Name: "other"},
+		{Typeflag: tar.TypeSymlink, Name: "log/a", Linkname: "/etc/passwd"},
+		{Typeflag: tar.TypeLink, Name: "log/a", Linkname: "deployment.key"},
+		{Typeflag: tar.TypeReg, Name: "log/" + strings.Repeat("a", 400)},
+		{Typeflag: tar.TypeDir, Name: "log/"},
 	} {
 		dir := t.TempDir()
 		path := write(t, dir, "b.tar", make(h))

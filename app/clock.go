@@ -32,8 +32,10 @@ type savedClock struct {
 // openClock returns the clock of a data folder.
 func openClock(dir string) (*worldClock, error) {
 	now := time.Now()
-	c := &worldClock{path: filepath.Join(dir, "clock.json"), changed: make(chan struct{}),
-		at: rapport.ScaledClock{Start: now, Epoch: now, Speed: 1}}
+	c := &worldClock{
+		path: filepath.Join(dir, "clock.json"), changed: make(chan struct{}),
+		at: rapport.ScaledClock{Start: now, Epoch: now, Speed: 1},
+	}
 	text, err := os.ReadFile(c.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, nil

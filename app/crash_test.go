@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -128,6 +129,18 @@ func TestNothingAcknowledgedIsLostOrCountedTwiceUnderKills(t *testing.T) {
 		t.Fatalf("%d sent, %d acknowledged: the test is wrong", total, acknowledged.Load())
 	}
 	t.Logf("%d kills, %d events, each folded exactly once", kills, total)
+
+	// The state that came through the kills is the one a calm replay of the
+	// whole log gives, byte for byte.
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	if err := p.cmd.Wait(); err != nil {
+		t.Fatalf("SIGTERM: %v", err)
+	}
+	replay := exec.Command(os.Args[0], "replay", "--data", p.dir)
+	replay.Env = append(os.Environ(), "RAPPORT_TEST_PROGRAM=1")
+	if out, err := replay.CombinedOutput(); err != nil {
+		t.Errorf("replay: %v\n%s", err, out)
+	}
 }
 
 func post(addr string, body []byte) bool {

@@ -400,8 +400,10 @@ func (s *Server) scrub(ctx context.Context, batch []erasure) error {
 		return err
 	}
 	s.log.Info("erased people are out of the files", "people", len(batch), "records", records, "took", time.Since(begun).Round(time.Millisecond))
-	return s.access.Record(ctx, access.Entry{Author: "system", Action: "person.scrub", Object: batch[0].Job,
-		Detail: fmt.Sprintf("%s, %s", plural(int64(len(batch)), "person", "people"), plural(int64(records), "record", "records"))})
+	return s.access.Record(ctx, access.Entry{
+		Author: "system", Action: "person.scrub", Object: batch[0].Job,
+		Detail: fmt.Sprintf("%s, %s", plural(int64(len(batch)), "person", "people"), plural(int64(records), "record", "records")),
+	})
 }
 
 // erased tells until when the nodes of erased people are gone.

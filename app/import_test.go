@@ -109,14 +109,20 @@ func TestRowsOfACSVFileBecomeEventsOnce(t *testing.T) {
 		}
 	}
 	want := []map[string]any{
-		{"type": "track", "event": "Order Completed", "userId": "anna", "timestamp": "2025-12-24T09:30:00.000Z",
+		{
+			"type": "track", "event": "Order Completed", "userId": "anna", "timestamp": "2025-12-24T09:30:00.000Z",
 			"context":    map[string]any{"traits": map[string]any{"email": "anna@example.com"}},
-			"properties": map[string]any{"order_id": "o-1", "revenue": 1299.5, "gift": true, "currency": "NOK", "channel": "web", "lines": []any{"a", "b"}}},
-		{"type": "track", "event": "Order Completed", "userId": "bob", "timestamp": "2026-01-01T23:00:00.000Z",
-			"properties": map[string]any{"order_id": "o-2", "revenue": 80.0, "gift": false, "currency": "NOK", "channel": "X", "lines": []any{"one \"quoted\"; and\na new line"}}},
-		{"type": "track", "event": "Order Completed", "userId": "fred", "timestamp": "2026-01-04T23:00:00.000Z",
+			"properties": map[string]any{"order_id": "o-1", "revenue": 1299.5, "gift": true, "currency": "NOK", "channel": "web", "lines": []any{"a", "b"}},
+		},
+		{
+			"type": "track", "event": "Order Completed", "userId": "bob", "timestamp": "2026-01-01T23:00:00.000Z",
+			"properties": map[string]any{"order_id": "o-2", "revenue": 80.0, "gift": false, "currency": "NOK", "channel": "X", "lines": []any{"one \"quoted\"; and\na new line"}},
+		},
+		{
+			"type": "track", "event": "Order Completed", "userId": "fred", "timestamp": "2026-01-04T23:00:00.000Z",
 			"context":    map[string]any{"traits": map[string]any{"email": "fred@example.com"}},
-			"properties": map[string]any{"order_id": "o-7", "revenue": 5.5, "currency": "NOK", "channel": "till", "lines": []any{"x"}}},
+			"properties": map[string]any{"order_id": "o-7", "revenue": 5.5, "currency": "NOK", "channel": "till", "lines": []any{"x"}},
+		},
 	}
 	if diff := cmp.Diff(want, r.events); diff != "" {
 		t.Error(diff)
@@ -278,7 +284,9 @@ func TestAnImportAsksForWhatItNeeds(t *testing.T) {
 	file := write(t, t.TempDir(), "rows.csv", "u,t\n")
 	mapping := write(t, t.TempDir(), "m.yaml", "event: X\nuserId: u\ntimestamp: t\n")
 	for _, args := range [][]string{
-		{"import", file}, {"import", file, "--mapping", mapping}, {"import"},
+		{"import", file},
+		{"import", file, "--mapping", mapping},
+		{"import"},
 		{"import", file, "--mapping", mapping, "--server", "http://example.com"},
 		{"import", file, "--mapping", mapping, "--server", "ftp://x"},
 	} {

@@ -120,8 +120,13 @@ type named struct {
 // calls are the values that stand on the event itself.
 func (m *mapping) calls() []named {
 	return []named{
-		{"type", &m.Type}, {"event", &m.Event}, {"userId", &m.UserID}, {"anonymousId", &m.AnonymousID},
-		{"groupId", &m.GroupID}, {"previousId", &m.PreviousID}, {"timestamp", &m.Timestamp},
+		{"type", &m.Type},
+		{"event", &m.Event},
+		{"userId", &m.UserID},
+		{"anonymousId", &m.AnonymousID},
+		{"groupId", &m.GroupID},
+		{"previousId", &m.PreviousID},
+		{"timestamp", &m.Timestamp},
 	}
 }
 

@@ -25,8 +25,10 @@ func (s *Server) observe(_ int32, _ int64, e *rapport.Event, entity rapport.ID) 
 	if !s.live.Watched() {
 		return
 	}
-	m := api.Moment{Kind: "event", Time: rapport.Time(e.ReceivedAt), PersonID: entity.String(), Person: personLabel(e, entity),
-		Name: profile.EventName(e), Detail: eventDetail(e), Source: e.Source}
+	m := api.Moment{
+		Kind: "event", Time: rapport.Time(e.ReceivedAt), PersonID: entity.String(), Person: personLabel(e, entity),
+		Name: profile.EventName(e), Detail: eventDetail(e), Source: e.Source,
+	}
 	if e.Type == rapport.TypeSystem {
 		m.Time = rapport.Time(e.Timestamp)
 		switch e.Name {

@@ -275,6 +275,7 @@ func (l logger) Infof(string, ...any) {}
 func (l logger) Errorf(format string, args ...any) {
 	l.LogAttrs(context.Background(), slog.LevelError, "state store", slog.String("error", fmt.Sprintf(format, args...)))
 }
+
 func (l logger) Fatalf(format string, args ...any) {
 	// Pebble calls this when it can no longer keep its promises (a background
 	// write failed for good); going on would lose what was folded.

@@ -25,7 +25,6 @@ func fp(i int) dedup.Fingerprint {
 // take it back to an earlier commit.
 type owner struct {
 	t      testing.TB
-	dir    string
 	opts   dedup.Options
 	set    *dedup.Set
 	chunks map[uint64][]byte // durable
