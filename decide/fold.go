@@ -32,7 +32,7 @@ var (
 func (Fold) Name() string { return FoldName }
 
 // Version implements [engine.Fold].
-func (Fold) Version() uint32 { return 1 }
+func (Fold) Version() uint32 { return 2 }
 
 // Scope implements [engine.Fold].
 func (Fold) Scope() engine.Scope { return engine.PerEntity }
@@ -151,6 +151,7 @@ func (s *record) AppendBinary(b []byte) []byte {
 		w.int(o.closes - o.at)
 		w.bool(o.withheld)
 		w.bool(o.unseen)
+		w.bool(o.clicked)
 		w.repeat(o.placement)
 		w.bytes(o.features)
 		w.uint(uint64(len(o.given)))
@@ -170,6 +171,7 @@ func (s *record) AppendBinary(b []byte) []byte {
 	w.uint(uint64(len(s.results)))
 	for _, r := range s.results {
 		w.repeat(r.action)
+		w.int(r.at - s.first)
 		w.float(r.total)
 	}
 	return w.b
@@ -192,13 +194,13 @@ func (s *record) DecodeBinary(b []byte) error {
 		last = u.at
 		u.action, u.channel, u.topic = r.repeat(), r.repeat(), r.repeat()
 	}
-	s.open = make([]open, r.count(23))
+	s.open = make([]open, r.count(24))
 	for i := range s.open {
 		o := &s.open[i]
 		copy(o.id[:], r.take(16))
 		o.at = s.first + r.int()
 		o.closes = o.at + r.int()
-		o.withheld, o.unseen = r.bool(), r.bool()
+		o.withheld, o.unseen, o.clicked = r.bool(), r.bool(), r.bool()
 		o.placement, o.features = r.repeat(), r.fields()
 		o.given = make([]given, r.count(12))
 		for j := range o.given {
@@ -212,9 +214,9 @@ func (s *record) DecodeBinary(b []byte) error {
 			}
 		}
 	}
-	s.results = make([]result, r.count(9))
+	s.results = make([]result, r.count(10))
 	for i := range s.results {
-		s.results[i] = result{action: r.repeat(), total: r.float()}
+		s.results[i] = result{action: r.repeat(), at: s.first + r.int(), total: r.float()}
 	}
 	return r.done("decision state")
 }

@@ -46,6 +46,16 @@ type Measure struct {
 	// Entered is set when the person begins to be counted; Before and After are then 0.
 	Entered       bool
 	Before, After float64
+	// Actions tell, with the change of everything together, how the same was
+	// counted for each action the person had got by then.
+	Actions []Change
+}
+
+// Change is how the outcome of one person changed, counted from when they first
+// got an action.
+type Change struct {
+	Action        string
+	Before, After float64
 }
 
 const (
@@ -57,6 +67,7 @@ const (
 	bitFirst   = 1
 	bitEntered = 1
 	bitHeld    = 2
+	bitActions = 4
 )
 
 // appendExample appends the binary form of an example.
@@ -91,10 +102,22 @@ func appendMeasure(b []byte, m *Measure) []byte {
 	if m.Holdout {
 		bits |= bitHeld
 	}
+	if len(m.Actions) > 0 {
+		bits |= bitActions
+	}
 	w.b = append(w.b, bits)
 	w.text(m.Action)
 	w.float(m.Before)
 	w.float(m.After)
+	if len(m.Actions) > 0 {
+		w.uint(uint64(len(m.Actions)))
+		for i := range m.Actions {
+			x := &m.Actions[i]
+			w.text(x.Action)
+			w.float(x.Before)
+			w.float(x.After)
+		}
+	}
 	return w.b
 }
 
@@ -112,6 +135,12 @@ func DecodeLesson(b []byte) (Lesson, error) {
 	case lessonMeasure:
 		bits := r.byte()
 		l.Measure = &Measure{Entered: bits&bitEntered != 0, Holdout: bits&bitHeld != 0, Action: r.text(), Before: r.float(), After: r.float()}
+		if bits&bitActions != 0 {
+			l.Measure.Actions = make([]Change, r.count(17))
+			for i := range l.Measure.Actions {
+				l.Measure.Actions[i] = Change{Action: r.text(), Before: r.float(), After: r.float()}
+			}
+		}
 	default:
 		if !r.bad {
 			return l, nil

@@ -8,8 +8,9 @@ import (
 )
 
 // Lift is the effect of treating people, measured against the holdout. Both
-// sides are counted from a person's first decision (first time given, or
-// withheld, for one action), whatever became of it.
+// sides count all that a person brings from the first decision on (for one
+// action, from the first time it was given, or withheld), whatever became of it
+// and whichever decision earns the credit.
 type Lift struct {
 	// Action is what the effect is of; empty for everything together.
 	Action  string `json:"action,omitempty"`

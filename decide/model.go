@@ -307,7 +307,20 @@ func (d *draft) editPool(key poolKey, at int64) *pool {
 }
 
 func (d *draft) measure(m *Measure) {
-	e := d.effects[m.Action]
+	side := d.editSide(m.Action, m.Holdout)
+	if m.Entered {
+		side.Add(0)
+	} else {
+		side.Replace(m.Before, m.After)
+	}
+	for _, x := range m.Actions {
+		d.editSide(x.Action, m.Holdout).Replace(x.Before, x.After)
+	}
+}
+
+// editSide returns one side of the comparison of an action, to write to.
+func (d *draft) editSide(action string, held bool) *learn.Moments {
+	e := d.effects[action]
 	if e == nil {
 		e = &effect{}
 	} else if !d.editing[e] {
@@ -315,16 +328,11 @@ func (d *draft) measure(m *Measure) {
 		e = &c
 	}
 	d.editing[e] = true
-	d.effects[m.Action] = e
-	side := &e.treated
-	if m.Holdout {
-		side = &e.held
+	d.effects[action] = e
+	if held {
+		return &e.held
 	}
-	if m.Entered {
-		side.Add(0)
-	} else {
-		side.Replace(m.Before, m.After)
-	}
+	return &e.treated
 }
 
 // decay moves the reference time forward and returns by what older figures shrink.

@@ -43,6 +43,7 @@ type open struct {
 	closes    int64
 	withheld  bool
 	unseen    bool // awaits Decision Shown
+	clicked   bool // by a click that named none of the actions
 	placement string
 	features  rapport.Fields
 	given     []given
@@ -53,7 +54,7 @@ type given struct {
 	action     string
 	slot       int
 	propensity float64
-	clicked    bool
+	clicked    bool // by a click that named it
 	hits       []hit
 }
 
@@ -63,9 +64,11 @@ type hit struct {
 	total float64
 }
 
-// result is what a person has brought through one action since first getting it.
+// result is what a person has brought in all since first getting an action,
+// whatever it came of.
 type result struct {
 	action string
+	at     int64
 	total  float64
 }
 
@@ -109,7 +112,7 @@ func (s *record) made(c *engine.Context, cfg *Config, d *rapport.Decision, id [1
 		}
 		o.given = append(o.given, given{action: a.ID, slot: x.Slot, propensity: x.Propensity})
 		longest = max(longest, a.longest)
-		s.enter(c, a.ID)
+		s.enter(c, a.ID, d.Time)
 	}
 	s.forget(d.Time - cfg.horizon)
 	if len(o.given) == 0 {
@@ -148,33 +151,44 @@ func (s *record) forget(before int64) {
 	s.uses = slices.Delete(s.uses, 0, n)
 }
 
-// await adds an open decision and keeps their number bounded. An older decision
-// with the same content goes first, as the newer would win its outcomes.
+// await adds an open decision and keeps their number bounded.
 func (s *record) await(o open) {
 	at, found := slices.BinarySearchFunc(s.open, o, compareOpen)
 	if found {
 		return
 	}
 	s.open = slices.Insert(s.open, at, o)
-	if len(s.open) <= maxOpen {
-		return
+	if len(s.open) > maxOpen {
+		drop := s.spare()
+		s.open = slices.Delete(s.open, drop, drop+1)
 	}
-	drop := 0
+}
+
+// spare returns which of too many open decisions is missed least: the oldest
+// that a newer one covers; else, of the older half, the oldest that nobody
+// clicked; else the oldest. The newest are left to be clicked yet.
+func (s *record) spare() int {
 	for i := range s.open {
-		if i != at && s.open[i].sameContent(&o) {
-			drop = i
-			break
+		for j := len(s.open) - 1; j > i; j-- {
+			if s.open[j].covers(&s.open[i]) {
+				return i
+			}
 		}
 	}
-	s.open = slices.Delete(s.open, drop, drop+1)
+	return max(0, slices.IndexFunc(s.open[:len(s.open)/2], func(o open) bool {
+		return !o.clicked && !slices.ContainsFunc(o.given, func(g given) bool { return g.clicked })
+	}))
 }
 
 func compareOpen(a, b open) int {
 	return cmp.Or(cmp.Compare(a.at, b.at), bytes.Compare(a.id[:], b.id[:]))
 }
 
-func (o *open) sameContent(p *open) bool {
-	return o.placement == p.placement && slices.EqualFunc(o.given, p.given, func(a, b given) bool { return a.action == b.action })
+// covers reports whether o, being newer, wins every outcome that p could, for
+// the same actions, except of events that name p.
+func (o *open) covers(p *open) bool {
+	return o.placement == p.placement && o.withheld == p.withheld && (p.unseen || !o.unseen) && (o.clicked || !p.clicked) &&
+		slices.EqualFunc(o.given, p.given, func(a, b given) bool { return a.action == b.action && (a.clicked || !b.clicked) })
 }
 
 // expose teaches a provisional failure for everything given.
@@ -200,8 +214,8 @@ func (o *open) example(i int) Example {
 	return x
 }
 
-// enter begins to count what the person brings through an action.
-func (s *record) enter(c *engine.Context, action string) {
+// enter begins to count what the person brings from when an action was first given.
+func (s *record) enter(c *engine.Context, action string, from int64) {
 	if s.group == groupMixed || len(s.results) >= maxResults {
 		return
 	}
@@ -209,144 +223,12 @@ func (s *record) enter(c *engine.Context, action string) {
 	if found {
 		return
 	}
-	s.results = slices.Insert(s.results, at, result{action: action})
+	s.results = slices.Insert(s.results, at, result{action: action, at: from})
 	c.Reward(appendMeasure(nil, &Measure{Action: action, Holdout: s.group == groupHoldout, Entered: true}))
 }
 
 func (s *record) result(action string) (at int, found bool) {
 	return slices.BinarySearchFunc(s.results, action, func(r result, a string) int { return strings.Compare(r.action, a) })
-}
-
-// feedback folds in what the client says of a decision: shown, clicked, dismissed.
-func (s *record) feedback(c *engine.Context, cfg *Config, e *rapport.Event) {
-	v, _ := e.Properties.Get("decisionId")
-	text, _ := v.Text()
-	id, ok := parseID(string(text))
-	if !ok {
-		return
-	}
-	i := slices.IndexFunc(s.open, func(o open) bool { return o.id == id })
-	if i < 0 || s.open[i].withheld {
-		return // closed long ago, or not this person's
-	}
-	o := &s.open[i]
-	if o.unseen {
-		// Whatever the client says of it, the person has seen it.
-		seen := *o
-		seen.unseen = false
-		seen.closes += max(0, c.Time-o.at)
-		seen.at = max(o.at, min(e.Timestamp, c.Time))
-		s.open = slices.Delete(s.open, i, i+1)
-		s.await(seen)
-		seen.expose(c, cfg)
-		if i = slices.IndexFunc(s.open, func(o open) bool { return o.id == id }); i < 0 {
-			return
-		}
-		o = &s.open[i]
-	}
-	g := o.about(e)
-	if e.Name == rapport.EventDecisionClicked {
-		o.given[g].clicked = true
-	}
-	a := cfg.Action(o.given[g].action)
-	if a == nil {
-		return
-	}
-	if goal := a.goal(e.Name); goal != nil && e.Timestamp <= o.at+goal.Within && o.given[g].hit(e.Name) < 0 {
-		if value, ok := goal.Value.Of(e); ok {
-			s.credit(c, o, g, goal, value)
-		}
-	}
-}
-
-// about returns which of several given actions an event is about: the one it
-// names by action or slot, else the first.
-func (o *open) about(e *rapport.Event) int {
-	action, _ := e.Properties.Get("action")
-	slot, _ := e.Properties.Get("slot")
-	name, named := action.Text()
-	at, placed := slot.Number()
-	for i := range o.given {
-		if named && o.given[i].action == string(name) || !named && placed && float64(o.given[i].slot) == at {
-			return i
-		}
-	}
-	return 0
-}
-
-func (a *Action) goal(event string) *Goal {
-	for i := range a.Goals {
-		if a.Goals[i].Event == event {
-			return &a.Goals[i]
-		}
-	}
-	return nil
-}
-
-func (g *given) hit(event string) int {
-	return slices.IndexFunc(g.hits, func(h hit) bool { return h.event == event })
-}
-
-// outcome folds in an event that is a goal of some action: the newest decision
-// whose window it falls in gets the credit, in it the action that was clicked,
-// else the first.
-func (s *record) outcome(c *engine.Context, cfg *Config, e *rapport.Event) {
-	for i := range cfg.outcomes {
-		if o := &cfg.outcomes[i]; o.event == e.Name && s.first != 0 && e.Timestamp >= s.first && s.group != groupMixed {
-			if v, ok := o.value.Of(e); ok && v != 0 {
-				c.Reward(appendMeasure(nil, &Measure{Holdout: s.group == groupHoldout, Before: s.total, After: s.total + v}))
-				s.total += v
-			}
-		}
-	}
-	for i := len(s.open) - 1; i >= 0; i-- {
-		o := &s.open[i]
-		if o.unseen || e.Timestamp < o.at {
-			continue
-		}
-		winner := -1
-		for g := range o.given {
-			a := cfg.Action(o.given[g].action)
-			if a == nil {
-				continue
-			}
-			if goal := a.goal(e.Name); goal != nil && !goal.Feedback && e.Timestamp <= o.at+goal.Within &&
-				(winner < 0 || o.given[g].clicked && !o.given[winner].clicked) {
-				winner = g
-			}
-		}
-		if winner < 0 {
-			continue
-		}
-		goal := cfg.Action(o.given[winner].action).goal(e.Name)
-		if value, ok := goal.Value.Of(e); ok {
-			s.credit(c, o, winner, goal, value)
-		}
-		return
-	}
-}
-
-// credit counts an outcome of one action given, teaches it, and measures it.
-func (s *record) credit(c *engine.Context, o *open, index int, goal *Goal, value float64) {
-	g := &o.given[index]
-	h := g.hit(goal.Event)
-	first := h < 0
-	if first {
-		g.hits = append(g.hits, hit{event: goal.Event})
-		h = len(g.hits) - 1
-	}
-	before := g.hits[h].total
-	g.hits[h].total += value
-	if !o.withheld {
-		x := o.example(index)
-		x.Goal, x.First, x.Before, x.After = goal.Event, first, before, g.hits[h].total
-		c.Reward(appendExample(nil, &x))
-	}
-	if at, found := s.result(g.action); found && !goal.Feedback && s.group != groupMixed && value != 0 {
-		r := &s.results[at]
-		c.Reward(appendMeasure(nil, &Measure{Action: g.action, Holdout: s.group == groupHoldout, Before: r.total, After: r.total + value}))
-		r.total += value
-	}
 }
 
 // settle drops decisions whose windows have ended and sets the timer for the next.

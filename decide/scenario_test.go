@@ -25,6 +25,8 @@ var update = flag.Bool("update", false, "rewrite the expectations of the scenari
 //	track kari "Order Completed" revenue=20
 //	decide kari home page=cart
 //	click kari                  (the newest decision; shown and dismiss likewise)
+//	click kari home action=mug  (the newest decision in a placement)
+//	track kari "Order Completed" of=home revenue=20 (names that decision)
 //	why kari home mug           (why, or why not, without consequence)
 //	learned
 func TestScenarios(t *testing.T) {
@@ -110,6 +112,15 @@ func (s *scenario) person(name string) rapport.ID {
 	return who(s.people[name])
 }
 
+// lastOf returns the id of the newest decision for a person, or for "person placement".
+func (s *scenario) lastOf(what string) string {
+	d := s.last[what]
+	if d == nil {
+		s.t.Fatalf("no decision was made for %s", what)
+	}
+	return d.ID
+}
+
 func (s *scenario) command(line string) []string {
 	words := split(line)
 	if len(words) == 0 || strings.HasPrefix(line, "#") {
@@ -135,11 +146,20 @@ func (s *scenario) command(line string) []string {
 			s.track(s.person(word(1)), rapport.EventConsentUpdated, map[string]any{"purpose": k, "allowed": v})
 		}
 	case "track":
-		s.track(s.person(word(1)), word(2), pairs(words[3:]))
+		p := pairs(words[3:])
+		if of, ok := p["of"].(string); ok {
+			delete(p, "of")
+			p["decisionId"] = s.lastOf(word(1) + " " + of)
+		}
+		s.track(s.person(word(1)), word(2), p)
 	case "shown", "click", "dismiss":
 		name := map[string]string{"shown": rapport.EventDecisionShown, "click": rapport.EventDecisionClicked, "dismiss": rapport.EventDecisionDismissed}[words[0]]
-		p := pairs(words[2:])
-		p["decisionId"] = s.last[word(1)].ID
+		of, rest := word(1), words[2:]
+		if len(rest) > 0 && !strings.Contains(rest[0], "=") {
+			of, rest = of+" "+rest[0], rest[1:]
+		}
+		p := pairs(rest)
+		p["decisionId"] = s.lastOf(of)
 		s.track(s.person(word(1)), name, p)
 	case "decide":
 		s.learned()
@@ -149,7 +169,7 @@ func (s *scenario) command(line string) []string {
 		if err != nil {
 			return []string{err.Error()}
 		}
-		s.last[words[1]] = d
+		s.last[words[1]], s.last[words[1]+" "+words[2]] = d, d
 		return told(d)
 	case "why":
 		s.learned()
