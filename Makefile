@@ -19,7 +19,7 @@ build: console $(BIN) ## build bin/rapport, console included
 
 $(BIN): $(GOFILES) go.mod go.sum $(wildcard console/dist/index.html)
 	@mkdir -p bin
-	$(GO) build -trimpath -o $(BIN) ./cmd/rapport
+	$(GO) build -o $(BIN) ./cmd/rapport
 
 console: console/dist/index.html ## build the console into console/dist
 
