@@ -66,14 +66,16 @@ func Open(o Options) (*Store, error) {
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
-	s := &Store{cache: pebble.NewCache(o.CacheBytes)}
+	// Pebble takes the memory of memtables out of its cache.
+	const memTables = 3
+	s := &Store{cache: pebble.NewCache(o.CacheBytes + memTables*o.MemTableBytes)}
 	opts := &pebble.Options{
 		FS:                          o.FS,
 		Cache:                       s.cache,
 		DisableWAL:                  true,
 		FormatMajorVersion:          pebble.FormatTableFormatV6,
 		MemTableSize:                uint64(o.MemTableBytes),
-		MemTableStopWritesThreshold: 3,
+		MemTableStopWritesThreshold: memTables,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       32,
 		LBaseMaxBytes:               max(o.MemTableBytes*4, 64<<20),
@@ -84,6 +86,7 @@ func Open(o Options) (*Store, error) {
 	opts.TargetFileSizes[0] = 32 << 20
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		opts.Levels[i].IndexBlockSize = 256 << 10 // one level of index for a table of this size
 		opts.Levels[i].Compression = func() *block.CompressionProfile { return block.NoCompression }
 	}
 	db, err := pebble.Open(o.Dir, opts)
