@@ -190,32 +190,86 @@ func TestAClickedDecisionIsRememberedThroughManyThatWereNot(t *testing.T) {
 	}
 }
 
-func TestManyClickedDecisionsDoNotDisplaceTheNewest(t *testing.T) {
-	t.Parallel()
+// manyPlaces has one action in n places, so that no decision covers another.
+func manyPlaces(n int) decide.Documents {
 	docs := oneAction()
-	const places = 40 // each with content of its own, so that none stands for another
 	docs.Placements, docs.Actions[0].Placements = nil, nil
-	for i := range places {
+	for i := range n {
 		id := fmt.Sprint("p", i)
 		docs.Placements = append(docs.Placements, decide.PlacementDoc{ID: id})
 		docs.Actions[0].Placements = append(docs.Actions[0].Placements, id)
 	}
-	w := open(t, docs)
+	return docs
+}
+
+// places tells the placements of the decisions that earned an outcome, in order.
+func (w *world) places() (out []string) {
+	w.t.Helper()
+	for _, r := range w.rewards() {
+		l, err := decide.ReadLesson(&r)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if x := l.Example; x != nil && x.Goal != "" {
+			out = append(out, x.Placement)
+		}
+	}
+	return out
+}
+
+func TestOfManyOpenDecisionsTheClickedOneIsKept(t *testing.T) {
+	t.Parallel()
+	const places = 40
+	w := open(t, manyPlaces(places))
 	for i := range places {
 		w.clock.advance(time.Second)
 		d := w.decide(who(1), fmt.Sprint("p", i))
-		other := w.decide(who(1), fmt.Sprint("p", (i+1)%places))
-		w.track(who(1), rapport.EventDecisionClicked, map[string]any{"decisionId": d.ID})
-		w.track(who(1), "Order Completed", map[string]any{"decisionId": other.ID})
-	}
-	rewarded := 0
-	for _, l := range w.learned().Learned() {
-		if l.Goals[0].Rate > 0 {
-			rewarded++
+		if i == 3 {
+			w.track(who(1), rapport.EventDecisionClicked, map[string]any{"decisionId": d.ID})
 		}
 	}
-	if rewarded != places {
-		t.Errorf("%d of %d placements were credited with what named them", rewarded, places)
+	w.track(who(1), "Order Completed", nil)
+	if diff := cmp.Diff([]string{"p3"}, w.places()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestManyClickedDecisionsDoNotDisplaceTheNewest(t *testing.T) {
+	t.Parallel()
+	const places = 40
+	w := open(t, manyPlaces(places+1))
+	var want []string
+	for i := range places {
+		w.clock.advance(time.Second)
+		d := w.decide(who(1), fmt.Sprint("p", i))
+		w.track(who(1), rapport.EventDecisionClicked, map[string]any{"decisionId": d.ID})
+		w.clock.advance(time.Second)
+		next := w.decide(who(1), fmt.Sprint("p", i+1))
+		w.track(who(1), "Order Completed", map[string]any{"decisionId": next.ID})
+		want = append(want, next.Placement)
+	}
+	if diff := cmp.Diff(want, w.places()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEveryClickIsInTheBytesOfTheState(t *testing.T) {
+	t.Parallel()
+	w := open(t, twoPlaces())
+	d := w.decide(who(1), "home")
+	seen := map[string]bool{w.states()[who(1).String()]: true}
+	for _, about := range []map[string]any{{}, {"slot": 0}, {"action": "cup"}} {
+		about["decisionId"] = d.ID
+		w.track(who(1), rapport.EventDecisionClicked, about)
+		b := w.states()[who(1).String()]
+		if seen[b] {
+			t.Errorf("the click %v left no trace", about)
+		}
+		seen[b] = true
+		s := decide.Fold{}.New()
+		if err := s.DecodeBinary([]byte(b)); err != nil || string(s.AppendBinary(nil)) != b {
+			t.Errorf("the state changes as it is written and read: %v", err)
+		}
 	}
 }
 
@@ -299,11 +353,17 @@ func TestAnOutcomeFromBeforeAnActionIsNotCountedForIt(t *testing.T) {
 	w.clock.advance(time.Minute)
 	w.decide(who(1), "cart")
 	w.track(who(1), "Order Completed", nil)
+	then := rapport.Millis(w.clock.Now()) - 30_000 // happened before the tray, arrives after it
+	late := &rapport.Event{
+		Type: rapport.TypeTrack, Name: "Order Completed", MessageID: "late", Source: "test", Entity: who(1), Fragment: who(1),
+		Timestamp: then, OriginalTimestamp: then, ReceivedAt: then + 30_000,
+	}
+	w.append(engine.EventRecord(late, engine.Fingerprint(late.Source, late.MessageID), int32(who(1).Partition(partitions))))
 	got := map[string]float64{}
 	for _, l := range w.learned().Lifts() {
 		got[l.Action] = l.Treated.Mean
 	}
-	if diff := cmp.Diff(map[string]float64{"cup": 20, "mug": 20, "tray": 10}, got); diff != "" {
+	if diff := cmp.Diff(map[string]float64{"cup": 30, "mug": 30, "tray": 10}, got); diff != "" {
 		t.Error(diff)
 	}
 }
