@@ -3,8 +3,8 @@ import tailwindcss from '@tailwindcss/vite'
 import react from '@vitejs/plugin-react'
 import { defineConfig } from 'vitest/config'
 
-// The API the development server talks to: a running rapport, or the mock.
-const api = process.env.RAPPORT_URL ?? 'http://127.0.0.1:8090'
+// The API the development server passes calls on to; scripts/dev.mjs sets it.
+const api = process.env.RAPPORT_URL ?? 'http://127.0.0.1:8080'
 
 export default defineConfig({
   plugins: [react(), tailwindcss()],

@@ -4,7 +4,9 @@ import { createServer, runnerImport } from 'vite'
 
 if (!process.env.RAPPORT_URL) {
   const { module } = await runnerImport('./mock/server.ts')
-  module.createMock().server.listen(8090, '127.0.0.1')
+  const { server } = module.createMock()
+  await new Promise((done) => server.listen(0, '127.0.0.1', done))
+  process.env.RAPPORT_URL = `http://127.0.0.1:${server.address().port}`
   console.log('The API is the mock; sign in with the token "mock".')
 }
 const server = await createServer()

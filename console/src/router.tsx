@@ -56,11 +56,14 @@ const tokens = createRoute({ ...at('/setup/tokens'), component: lazyRouteCompone
 const audit = createRoute({ ...at('/setup/audit'), validateSearch: reads(['q']), component: lazyRouteComponent(() => import('./pages/setup/audit'), 'Audit') })
 const system = createRoute({ ...at('/setup/system'), component: lazyRouteComponent(() => import('./pages/setup/system'), 'SystemPage') })
 
+// The parts in both themes, while developing only.
+const components = import.meta.env.DEV ? createRoute({ ...at('/dev/components'), component: lazyRouteComponent(() => import('./pages/dev/components'), 'Components') }) : undefined
+
 const pages = [now, people, person, decisions, decision, actions, action, placements, setup, sources, quarantine, config, document, deliveries, tokens, audit, system]
 
 export function makeRouter(client: QueryClient) {
   return createRouter({
-    routeTree: root.addChildren(pages),
+    routeTree: root.addChildren(components ? [...pages, components] : pages),
     context: { client },
     defaultPreload: 'intent',
     defaultPreloadDelay: 40,

@@ -47,6 +47,8 @@ export interface StreamHandlers {
   /** Some messages were dropped between the last one and the next. */
   onGap: () => void
   onState: (state: StreamState) => void
+  /** The server no longer knows who is asking. */
+  onRefused?: () => void
 }
 
 const silenceMillis = 40_000
@@ -71,6 +73,7 @@ export async function readStream(handlers: StreamHandlers, signal: AbortSignal):
         credentials: 'same-origin',
         signal: attempt.signal,
       })
+      if (response.status === 401) handlers.onRefused?.()
       if (!response.ok || !response.body) throw new Error(`stream: ${response.status}`)
       handlers.onState('open')
       failures = 0

@@ -1,5 +1,6 @@
 // One stream for the whole console: pages subscribe to it.
 import { createContext, useContext, useEffect, useRef, useSyncExternalStore, type ReactNode } from 'react'
+import { session } from '@/api/client'
 import { readStream, type StreamState } from '@/api/stream'
 import type { StreamMessage } from '@/api/types'
 
@@ -26,6 +27,7 @@ export class Live {
           this.tell({ type: 'message', message })
         },
         onGap: () => this.tell({ type: 'gap' }),
+        onRefused: () => session.expired(),
         onState: (state) => {
           if (state === this.state) return
           const again = this.state === 'reconnecting' && state === 'open'

@@ -12,7 +12,7 @@ export function Spark({ values, label, className }: { values: number[]; label: s
   const y = (v: number) => height - 2 - (v / top) * (height - 4)
   const line = values.map((v, i) => `${i === 0 ? 'M' : 'L'}${x(i).toFixed(1)} ${y(v).toFixed(1)}`).join('')
   return (
-    <svg role="img" aria-label={label} viewBox={`0 0 ${width} ${height}`} preserveAspectRatio="none" className={cx('h-9 text-view', className)}>
+    <svg role="img" aria-label={label} viewBox={`0 0 ${width} ${height}`} preserveAspectRatio="none" className={cx('block h-9 w-full text-view', className)}>
       <path d={`${line}L${width} ${height}L0 ${height}Z`} className="fill-current opacity-12" />
       <path d={line} fill="none" vectorEffect="non-scaling-stroke" className="stroke-current" strokeWidth="1.5" strokeLinejoin="round" />
     </svg>

@@ -53,7 +53,7 @@ const busyPhases: (Demo['phase'] | undefined)[] = ['history', 'removing']
 function DemoDoor({ onEnter }: { onEnter: () => void }) {
   const client = useQueryClient()
   const may = useMay()
-  const demo = useQuery({ ...demoQuery, refetchInterval: (query) => (busyPhases.includes(query.state.data?.phase) ? 600 : false) })
+  const demo = useQuery({ ...demoQuery, refetchInterval: (query) => (query.state.data?.phase === 'live' ? false : 700) })
   const load = useMutation({
     mutationFn: () => post('/v1/demo'),
     onSuccess: () => client.invalidateQueries({ queryKey: demoQuery.queryKey }),

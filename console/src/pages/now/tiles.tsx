@@ -80,7 +80,7 @@ function eventsTile({ events }: Overview): TileProps {
     label: 'Events per second',
     value: decimal(events.perSecond),
     sub: `${compact(hour)} in the last hour`,
-    aside: <Spark values={events.lastHour} label={`Events a minute over the last hour, ${count(hour)} in all`} className="w-full" />,
+    aside: <Spark values={events.lastHour} label={`Events a minute over the last hour, ${count(hour)} in all`} />,
     explain: (
       <>
         <p>Accepted events, durable before they were acknowledged; duplicates are not counted. Mean of the last ten seconds.</p>

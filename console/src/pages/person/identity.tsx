@@ -49,7 +49,8 @@ export function IdentityTab({ person }: { person: Person }) {
                       <Link2 size={13} />
                     </span>
                     <div className="min-w-0 flex-1">
-                      <p className={link.withdrawn && 'text-muted line-through'}>{link.evidence}</p>
+                      <p className={link.withdrawn && 'text-muted line-through'}>{joined(link) ?? link.evidence}</p>
+                      {joined(link) && <p className="text-meta break-words text-muted">{link.evidence}</p>}
                       <p className="mt-0.5 flex flex-wrap items-center gap-x-2 text-meta text-muted">
                         <Badge>{link.kind}</Badge>
                         <span title={moment(link.at)}>
@@ -91,12 +92,23 @@ export function IdentityTab({ person }: { person: Person }) {
               await client.invalidateQueries({ queryKey: ['people'] })
             }}
           >
-            <p>{undoing?.evidence}</p>
+            <p>{undoing && (joined(undoing) ?? undoing.evidence)}</p>
             <p className="mt-2">The fragments on its two sides become two people again, each with their own history, traits and consent. Nothing is lost, and the same evidence will not join them again by itself.</p>
           </Confirm>
         </div>
       )}
     </Loaded>
+  )
+}
+
+/** Which two names the link joins, where the server tells. */
+function joined({ identifiers }: IdentityLink) {
+  const [a, b] = identifiers ?? []
+  if (!a || !b) return undefined
+  return (
+    <>
+      {identifierKind(a.kind)} <strong className="font-medium break-all">{a.value}</strong> is {identifierKind(b.kind).toLowerCase()} <strong className="font-medium break-all">{b.value}</strong>
+    </>
   )
 }
 

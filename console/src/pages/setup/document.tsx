@@ -12,7 +12,7 @@ import { Button } from '@/ui/button'
 import { Diff } from '@/ui/diff'
 import { Confirm } from '@/ui/dialog'
 import { Page } from '@/ui/page'
-import { Badge, Card } from '@/ui/parts'
+import { Badge } from '@/ui/parts'
 import { Empty, Failure, Loaded, Skeleton } from '@/ui/states'
 import { Tabs } from '@/ui/tabs'
 import { useToast } from '@/ui/toast'
@@ -129,9 +129,11 @@ function Editing({ kind, id, doc, version }: { kind: string; id: string; doc?: C
           </div>
         )}
       </div>
-      <Card title={`Keys of ${kind}`} note={about?.doc} className="min-h-0 overflow-y-auto max-lg:hidden">
+      <div role="region" aria-label={`Keys of ${kind}`} tabIndex={0} className="card min-h-0 overflow-y-auto p-4 max-lg:hidden">
+        <h2 className="text-card font-semibold">Keys of {kind}</h2>
+        <p className="mb-2 text-meta text-muted">{about?.doc}</p>
         <Fields fields={about?.fields ?? []} />
-      </Card>
+      </div>
       <PublishDialog open={review} onClose={() => setReview(false)} yaml={text} base={draft?.base ?? version} onApplied={() => keep(undefined)} />
       <Confirm
         open={deleting}
@@ -184,23 +186,23 @@ function Problems({ errors, checked }: { errors: ConfigError[]; checked: boolean
 function Fields({ fields, depth = 0 }: { fields: ConfigField[]; depth?: number }) {
   if (fields.length === 0) return <p className="text-muted">Any keys its room declares.</p>
   return (
-    <dl className={depth ? 'ml-2 border-l border-line pl-3' : ''}>
+    <ul className={depth ? 'mt-1 ml-1 border-l border-line pl-3' : ''}>
       {fields.map((field) => (
-        <div key={field.name} className="py-1.5">
-          <dt className="flex flex-wrap items-baseline gap-x-1.5">
+        <li key={field.name} className="py-1.5">
+          <p className="flex flex-wrap items-baseline gap-x-1.5">
             <code className="font-mono text-meta font-semibold">{field.name}</code>
             <span className="text-meta text-muted">{field.ref ? `${field.type} of ${field.ref}` : field.type}</span>
             {field.required && <span className="text-meta text-warn">required</span>}
-          </dt>
-          <dd className="text-meta text-muted">
+          </p>
+          <p className="text-meta text-muted">
             {field.doc}
             {field.enum && ` One of ${field.enum.join(', ')}.`}
             {field.default !== undefined && field.default !== null && field.default !== '' && ` Default ${JSON.stringify(field.default)}.`}
-          </dd>
+          </p>
           {depth < 2 && (field.fields ?? field.item?.fields)?.length ? <Fields fields={field.fields ?? field.item?.fields ?? []} depth={depth + 1} /> : null}
-        </div>
+        </li>
       ))}
-    </dl>
+    </ul>
   )
 }
 
