@@ -3,6 +3,7 @@ import { createContext, useContext, useEffect, useRef, useSyncExternalStore, typ
 import { session } from '@/api/client'
 import { readStream, type StreamState } from '@/api/stream'
 import type { StreamMessage } from '@/api/types'
+import { witness } from './clock'
 
 export type LiveSignal = { type: 'message'; message: StreamMessage } | { type: 'gap' } | { type: 'reconnected' }
 
@@ -22,6 +23,7 @@ export class Live {
     await readStream(
       {
         onMessage: (message) => {
+          witness(message.time)
           this.recent.push(message)
           if (this.recent.length > 2 * keepRecent) this.recent = this.recent.slice(-keepRecent)
           this.tell({ type: 'message', message })

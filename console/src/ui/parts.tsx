@@ -5,6 +5,7 @@ import type { Time } from '@/api/types'
 import type { Tone } from '@/format/event'
 import { initials } from '@/format/person'
 import { ago, moment, toDate } from '@/format/time'
+import { serverNow } from '@/shell/clock'
 import { button } from './button'
 import { cx } from './cx'
 
@@ -55,7 +56,7 @@ export function Avatar({ name, size = 'small' }: { name: string; size?: 'small' 
 
 /** The time, ticking by itself, with the exact moment on hover. */
 export function Ago({ time, suffix, className }: { time: Time | null | undefined; suffix?: string; className?: string }) {
-  const now = useNow(time != null && Date.now() - toDate(time).getTime() < 3_600_000 ? 1000 : 60_000)
+  const now = useNow(time != null && serverNow() - toDate(time).getTime() < 3_600_000 ? 1000 : 60_000)
   if (time == null) return <span className={className}>–</span>
   const text = ago(time, now)
   return (
@@ -67,9 +68,9 @@ export function Ago({ time, suffix, className }: { time: Time | null | undefined
 }
 
 export function useNow(everyMillis: number): number {
-  const [now, setNow] = useState(Date.now)
+  const [now, setNow] = useState(serverNow)
   useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), everyMillis)
+    const timer = setInterval(() => setNow(serverNow()), everyMillis)
     return () => clearInterval(timer)
   }, [everyMillis])
   return now

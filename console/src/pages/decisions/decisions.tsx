@@ -9,6 +9,7 @@ import { money, percent } from '@/format/number'
 import { called, reference } from '@/format/person'
 import { clock, day, moment, toDate } from '@/format/time'
 import { useLiveSignals } from '@/shell/live'
+import { serverNow } from '@/shell/clock'
 import { useCurrency } from '@/shell/currency'
 import { Button, button } from '@/ui/button'
 import { SearchField, Select } from '@/ui/field'
@@ -49,7 +50,7 @@ function useColumns(): Column<DecisionSummary>[] {
         width: 'w-[84px]',
         cell: (d) => (
           <time title={moment(d.time)} className="text-muted">
-            {day(d.time) === day(Date.now()) ? clock(d.time) : day(d.time).slice(5)}
+            {day(d.time) === day(serverNow()) ? clock(d.time) : day(d.time).slice(5)}
           </time>
         ),
       },

@@ -199,9 +199,9 @@ function Quiet() {
 
 function StreamStatus({ paused, reading }: { paused: boolean; reading: boolean }) {
   const { state, since } = useLiveState()
-  const now = useNow(1000)
+  useNow(1000) // ticks, so that the seconds below do
   const look = state !== 'open' ? 'warn' : paused ? 'muted' : 'live'
-  const text = state === 'connecting' ? 'Connecting' : state === 'reconnecting' ? `Reconnecting, ${ago(since, now)} ago`.replace('now ago', 'now') : paused ? 'Paused' : reading ? 'Held while you read' : 'Streaming'
+  const text = state === 'connecting' ? 'Connecting' : state === 'reconnecting' ? `Reconnecting, ${ago(since)} ago`.replace('now ago', 'now') : paused ? 'Paused' : reading ? 'Held while you read' : 'Streaming'
   return (
     <span role="status" className="flex items-center gap-1.5 text-muted">
       <span aria-hidden className={cx('size-[7px] rounded-full', look === 'live' ? 'bg-live' : look === 'warn' ? 'breathe bg-order' : 'bg-other')} />

@@ -5,6 +5,7 @@ import { spokenName } from '@/format/event'
 import { count, decimal, money, percent, plural } from '@/format/number'
 import { consentRows, plain, readScore } from '@/format/person'
 import { ago, moment } from '@/format/time'
+import { serverNow } from '@/shell/clock'
 import { useCurrency } from '@/shell/currency'
 import { Ago, Bar, Card, Rows } from '@/ui/parts'
 import { Tile, Tiles, type TileProps } from '@/ui/tile'
@@ -50,7 +51,7 @@ function tiles(person: Person, currency: string | undefined): TileProps[] {
   out.push({
     label: 'Events',
     value: count(events),
-    sub: `last ${ago(person.lastSeen)}${ago(person.lastSeen) === 'now' ? '' : ' ago'}`,
+    sub: `last ${ago(person.lastSeen, serverNow())}${ago(person.lastSeen, serverNow()) === 'now' ? '' : ' ago'}`,
     explain: (
       <>
         <p>Everything this person did, on every device that is theirs.</p>
@@ -63,7 +64,7 @@ function tiles(person: Person, currency: string | undefined): TileProps[] {
       </>
     ),
   })
-  out.push({ label: 'Known for', value: ago(person.firstSeen), sub: `since ${moment(person.firstSeen).slice(0, 10)}`, explain: <p>Time since the first event of any device that belongs to this person.</p> })
+  out.push({ label: 'Known for', value: ago(person.firstSeen, serverNow()), sub: `since ${moment(person.firstSeen).slice(0, 10)}`, explain: <p>Time since the first event of any device that belongs to this person.</p> })
   out.push({
     label: 'Devices and names',
     value: count(person.identifiers.length),
@@ -85,7 +86,7 @@ export function Segments({ person }: { person: Person }) {
           <li key={segment.id} title={segment.since ? `since ${moment(segment.since)}` : undefined}>
             <div className="mb-1 flex justify-between gap-3">
               <span className="clip">{segment.id}</span>
-              <span className="text-muted tabular-nums">{segment.degree === undefined ? (segment.since ? `for ${ago(segment.since)}` : '') : percent(segment.degree)}</span>
+              <span className="text-muted tabular-nums">{segment.degree === undefined ? (segment.since ? `for ${ago(segment.since, serverNow())}` : '') : percent(segment.degree)}</span>
             </div>
             {segment.degree !== undefined && <Bar share={segment.degree} />}
           </li>

@@ -7,6 +7,7 @@ import type { TimelineEvent } from '@/api/types'
 import { eventDetail, eventName, tone, type Tone } from '@/format/event'
 import { money } from '@/format/number'
 import { day, dayName } from '@/format/time'
+import { serverNow } from '@/shell/clock'
 import { useCurrency } from '@/shell/currency'
 import { Button, button } from '@/ui/button'
 import { cx } from '@/ui/cx'
@@ -84,7 +85,7 @@ function byDay(events: TimelineEvent[]) {
     const key = day(event.timestamp)
     const last = groups[groups.length - 1]
     if (last?.day === key) last.events.push(event)
-    else groups.push({ day: key, name: dayName(event.timestamp), events: [event] })
+    else groups.push({ day: key, name: dayName(event.timestamp, serverNow()), events: [event] })
   }
   return groups
 }
