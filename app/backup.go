@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rapport-engine/rapport"
@@ -46,10 +47,16 @@ type backupInfo struct {
 	Partitions int       `json:"partitions"`
 }
 
-// removeLeftovers removes what a backup that was cut off by a crash left.
+// removeLeftovers removes what a backup or a replay that was cut off left.
 func (s *Server) removeLeftovers() error {
-	if err := os.RemoveAll(filepath.Join(s.opts.Data, backupFolder)); err != nil {
-		return fmt.Errorf("remove an unfinished backup: %w", err)
+	names, err := dataNames(s.opts.Data)
+	for _, name := range names {
+		if name == backupFolder || strings.HasPrefix(name, replayFolder) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(s.opts.Data, name)))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("remove what was left unfinished: %w", err)
 	}
 	return nil
 }

@@ -170,6 +170,50 @@ func TestABackupReachesNothingOutsideItsFolder(t *testing.T) {
 			t.Error(found)
 		}
 	}
+	// An entry that claims a terabyte of nothing.
+	hole := func(name string) string {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		for _, h := range []tar.Header{{Typeflag: tar.TypeReg, Name: "backup.json"}, {Typeflag: tar.TypeReg, Name: name}} {
+			text := `{"format":1}`
+			if h.Name == name {
+				text = "1\n0\n0\n" + strings.Repeat("\x00", 506)
+			}
+			h.Size, h.Mode = int64(len(text)), 0o600
+			if err := w.WriteHeader(&h); err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.WriteString(w, text)
+		}
+		_ = w.Close()
+		whole := b.Bytes()
+		records := ""
+		for _, r := range []string{"GNU.sparse.major=1", "GNU.sparse.minor=0", "GNU.sparse.name=" + name, "GNU.sparse.realsize=1099511627776"} {
+			line := fmt.Sprintf(" %s\n", r)
+			n := len(line) + 2
+			records += fmt.Sprintf("%d%s", n, line)
+		}
+		var pax bytes.Buffer
+		w = tar.NewWriter(&pax) // an entry of its own, whose type is changed to that of extended headers
+		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "PaxHeaders/x", Size: int64(len(records)), Mode: 0o600}); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(w, records)
+		_ = w.Flush()
+		head := pax.Bytes()[:512]
+		sum := 0
+		head[156] = 'x'
+		copy(head[148:156], "        ")
+		for _, c := range head {
+			sum += int(c)
+		}
+		copy(head[148:156], fmt.Sprintf("%06o\x00 ", sum))
+		return string(whole[:1024]) + pax.String()[:1024] + string(whole[1024:])
+	}
+	path0 := write(t, t.TempDir(), "b.tar", hole("log/a"))
+	if code, _, errs := run(t, nil, "restore", path0, "--data", filepath.Join(t.TempDir(), "data")); code != 1 || !strings.Contains(errs, "a backup has no entry") {
+		t.Error(code, errs)
+	}
 	twice := tar.Header{Typeflag: tar.TypeReg, Name: "log/a"}
 	path := write(t, t.TempDir(), "b.tar", make(twice, twice))
 	if code, _, errs := run(t, nil, "restore", path, "--data", filepath.Join(t.TempDir(), "data")); code != 1 || !strings.Contains(errs, "a backup has no entry") {

@@ -65,6 +65,11 @@ func runDoctor(ctx context.Context, env Env, flags *flag.FlagSet) error {
 	}
 	online := false
 	flags.Visit(func(f *flag.Flag) { online = online || f.Name == "server" })
+	for _, arg := range env.Args { // asked for here, whatever server the environment names
+		if name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "="); strings.HasPrefix(arg, "-") && name == "data" {
+			online = false
+		}
+	}
 	d := &doctor{env: env}
 	if online {
 		if err := d.examineServer(ctx, &server); err != nil {
@@ -110,6 +115,10 @@ func (d *doctor) examineFolder(ctx context.Context, dir string) {
 	}
 	if err := idle(dir); err != nil {
 		d.add(failure, "data folder", err.Error(), "stop the server to examine its files, or ask the running one with --server URL")
+		return
+	}
+	if err := restored(dir); err != nil {
+		d.fail("data folder", err)
 		return
 	}
 	d.examinePermissions(dir)

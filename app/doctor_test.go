@@ -61,6 +61,7 @@ func TestTheDoctorSaysWhatIsWrongAndWhere(t *testing.T) {
 		"no log":         {func(dir string) { _ = os.RemoveAll(filepath.Join(dir, "log")) }, []string{"FAIL  log"}},
 		"damaged state":  {func(dir string) { harm(t, filepath.Join(dir, "state", "*MANIFEST*")) }, []string{"FAIL  state"}},
 		"damaged ledger": {func(dir string) { _ = os.WriteFile(filepath.Join(dir, "erasures.jsonl"), []byte("no\n"), 0o600) }, []string{"FAIL  erasures", "line 1"}},
+		"half a restore": {func(dir string) { _ = os.MkdirAll(filepath.Join(dir, "restore.tmp"), 0o700) }, []string{"FAIL  data folder", "was cut off"}},
 		"nothing":        {func(dir string) { _ = os.RemoveAll(dir) }, []string{"FAIL  data folder"}},
 	} {
 		dir := filepath.Join(t.TempDir(), "copy")

@@ -278,6 +278,9 @@ func (s *Server) eraseAgain(ctx context.Context, l *ledger, e erasure, known map
 		return err
 	}
 	s.log.Info("a person was erased again", "job", e.Job)
+	if err := s.access.Record(ctx, access.Entry{Author: "system", Action: "person.erase", Object: e.Job, Detail: "again, after a restore"}); err != nil {
+		return err
+	}
 	return s.engine.View(ctx, nodes[0], nil, func(*engine.View) error { return nil })
 }
 

@@ -70,9 +70,12 @@ func openRows(in io.Reader, m *mapping) (*rows, error) {
 
 // header reads the first record of a CSV file: the names of the columns.
 func (r *rows) header(m *mapping) error {
-	text, err := r.record()
-	if err != nil {
-		return noRows(err)
+	var text []byte
+	for len(bytes.TrimSpace(text)) == 0 {
+		var err error
+		if text, err = r.record(); err != nil {
+			return noRows(err)
+		}
 	}
 	names, reason := splitCSV(nil, text, r.comma)
 	if reason != "" {

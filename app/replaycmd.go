@@ -20,6 +20,9 @@ import (
 	"github.com/rapport-engine/rapport/state"
 )
 
+// replayFolder begins the name of the folder a replay works in.
+const replayFolder = "replay.tmp-"
+
 // runReplay folds the log of a stopped server from its first record and compares
 // the hashes with those of the state it has.
 func runReplay(ctx context.Context, env Env, flags *flag.FlagSet) (err error) {
@@ -34,11 +37,10 @@ func runReplay(ctx context.Context, env Env, flags *flag.FlagSet) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, o.close()) }()
-	work, err := os.MkdirTemp(*scratch, "rapport-replay-")
 	if *scratch == "" {
-		err = errors.Join(err, os.RemoveAll(work))
-		work, err = os.MkdirTemp(*dir, "replay.tmp-")
+		*scratch = *dir
 	}
+	work, err := os.MkdirTemp(*scratch, replayFolder)
 	if err != nil {
 		return fmt.Errorf("make a folder to fold in: %w", err)
 	}

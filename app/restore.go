@@ -48,7 +48,7 @@ func readBackup(r io.Reader, sink func(name string, r io.Reader) error) (backupI
 		switch {
 		case n >= backupEntries:
 			return info, damaged("it has more than %d files", backupEntries)
-		case h.Typeflag != tar.TypeReg || !backupName(h.Name) || seen[h.Name]:
+		case h.Typeflag != tar.TypeReg || sparse(h) || !backupName(h.Name) || seen[h.Name]:
 			return info, damaged("a backup has no entry %q", clip(h.Name, backupNameBytes))
 		case (n == 0) != (h.Name == backupHeader):
 			return info, damaged("it does not begin with %s", backupHeader)
@@ -89,6 +89,17 @@ func readBackup(r io.Reader, sink func(name string, r io.Reader) error) (backupI
 		}
 		fmt.Fprintf(&sums, "%s  %s\n", hex.EncodeToString(sum.Sum(nil)), h.Name)
 	}
+}
+
+// sparse reports whether an entry claims bytes that are not in the archive: a
+// small one could fill the disk.
+func sparse(h *tar.Header) bool {
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
 }
 
 // backupName reports whether a backup has an entry of that name: one of the
@@ -162,7 +173,13 @@ func restore(backup io.Reader, dir string, force bool) (info backupInfo, err err
 	if err := errors.Join(os.RemoveAll(tmp), os.MkdirAll(tmp, 0o700)); err != nil {
 		return info, fmt.Errorf("restore: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
+	// While files change places the folder stays, so that no server starts.
+	moving := false
+	defer func() {
+		if !moving {
+			err = errors.Join(err, os.RemoveAll(tmp))
+		}
+	}()
 	if info, err = unpack(backup, tmp); err != nil {
 		return info, err
 	}
@@ -185,10 +202,9 @@ func restore(backup io.Reader, dir string, force bool) (info backupInfo, err err
 	if err := os.Remove(filepath.Join(tmp, ledgerName)); err != nil && !os.IsNotExist(err) {
 		return info, err
 	}
-	// The log comes last: without it, or with another's state, no server starts,
-	// so that a restore cut off here is noticed and can be done again.
-	order := slices.Concat(backupFiles[:1], backupFiles[2:], backupFolders)
-	for _, name := range slices.Backward(order) {
+	moving = true
+	order := slices.DeleteFunc(slices.Concat(backupFiles, backupFolders), func(n string) bool { return n == ledgerName })
+	for _, name := range order {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 			return info, fmt.Errorf("restore: %w", err)
 		}
@@ -198,7 +214,16 @@ func restore(backup io.Reader, dir string, force bool) (info backupInfo, err err
 			return info, fmt.Errorf("restore: %w", err)
 		}
 	}
+	moving = false
 	return info, syncFolder(filepath.Join(dir, "log"))
+}
+
+// restored returns an error if a restore into a data folder was cut off.
+func restored(dir string) error {
+	if isDir(filepath.Join(dir, restoreFolder)) {
+		return rapport.WithHint(rapport.Errorf(rapport.Conflict, "a restore into %s was cut off", dir), "run it again with --force")
+	}
+	return nil
 }
 
 // unpack writes the files of a backup below dir and returns once they are

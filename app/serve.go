@@ -12,8 +12,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/pprof"
+	"slices"
+	"time"
 
 	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/access"
 	"github.com/rapport-engine/rapport/eventlog/local"
 )
 
@@ -100,6 +103,9 @@ func serve(ctx context.Context, env Env, o Options, logs *logOptions, demo *demo
 		defer f.Close()
 		defer pprof.StopCPUProfile()
 	}
+	if err := restored(o.Data); err != nil {
+		return err
+	}
 	s, err := Open(ctx, o)
 	if err != nil {
 		return err
@@ -107,6 +113,12 @@ func serve(ctx context.Context, env Env, o Options, logs *logOptions, demo *demo
 	defer func() { err = errors.Join(err, s.Close()) }()
 	if err := s.removeLeftovers(); err != nil {
 		return err
+	}
+	if demo != nil && s.Secret == "" && o.AdminToken == "" {
+		// Whoever comes back to a demo has lost the token of its first day.
+		if _, s.Secret, err = s.access.Create(ctx, "system", "demo sign-in", access.Admin, time.Now().Add(30*24*time.Hour)); err != nil {
+			return err
+		}
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -154,6 +166,8 @@ func forgetDemo(dir string) error {
 	if err != nil || len(names) == 0 {
 		return err
 	}
+	ours := slices.Concat(backupFiles, backupFolders, []string{backupFolder})
+	names = slices.DeleteFunc(names, func(n string) bool { return !slices.Contains(ours, n) })
 	if _, err := os.Stat(filepath.Join(dir, "demo.json")); err != nil {
 		return rapport.WithHint(rapport.Errorf(rapport.Conflict, "the folder %s holds no demo, so --fresh leaves it alone", dir), "name another folder with --data")
 	}
