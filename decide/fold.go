@@ -34,6 +34,9 @@ func (Fold) Name() string { return FoldName }
 // Version implements [engine.Fold].
 func (Fold) Version() uint32 { return 2 }
 
+// Rowless implements [engine.Rowless].
+func (Fold) Rowless() {}
+
 // Scope implements [engine.Fold].
 func (Fold) Scope() engine.Scope { return engine.PerEntity }
 

@@ -44,6 +44,9 @@ func (Fold) Name() string { return FoldName }
 // Version implements [engine.Fold].
 func (Fold) Version() uint32 { return 1 }
 
+// Rowless implements [engine.Rowless].
+func (Fold) Rowless() {}
+
 // Scope implements [engine.Fold].
 func (Fold) Scope() engine.Scope { return engine.PerEntity }
 

@@ -174,6 +174,9 @@ func (p *partition) load(id rapport.ID) *entity {
 		if err := p.decodeEntity(e); err != nil {
 			p.fail(err)
 		}
+		if p.moving != nil {
+			p.migrate(e)
+		}
 	} else {
 		e.floor = p.floor(id)
 		e.freshen(p.layout)

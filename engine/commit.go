@@ -18,11 +18,13 @@ type commit struct {
 	arena   []byte // keys and values of rows
 	effects map[string]*effectRow
 	floors  map[string]int64
-	bytes   int
-	since   time.Time // of the first change
-	out     int64     // derived records that must be durable first
-	pos     int64     // after it
-	mark    uint64    // of the deduplication memory
+	// migrated are the entities taken over from a rebuild.
+	migrated map[rapport.ID]bool
+	bytes    int
+	since    time.Time // of the first change
+	out      int64     // derived records that must be durable first
+	pos      int64     // after it
+	mark     uint64    // of the deduplication memory
 }
 
 // rowOp is a row written, or rows deleted, and not yet in the store.
@@ -46,7 +48,7 @@ func (c *commit) keep(b []byte) span {
 func (c *commit) get(s span) []byte { return c.arena[s.off : s.off+s.len : s.off+s.len] }
 
 func (p *partition) newCommit() *commit {
-	return &commit{batch: p.store.Batch(), effects: map[string]*effectRow{}, floors: map[string]int64{}}
+	return &commit{batch: p.store.Batch(), effects: map[string]*effectRow{}, floors: map[string]int64{}, migrated: map[rapport.ID]bool{}}
 }
 
 func (c *commit) empty() bool { return c.since.IsZero() }

@@ -54,7 +54,9 @@ func (p *partition) addEffect(ent *entity, e Effect) {
 	p.open.effects[ref.key] = &effectRow{ref.kind, ref.notBefore, value}
 	p.open.bytes += len(value)
 	p.touch(ent)
-	p.eng.outbox(ref.kind).offer(p, e)
+	if !p.mute {
+		p.eng.outbox(ref.kind).offer(p, e)
+	}
 }
 
 func (p *partition) cancelEffect(c *Context, key string) {
@@ -73,7 +75,9 @@ func (p *partition) removeEffect(ent *entity, key string) {
 	p.check(p.open.batch.Delete(p.keyBuf))
 	p.open.effects[ref.key] = &effectRow{ref.kind, ref.notBefore, nil}
 	p.touch(ent)
-	p.eng.outbox(ref.kind).cancel(ref.key)
+	if !p.mute {
+		p.eng.outbox(ref.kind).cancel(ref.key)
+	}
 }
 
 // effectOf returns the waiting effect behind a note.

@@ -74,6 +74,10 @@ type Cold interface {
 	Wants(c *Context, e *rapport.Event) bool
 }
 
+// Rowless is an optional ability of a Fold that never calls PutRow, so that
+// nobody looks for its rows when entities merge or go.
+type Rowless interface{ Rowless() }
+
 // Timed is an optional ability of a PerEntity State.
 type Timed interface {
 	// Fire is called once when partition time reaches a timer set by SetTimer.

@@ -328,7 +328,7 @@ func (p *partition) decodeEntity(e *entity) error {
 		}
 	}
 	if flags&entityTimed != 0 {
-		e.timers = readTimers(&r, e.timers)
+		e.timers = slices.DeleteFunc(readTimers(&r, e.timers), func(t timer) bool { return p.layout.byID(t.fold) == nil })
 		e.effects = readEffectRefs(&r, e.effects)
 	}
 	n := r.count(34)

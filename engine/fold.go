@@ -213,6 +213,7 @@ func (p *partition) sendOn(kind uint8, data []byte) {
 func (p *partition) derive(d derived) {
 	p.n++
 	if p.mute {
+		p.stash(&d)
 		return
 	}
 	d.origin, d.hops = origin{p.id, p.ctx.Offset, p.n}, p.hops+1
@@ -239,6 +240,9 @@ func (p *partition) rowOwner(c *Context) rapport.ID {
 }
 
 func (p *partition) putRow(c *Context, key, value []byte) {
+	if p.slot.rowless {
+		panic("engine: fold " + p.slot.name + " said that it has no rows")
+	}
 	if len(key) > 64 {
 		panic("engine: row key of fold " + p.slot.name + " is longer than 64 bytes")
 	}
@@ -257,7 +261,7 @@ func (p *partition) deleteRows(c *Context, from, to []byte) {
 }
 
 func (p *partition) clearRows(s *slot, owner rapport.ID, from, to []byte) {
-	if p.mute && !s.building {
+	if s.rowless || p.mute && !s.building {
 		return
 	}
 	p.open.rows = append(p.open.rows, rowOp{slot: s, owner: owner, key: p.open.keep(from), value: p.open.keep(to), delete: true})

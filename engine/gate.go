@@ -69,6 +69,17 @@ func (g *gate) close() {
 // wait returns once the number is at least at. It returns ctx.Err() or, when
 // the engine stops first, Unavailable.
 func (g *gate) wait(ctx context.Context, at int64) error {
+	if err := g.waitOr(ctx.Done(), at); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return err
+	}
+	return nil
+}
+
+// waitOr is wait until quit is closed; then it returns Unavailable.
+func (g *gate) waitOr(quit <-chan struct{}, at int64) error {
 	if g.at.Load() >= at {
 		return nil
 	}
@@ -93,9 +104,9 @@ func (g *gate) wait(ctx context.Context, at int64) error {
 			return errStopped()
 		}
 		return nil
-	case <-ctx.Done():
+	case <-quit:
 		g.leave(w.done)
-		return ctx.Err()
+		return errStopped()
 	}
 }
 

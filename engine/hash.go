@@ -44,8 +44,10 @@ func (g *Engine) Hash(ctx context.Context) (Hash, error) {
 // hash commits and hashes every key of the partition. Fold ids are local to a
 // store and stand for fold names and versions.
 func (p *partition) hash() (all, people uint64) {
-	p.drain()
-	if p.err != nil {
+	for p.moving != nil && p.err == nil {
+		p.migrateSome(1 << 10)
+	}
+	if p.drain(); p.err != nil {
 		return 0, 0
 	}
 	// Not the position: a copy of a derived record changes nothing but that.

@@ -22,6 +22,8 @@ type slot struct {
 	at        int
 	perEntity bool
 	cold      Cold // nil: hot
+	// rowless folds have no rows to look for.
+	rowless bool
 	// dark folds are being built: they are not run and read as empty.
 	dark bool
 	// building: in a rebuild, this fold is the one rebuilt.
@@ -40,6 +42,7 @@ func newLayout(folds []Fold, ids func(Fold) uint16, dark func(Fold) bool) *layou
 	for i, f := range folds {
 		s := &slot{fold: f, name: f.Name(), version: f.Version(), id: ids(f), order: i, perEntity: f.Scope() == PerEntity}
 		s.cold, _ = f.(Cold)
+		_, s.rowless = f.(Rowless)
 		s.dark = dark(f)
 		l.slots = append(l.slots, s)
 		if s.perEntity {

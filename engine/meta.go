@@ -12,18 +12,20 @@ type meta struct {
 	erased     int64  // late events dropped because of an erasure
 	live       int64  // entities that are not merged into another
 	suppressed int64  // erasures remembered
-	builds     int64  // rebuilds switched to
+	build      int64  // the last rebuild switched to
+	migrating  int64  // that rebuild, while entities are still to be taken from it
 	n          uint32 // consequences already out of the record at pos; see pause
 	marks      []mark
+	active     []uint16 // ids of the folds that are run, sorted
 }
 
 func newMeta(partitions int) meta { return meta{marks: make([]mark, partitions)} }
 
-const metaCodec = 1
+const metaCodec = 2
 
 func (m *meta) append(b []byte) []byte {
 	b = append(b, metaCodec)
-	for _, v := range [...]int64{m.pos, m.time, m.config, m.folded, m.duplicates, m.erased, m.live, m.suppressed, m.builds} {
+	for _, v := range [...]int64{m.pos, m.time, m.config, m.folded, m.duplicates, m.erased, m.live, m.suppressed, m.build, m.migrating} {
 		b = binary.AppendVarint(b, v)
 	}
 	b = binary.AppendUvarint(b, uint64(m.n))
@@ -32,13 +34,17 @@ func (m *meta) append(b []byte) []byte {
 		b = binary.AppendVarint(b, k.offset)
 		b = binary.AppendUvarint(b, uint64(k.n))
 	}
+	b = binary.AppendUvarint(b, uint64(len(m.active)))
+	for _, id := range m.active {
+		b = binary.AppendUvarint(b, uint64(id))
+	}
 	return b
 }
 
 func (m *meta) decode(b []byte) error {
 	r := reader{b: b}
 	version := r.byte()
-	for _, v := range [...]*int64{&m.pos, &m.time, &m.config, &m.folded, &m.duplicates, &m.erased, &m.live, &m.suppressed, &m.builds} {
+	for _, v := range [...]*int64{&m.pos, &m.time, &m.config, &m.folded, &m.duplicates, &m.erased, &m.live, &m.suppressed, &m.build, &m.migrating} {
 		*v = r.varint()
 	}
 	m.n = uint32(r.uvarint())
@@ -48,6 +54,10 @@ func (m *meta) decode(b []byte) error {
 	}
 	for i := range m.marks {
 		m.marks[i] = mark{r.varint(), uint32(r.uvarint())}
+	}
+	m.active = nil
+	for n := r.count(1); n > 0; n-- {
+		m.active = append(m.active, uint16(r.uvarint()))
 	}
 	if !r.done() {
 		return damaged("position of a partition")

@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	mrand "math/rand/v2"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -120,6 +120,10 @@ type Engine struct {
 	admitted atomic.Int64 // since the lag was last measured
 	lag      atomic.Int64
 
+	folds    []Fold
+	building chan struct{} // capacity 1: held by the one rebuild at a time
+	current  atomic.Pointer[rebuild]
+
 	live  atomic.Bool
 	ready chan struct{} // closed when replay is done
 	done  chan struct{} // closed when Run returns
@@ -142,6 +146,7 @@ func Open(o Options) (*Engine, error) {
 		log: o.Log, store: o.Store, clock: o.Clock, logger: o.Logger, configs: o.Configs,
 		observer: o.Observer, floor: o.TrimFloor, eraseKey: o.EraseKey, limits: o.Limits,
 		parts: make([]*partition, n), outboxes: map[string]*Outbox{},
+		folds: o.Folds, building: make(chan struct{}, 1),
 		ready: make(chan struct{}), done: make(chan struct{}),
 	}
 	g.flights = &flights{from: make([][]flight, n), folded: func(i int32) int64 { return g.parts[i].pos.get() }}
@@ -165,12 +170,14 @@ func (g *Engine) load(folds []Fold) (err error) {
 	if err := g.loadEraseKey(b); err != nil {
 		return err
 	}
-	l := newLayout(folds, func(f Fold) uint16 { id, _ := g.registry.add(f); return id }, func(Fold) bool { return false })
+	for _, f := range folds {
+		g.registry.add(f)
+	}
 	if err := errors.Join(g.registry.save(b), b.Commit()); err != nil {
 		return err
 	}
 	for i := range g.parts {
-		if g.parts[i], err = g.openPartition(int32(i), l); err != nil {
+		if g.parts[i], err = g.openPartition(int32(i), folds); err != nil {
 			return err
 		}
 	}
@@ -194,51 +201,63 @@ func (g *Engine) loadEraseKey(b *state.Batch) error {
 	return err
 }
 
-func (g *Engine) openPartition(id int32, l *layout) (*partition, error) {
-	n := len(g.parts)
-	p := &partition{
-		id: id, count: n, prefix: []byte{mainSpan}, eng: g, store: g.store, logger: g.logger,
-		limits: partitionLimits{
-			cacheEntities: max(g.limits.CacheEntities/n, 16), cacheBytes: max(g.limits.CacheBytes/n, 1<<16),
-			commitEntities: g.limits.CommitEntities, commitBytes: g.limits.CommitBytes, commitAge: g.limits.CommitAge,
-		},
-		layout: l, cache: newCache(len(l.slots)), zeros: make([]State, len(l.slots)), meta: newMeta(n),
-		pcg:     mrand.NewPCG(0, 0),
-		batches: make(chan []eventlog.Record, 1), spare: make(chan []eventlog.Record, 2),
-		reqs: make(chan *request, 256), seals: make(chan *commit, 1), applied: make(chan error, 1),
-		stopped: make(chan struct{}),
-	}
-	p.rng = mrand.New(p.pcg)
-	p.ctx.ops = p
-	p.spare <- nil
-	p.spare <- nil
-	p.open = p.newCommit()
+func (g *Engine) openPartition(id int32, folds []Fold) (*partition, error) {
+	ids := func(f Fold) uint16 { id, _ := g.registry.add(f); return id }
+	p := g.newPartition(id, mainPrefix, newLayout(folds, ids, func(Fold) bool { return false }))
+	p.meta = newMeta(len(g.parts))
+	p.out = newOutbound(id, g.log, g.flights, g.logger)
 	b, found, err := g.store.Get(p.key(nil, spanMeta), nil)
 	if err != nil {
 		return nil, err
 	}
+	var active []uint16
 	if found {
 		if err := p.meta.decode(b); err != nil {
 			return nil, err
 		}
-	}
-	if p.adopt(p.meta.config); p.err != nil {
-		return nil, p.err
-	}
-	p.pos = newGate(p.meta.pos)
-	p.out = newOutbound(id, g.log, g.flights, g.logger)
-	if p.loadTimers(); p.err != nil {
-		return nil, p.err
-	}
-	p.publish()
-	if g.dedup.Dir != "" {
-		o := g.dedup
-		o.Dir = filepath.Join(o.Dir, fmt.Sprintf("%05d", id))
-		if err := p.openDedup(o); err != nil {
-			return nil, err
+		active = p.meta.active
+		p.use(newLayout(folds, ids, func(f Fold) bool { return !slices.Contains(active, ids(f)) }))
+	} else {
+		for _, s := range p.layout.slots {
+			active = append(active, s.id)
 		}
 	}
-	return p, nil
+	p.setActive(active)
+	p.built.set(p.meta.build)
+	if p.meta.migrating != 0 {
+		p.startMigration(folds)
+	} else {
+		p.migrated.set(p.meta.build)
+	}
+	return p, p.restore("")
+}
+
+// restore reads back what stands beside the meta record. dedupDir is the folder
+// of the deduplication memory if it is not the engine's.
+func (p *partition) restore(dedupDir string) error {
+	b, found, err := p.store.Get(p.key(nil, spanMeta), nil)
+	if err == nil && found {
+		err = p.meta.decode(b)
+	}
+	if err != nil {
+		return err
+	}
+	if p.adopt(p.meta.config); p.err != nil {
+		return p.err
+	}
+	p.pos = newGate(p.meta.pos)
+	if p.loadTimers(); p.err != nil {
+		return p.err
+	}
+	p.publish()
+	if o := p.eng.dedup; o.Dir != "" {
+		if dedupDir != "" {
+			o.Dir = dedupDir
+		}
+		o.Dir = filepath.Join(o.Dir, fmt.Sprintf("%05d", p.id))
+		return p.openDedup(o)
+	}
+	return nil
 }
 
 func (p *partition) openDedup(o dedup.Options) (err error) {
@@ -291,6 +310,7 @@ func (g *Engine) Run(ctx context.Context) error {
 	group.Go(func() error { return g.keepTime(inner) })
 	group.Go(func() error { return g.keepDurable(inner) })
 	group.Go(func() error { return g.measureLag(inner) })
+	group.Go(func() error { return g.renew(inner) })
 	err := group.Wait()
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = nil
@@ -337,6 +357,28 @@ func quiet(ctx context.Context, err error) error {
 		return nil
 	}
 	return err
+}
+
+// renew rebuilds folds that are not run yet: new ones, and those whose version
+// changed since the last run. Until then they read as empty.
+func (g *Engine) renew(ctx context.Context) error {
+	select {
+	case g.building <- struct{}{}:
+	case <-ctx.Done():
+		return nil
+	}
+	defer func() { <-g.building }()
+	number, _, err := g.storedRebuild()
+	if err != nil {
+		return err
+	}
+	if err := g.rebuild(ctx, g.folds); err != nil {
+		return quiet(ctx, err)
+	}
+	if number != 0 && g.current.Load() == nil { // one that was given up
+		return g.dropRebuild(number)
+	}
+	return nil
 }
 
 func (g *Engine) owner(id rapport.ID) (*partition, error) {

@@ -24,7 +24,11 @@ type partition struct {
 	logger *slog.Logger
 	limits partitionLimits
 	// mute is set while rebuilding: nothing leaves the partition.
-	mute bool
+	mute    bool
+	rebuild *rebuild   // while rebuilding: what this is part of
+	luggage [][]byte   // while rebuilding: rows that go with the next move
+	moving  *migration // after a rebuild: entities are taken from it
+	quit    <-chan struct{}
 
 	layout *layout
 	config *Config
@@ -59,16 +63,19 @@ type partition struct {
 	hits, misses            uint64
 
 	// Shared with other goroutines.
-	pos     *gate // every record below it is folded
-	out     *outbound
-	batches chan []eventlog.Record // capacity 1: the next is read while one is folded
-	spare   chan []eventlog.Record // capacity 2: the slices batches travel in
-	reqs    chan *request          // capacity 256: requests queue while a record is folded
-	seals   chan *commit           // capacity 1: one commit is on its way at a time
-	applied chan error             // capacity 1: answers a commit
-	stopped chan struct{}
-	due     atomic.Int64 // time of the next timer, or MaxInt64
-	stats   partitionStats
+	pos       *gate // every record below it is folded
+	built     *gate // number of the last rebuild switched to
+	migrated  *gate // number of the last rebuild taken over completely
+	activeIDs atomic.Pointer[[]uint16]
+	out       *outbound
+	batches   chan []eventlog.Record // capacity 1: the next is read while one is folded
+	spare     chan []eventlog.Record // capacity 2: the slices batches travel in
+	reqs      chan *request          // capacity 256: requests queue while a record is folded
+	seals     chan *commit           // capacity 1: one commit is on its way at a time
+	applied   chan error             // capacity 1: answers a commit
+	stopped   chan struct{}
+	due       atomic.Int64 // time of the next timer, or MaxInt64
+	stats     partitionStats
 }
 
 type partitionLimits struct {
@@ -90,10 +97,17 @@ func (p *partition) run(ctx context.Context) error {
 	defer close(p.stopped)
 	defer p.pos.close()
 	defer close(p.seals)
+	p.quit = ctx.Done()
 	timer := time.NewTimer(p.limits.commitAge)
 	defer timer.Stop()
 	for p.err == nil {
+		var idle <-chan time.Time
+		if p.moving != nil {
+			idle = time.After(time.Millisecond)
+		}
 		select {
+		case <-idle:
+			p.migrateSome(256)
 		case batch := <-p.batches:
 			for i := range batch {
 				if p.record(&batch[i]); p.err != nil {
@@ -106,6 +120,9 @@ func (p *partition) run(ctx context.Context) error {
 			clear(batch)
 			p.spare <- batch[:0]
 			p.publish()
+			if p.moving != nil {
+				p.migrateSome(64)
+			}
 		case r := <-p.reqs:
 			p.answer(r)
 		case err := <-p.applied:
@@ -230,10 +247,13 @@ func (p *partition) applyDerived(r *eventlog.Record) {
 	case KindEvent, KindEmitted:
 		p.decoded(r, d.data, d.kind, d.target, d.at)
 	case KindMove:
-		p.arrive(r, d.target, d.data, d.at)
+		p.arrive(r, d.target, p.unstash(r, &d), d.at)
 	case KindRedirect:
 		p.redirect(r, d.target, d.data)
 	case KindRows:
+		if p.mute {
+			return // they come with the move
+		}
 		p.arriveRows(r, d.target, d.data, d.at)
 	default:
 		p.applyFact(r, d.kind, d.data)

@@ -1,5 +1,366 @@
 package engine
 
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	mrand "math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/eventlog"
+	"github.com/rapport-engine/rapport/state"
+)
+
+// rebuild makes the states of changed folds from the log, beside the engine
+// that goes on: a partition of its own for each, that runs all folds and lets
+// nothing out. It stops at the barrier that names it.
+type rebuild struct {
+	number  int64
+	folds   []Fold // all, in order
+	targets []Fold // those that are made anew
+	parts   []*partition
+	// ends are the offsets of the barriers, MaxInt64 until they are met.
+	ends []int64Gate
+}
+
+type int64Gate struct{ *gate }
+
+// settledLag is how many records behind the log a rebuild is ready to be switched to.
+const settledLag = 2000
+
+// Replace switches to other versions of folds while the engine runs. Their
+// states are first built from the log beside the present ones, which stay in
+// use meanwhile; then every partition switches at a barrier in its own log. The
+// new versions cause no effects, derived events or rewards for what they were
+// built from, and all of them from the barrier on. A fold the engine does not
+// have yet comes last in the order.
+//
+// Replace returns when all states are in place. [Stats.Rebuild] shows progress.
+// When ctx ends before the switch it leaves everything as it was; when the
+// engine stops, it goes on at the next start if that is given the same folds.
+// Kinds: Invalid, Unavailable.
+func (g *Engine) Replace(ctx context.Context, folds ...Fold) error {
+	if err := g.Ready(ctx); err != nil {
+		return err
+	}
+	select {
+	case g.building <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-g.building }()
+	all := slices.Clone(g.folds)
+	for _, f := range folds {
+		if i := slices.IndexFunc(all, func(o Fold) bool { return o.Name() == f.Name() }); i >= 0 {
+			all[i] = f
+		} else {
+			all = append(all, f)
+		}
+	}
+	if err := checkFolds(all); err != nil {
+		return err
+	}
+	return g.rebuild(ctx, all)
+}
+
+// rebuild brings every partition to the given folds.
+func (g *Engine) rebuild(ctx context.Context, folds []Fold) error {
+	var targets []Fold
+	for _, f := range folds {
+		id, _ := g.registry.add(f)
+		if slices.ContainsFunc(g.parts, func(p *partition) bool { return !slices.Contains(p.running(), id) }) {
+			targets = append(targets, f)
+		}
+	}
+	if len(targets) == 0 {
+		return nil
+	}
+	b, err := g.openRebuild(folds, targets)
+	if err != nil {
+		return err
+	}
+	g.current.Store(b)
+	names := make([]string, len(targets))
+	for i, f := range targets {
+		names[i] = versionName(f)
+	}
+	g.logger.LogAttrs(ctx, slog.LevelInfo, "rebuilding folds from the log", slog.Any("folds", names))
+	begin := time.Now()
+
+	// Once the barriers are out there is no way back but through them.
+	point, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		if !b.announced() {
+			cancel()
+		}
+	})()
+	go func() {
+		select {
+		case <-g.done:
+			cancel()
+		case <-point.Done():
+		}
+	}()
+	if err := b.run(point, g); err != nil {
+		g.current.Store(nil)
+		if ctx.Err() != nil && !b.announced() {
+			return errors.Join(ctx.Err(), g.dropRebuild(b.number))
+		}
+		return err
+	}
+	for _, p := range g.parts {
+		if err := p.migrated.wait(point, b.number); err != nil {
+			return err
+		}
+	}
+	g.folds = folds
+	// Moves that left before the barrier and arrive behind it still look here.
+	if err := g.reach(point, g.Ends()); err != nil {
+		return err
+	}
+	g.current.Store(nil)
+	g.logger.LogAttrs(ctx, slog.LevelInfo, "rebuilt folds are in place", slog.Any("folds", names), slog.Duration("took", time.Since(begin)))
+	return g.dropRebuild(b.number)
+}
+
+// openRebuild returns the rebuild of these folds, going on with one that was
+// interrupted.
+func (g *Engine) openRebuild(folds, targets []Fold) (*rebuild, error) {
+	stored, text, err := g.storedRebuild()
+	if err != nil {
+		return nil, err
+	}
+	want := ""
+	for _, f := range targets {
+		want += versionName(f) + "\n"
+	}
+	number := stored
+	if text != want {
+		if stored > 0 {
+			if err := g.dropRebuild(stored); err != nil {
+				return nil, err
+			}
+		}
+		number = stored + 1
+		for _, p := range g.parts {
+			number = max(number, p.built.get()+1)
+		}
+	}
+	batch := g.store.Batch()
+	if err := errors.Join(
+		g.registry.save(batch),
+		batch.Set(globalKey("rebuild"), appendBytes(binary.AppendVarint(nil, number), want)),
+		batch.Commit(), g.store.Flush(),
+	); err != nil {
+		return nil, err
+	}
+	b := &rebuild{number: number, folds: folds, targets: targets}
+	ids := func(f Fold) uint16 { id, _ := g.registry.add(f); return id }
+	l := newLayout(folds, ids, func(Fold) bool { return false })
+	for _, s := range l.slots {
+		s.building = b.makes(s.name)
+	}
+	for i := range g.parts {
+		b.ends = append(b.ends, int64Gate{newGate(math.MaxInt64)})
+		p, err := g.openShadow(b, int32(i), l)
+		if err != nil {
+			return nil, errors.Join(err, b.close())
+		}
+		b.parts = append(b.parts, p)
+	}
+	return b, nil
+}
+
+func (g *Engine) storedRebuild() (number int64, text string, err error) {
+	v, found, err := g.store.Get(globalKey("rebuild"), nil)
+	if err != nil || !found {
+		return 0, "", err
+	}
+	r := reader{b: v}
+	number, text = r.varint(), r.text()
+	if !r.done() {
+		return 0, "", damaged("note of a rebuild")
+	}
+	return number, text, nil
+}
+
+func rebuildPrefix(number int64) []byte {
+	return binary.BigEndian.AppendUint32([]byte{rebuildSpan}, uint32(number))
+}
+
+// openShadow returns a partition that folds for a rebuild.
+func (g *Engine) openShadow(b *rebuild, id int32, l *layout) (*partition, error) {
+	n := len(g.parts)
+	p := g.newPartition(id, rebuildPrefix(b.number), l)
+	p.mute, p.rebuild = true, b
+	p.limits.cacheEntities, p.limits.cacheBytes = max(p.limits.cacheEntities/4, 16), max(p.limits.cacheBytes/4, 1<<16)
+	p.meta = newMeta(n)
+	p.meta.pos, _ = g.log.Bounds(eventlog.Events, id)
+	if p.meta.pos > 0 {
+		g.logger.Warn("a fold is rebuilt from part of its history: the log was trimmed", slog.Int("partition", int(id)), slog.Int64("from", p.meta.pos))
+	}
+	p.out = newOutbound(id, g.log, &flights{from: make([][]flight, n), folded: func(int32) int64 { return 0 }}, g.logger)
+	return p, p.restore(filepath.Join(g.dedup.Dir, fmt.Sprintf("rebuild-%d", b.number)))
+}
+
+func (b *rebuild) makes(fold string) bool {
+	return slices.ContainsFunc(b.targets, func(f Fold) bool { return f.Name() == fold })
+}
+
+func (b *rebuild) announced() bool {
+	return slices.ContainsFunc(b.ends, func(e int64Gate) bool { return e.get() != math.MaxInt64 })
+}
+
+func (b *rebuild) close() error {
+	var errs []error
+	for _, p := range b.parts {
+		if p.dedup != nil {
+			errs = append(errs, p.dedup.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// lag returns the records that are still to be folded, and all.
+func (b *rebuild) lag(g *Engine) (left, total int64) {
+	for i, p := range b.parts {
+		first, next := g.log.Bounds(eventlog.Events, int32(i))
+		total += next - first
+		left += max(next-p.pos.get(), 0)
+	}
+	return left, total
+}
+
+// run folds everything up to the barriers, which it appends when it has caught up.
+func (b *rebuild) run(ctx context.Context, g *Engine) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, p := range b.parts {
+		p.quit = ctx.Done()
+		group.Go(func() error {
+			p.committer(func(int64) error { return nil })
+			return nil
+		})
+		group.Go(func() error { return p.runShadow(ctx) })
+	}
+	group.Go(func() error {
+		for {
+			if left, _ := b.lag(g); left <= settledLag {
+				return b.announce(ctx, g)
+			}
+			select {
+			case <-time.After(5 * time.Millisecond):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	})
+	return errors.Join(group.Wait(), b.close())
+}
+
+// announce appends the barriers.
+func (b *rebuild) announce(ctx context.Context, g *Engine) error {
+	if b.announced() {
+		return nil // they stand in the log since before a restart
+	}
+	records := make([]eventlog.Record, len(g.parts))
+	for i := range records {
+		records[i] = fact(i, KindBarrier, binary.AppendVarint([]byte{barrierFolds}, b.number))
+	}
+	for {
+		err := g.log.Submit(records).Wait(ctx)
+		if err == nil || rapport.KindOf(err) != rapport.Unavailable {
+			return err
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// runShadow folds the log up to the barrier.
+func (p *partition) runShadow(ctx context.Context) error {
+	defer close(p.seals)
+	for pause := time.Millisecond; ; pause = min(2*pause, time.Second) {
+		err := p.readShadow(ctx)
+		if err == nil || rapport.KindOf(err) != rapport.Unavailable || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (p *partition) readShadow(ctx context.Context) error {
+	r, err := p.eng.log.Reader(eventlog.Events, p.id, p.meta.pos)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	for {
+		records, err := r.Next(ctx)
+		if err != nil {
+			return err
+		}
+		for i := range records {
+			if p.ends(&records[i]) {
+				p.mark()
+				if p.drain(); p.err != nil {
+					return p.err
+				}
+				p.rebuild.ends[p.id].set(records[i].Offset)
+				p.pos.set(math.MaxInt64)
+				return nil
+			}
+			if p.record(&records[i]); p.err != nil {
+				return p.err
+			}
+		}
+		// The engine that serves comes first.
+		for p.eng.lag.Load() > settledLag {
+			select {
+			case <-time.After(2 * time.Millisecond):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+}
+
+// ends reports whether r is the barrier of this rebuild.
+func (p *partition) ends(r *eventlog.Record) bool {
+	if r.Kind != KindBarrier || r.Offset < p.meta.pos || len(r.Data) == 0 || r.Data[0] != barrierFolds {
+		return false
+	}
+	rd := reader{b: r.Data[1:]}
+	return rd.varint() == p.rebuild.number
+}
+
+// dropRebuild removes what a rebuild left in the store.
+func (g *Engine) dropRebuild(number int64) error {
+	prefix := rebuildPrefix(number)
+	b := g.store.Batch()
+	err := errors.Join(b.DeleteRange(prefix, state.PrefixEnd(prefix)), b.Delete(globalKey("rebuild")), b.Commit())
+	if g.dedup.Dir != "" {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(g.dedup.Dir, fmt.Sprintf("rebuild-%d", number))))
+	}
+	return err
+}
+
 // home returns the first bytes of the keys of a fold's own spans.
 func (p *partition) home(s *slot) []byte {
 	if s.building {
@@ -10,4 +371,30 @@ func (p *partition) home(s *slot) []byte {
 
 var mainPrefix = []byte{mainSpan}
 
-func (p *partition) swap(build int64) {}
+// newPartition returns a partition without state.
+func (g *Engine) newPartition(id int32, prefix []byte, l *layout) *partition {
+	n := len(g.parts)
+	p := &partition{
+		id: id, count: n, prefix: prefix, eng: g, store: g.store, logger: g.logger,
+		limits: partitionLimits{
+			cacheEntities: max(g.limits.CacheEntities/n, 16), cacheBytes: max(g.limits.CacheBytes/n, 1<<16),
+			commitEntities: g.limits.CommitEntities, commitBytes: g.limits.CommitBytes, commitAge: g.limits.CommitAge,
+		},
+		pcg:     mrand.NewPCG(0, 0),
+		batches: make(chan []eventlog.Record, 1), spare: make(chan []eventlog.Record, 2),
+		reqs: make(chan *request, 256), seals: make(chan *commit, 1), applied: make(chan error, 1),
+		stopped: make(chan struct{}), built: newGate(0), migrated: newGate(0),
+	}
+	p.rng = mrand.New(p.pcg)
+	p.ctx.ops = p
+	p.spare <- nil
+	p.spare <- nil
+	p.open = p.newCommit()
+	p.use(l)
+	return p
+}
+
+// use sets the folds of a partition that holds no entities in memory.
+func (p *partition) use(l *layout) {
+	p.layout, p.cache, p.zeros = l, newCache(len(l.slots)), make([]State, len(l.slots))
+}

@@ -29,6 +29,9 @@ func (AboutFold) Version() uint32 { return 1 }
 // Scope implements engine.Fold.
 func (AboutFold) Scope() engine.Scope { return engine.PerFragment }
 
+// Rowless implements engine.Rowless.
+func (AboutFold) Rowless() {}
+
 // New implements engine.Fold.
 func (AboutFold) New() engine.State { return &About{} }
 

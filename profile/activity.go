@@ -27,6 +27,9 @@ func (ActivityFold) Version() uint32 { return 1 }
 // Scope implements engine.Fold.
 func (ActivityFold) Scope() engine.Scope { return engine.PerFragment }
 
+// Rowless implements engine.Rowless.
+func (ActivityFold) Rowless() {}
+
 // New implements engine.Fold.
 func (ActivityFold) New() engine.State { return &Activity{} }
 

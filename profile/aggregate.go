@@ -105,6 +105,9 @@ func (f AggregateFold) Version() uint32 {
 // Scope implements engine.Fold.
 func (AggregateFold) Scope() engine.Scope { return engine.PerFragment }
 
+// Rowless implements engine.Rowless.
+func (AggregateFold) Rowless() {}
+
 // New implements engine.Fold.
 func (f AggregateFold) New() engine.State { return &Aggregates{config: f.Config} }
 

@@ -26,6 +26,9 @@ func (ConsentFold) Version() uint32 { return 1 }
 // Scope implements engine.Fold.
 func (ConsentFold) Scope() engine.Scope { return engine.PerFragment }
 
+// Rowless implements engine.Rowless.
+func (ConsentFold) Rowless() {}
+
 // New implements engine.Fold.
 func (ConsentFold) New() engine.State { return &Consent{} }
 
