@@ -93,7 +93,7 @@ const (
 	SystemTrackingPlanFail = "Event Quarantined"
 )
 
-// Names of events with a meaning on the wire (see docs/wire.md).
+// Names of events with a meaning on the wire.
 const (
 	EventDecisionShown     = "Decision Shown"
 	EventDecisionClicked   = "Decision Clicked"
