@@ -1,0 +1,395 @@
+package engine
+
+import (
+	"encoding/binary"
+	"log/slog"
+	"math"
+	"slices"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/eventlog"
+	"github.com/rapport-engine/rapport/state"
+)
+
+// running returns the ids of the folds that are run. It is safe for anyone.
+func (p *partition) running() []uint16 { return *p.activeIDs.Load() }
+
+func (p *partition) setActive(ids []uint16) {
+	slices.Sort(ids)
+	p.meta.active = ids
+	shared := slices.Clone(ids)
+	p.activeIDs.Store(&shared)
+}
+
+// swap folds the barrier of a rebuild: from here on its folds are run.
+func (p *partition) swap(number int64) {
+	b := p.eng.current.Load()
+	if p.mute || number <= p.meta.build {
+		return
+	}
+	if b == nil || b.number != number {
+		p.logger.Info("a rebuild was given up", slog.Int("partition", int(p.id)), slog.Int64("rebuild", number))
+		return
+	}
+	shadow := b.parts[p.id]
+	if err := shadow.pos.waitOr(p.quit, math.MaxInt64); err != nil {
+		p.fail(err) // stopping: the barrier is folded again at the next start
+		return
+	}
+	if end := b.ends[p.id].get(); end != p.ctx.Offset {
+		p.fail(rapport.Errorf(rapport.Internal, "rebuild %d of partition %d ended at offset %d, its barrier is %d", number, p.id, end, p.ctx.Offset))
+		return
+	}
+	for p.moving != nil && p.err == nil { // of an earlier rebuild
+		p.migrateSome(1 << 10)
+	}
+	if p.pause(); p.err != nil {
+		return
+	}
+	old := p.layout
+	ids := func(f Fold) uint16 { return shadow.layout.byName(f.Name()).id }
+	l := newLayout(b.folds, ids, func(Fold) bool { return false })
+	p.use(l)
+	active := make([]uint16, 0, len(l.slots))
+	for _, s := range l.slots {
+		active = append(active, s.id)
+	}
+	p.setActive(active)
+	p.meta.build, p.meta.migrating = number, number
+	p.dropOld(old)
+	p.takeTimers(shadow)
+	p.startMigration(b.targets)
+	if p.pause(); p.err != nil {
+		return
+	}
+	p.timers = timerQueue{horizon: &timerKey{}}
+	p.loadTimers()
+	p.built.set(number)
+}
+
+// dropOld removes the spans of the versions that were replaced.
+func (p *partition) dropOld(old *layout) {
+	for _, s := range old.slots {
+		if p.layout.byID(s.id) != nil {
+			continue
+		}
+		for _, span := range []byte{spanRow, spanCold} {
+			prefix := binary.BigEndian.AppendUint16(p.key(nil, span), s.id)
+			p.check(p.open.batch.DeleteRange(prefix, state.PrefixEnd(prefix)))
+		}
+	}
+}
+
+// takeTimers copies the timer index of the rebuilt folds. The timers
+// themselves come with their entities.
+func (p *partition) takeTimers(shadow *partition) {
+	shadow.scan(spanTimer, func(key, _ []byte) {
+		k, ok := parseTimerKey(key)
+		if s := shadow.layout.byName(k.fold); ok && s != nil && s.building {
+			p.check(p.open.batch.Set(p.timerKey(nil, k), nil))
+		}
+	})
+	if shadow.err != nil {
+		p.fail(shadow.err)
+	}
+}
+
+// migration takes the states of rebuilt folds from where they were built, each
+// when its entity is loaded next, and all of them in the end.
+type migration struct {
+	shadow *partition // to read with: its keys and its layout
+	slots  []*slot    // of the layout in use
+}
+
+func (p *partition) startMigration(targets []Fold) {
+	m := &migration{}
+	var folds []Fold
+	for _, f := range targets {
+		if s := p.layout.find(f.Name(), f.Version()); s != nil {
+			m.slots = append(m.slots, s)
+			folds = append(folds, f)
+		}
+	}
+	l := newLayout(folds, func(f Fold) uint16 { return p.layout.byName(f.Name()).id }, func(Fold) bool { return false })
+	m.shadow = &partition{id: p.id, count: p.count, prefix: rebuildPrefix(p.meta.migrating), eng: p.eng, store: p.store, logger: p.logger}
+	m.shadow.use(l)
+	p.moving = m
+}
+
+// migrate gives an entity just loaded its rebuilt states.
+func (p *partition) migrate(e *entity) {
+	sh := p.moving.shadow
+	key := sh.entityKey(nil, e.id)
+	from := sh.newEntity(e.id)
+	var found bool
+	var err error
+	if from.raw, found, err = p.store.Get(key, from.raw[:0]); err != nil {
+		p.fail(err)
+		return
+	}
+	if !found || p.open.migrated[e.id] || p.sealed != nil && p.sealed.migrated[e.id] {
+		return
+	}
+	if err := sh.decodeEntity(from); err != nil {
+		p.fail(err)
+		return
+	}
+	take := func(at, src int, secs, have []section) {
+		if sec := have[src]; sec.len > 0 {
+			secs[at].st = nil
+			secs[at].off, secs[at].len = uint32(len(e.raw)), sec.len
+			e.raw = append(e.raw, from.raw[sec.off:sec.off+sec.len]...)
+		}
+	}
+	for _, s := range p.moving.slots {
+		src := sh.layout.byID(s.id)
+		if s.cold != nil {
+			continue // stands where it is looked for already
+		}
+		if s.perEntity {
+			take(s.at, src.at, e.serial, from.serial)
+			continue
+		}
+		for i := range from.frags {
+			if at, ok := e.findFragment(from.frags[i].id); ok {
+				take(s.at, src.at, e.frags[at].secs, from.frags[i].secs)
+			}
+		}
+	}
+	for _, t := range from.timers {
+		if at, ok := findTimer(e.timers, t.fold, t.name); !ok {
+			e.timers = slices.Insert(e.timers, at, t)
+		}
+	}
+	p.mark()
+	p.touch(e)
+	p.open.migrated[e.id] = true
+	p.check(p.open.batch.Delete(key))
+	sh.recycle(from)
+}
+
+// migrateSome takes over up to n entities.
+func (p *partition) migrateSome(n int) {
+	prefix := p.moving.shadow.key(nil, spanEntity)
+	var ids []rapport.ID
+	p.scanSome(prefix, n, func(key []byte) {
+		if id := rapport.ID(key); !p.open.migrated[id] && (p.sealed == nil || !p.sealed.migrated[id]) {
+			ids = append(ids, id)
+		}
+	})
+	for _, id := range ids {
+		if e := p.load(id); !p.open.migrated[id] && p.err == nil {
+			p.migrate(e) // it was in memory, or is there no more
+			if !p.open.migrated[id] {
+				p.fail(rapport.Errorf(rapport.Internal, "rebuilt state of entity %s cannot be taken over", id))
+			}
+		}
+		if p.cache.full(p.limits) {
+			p.shrink()
+		}
+	}
+	if len(ids) > 0 && !p.open.full(p.limits) || p.err != nil {
+		return
+	}
+	p.mark()
+	if p.drain(); len(ids) == 0 && p.err == nil {
+		p.finishMigration()
+	}
+}
+
+// scanSome calls fn with up to n keys under prefix.
+func (p *partition) scanSome(prefix []byte, n int, fn func(key []byte)) {
+	it, err := p.store.Scan(prefix, state.PrefixEnd(prefix))
+	if err != nil {
+		p.fail(err)
+		return
+	}
+	for ok := it.First(); ok && n > 0; ok = it.Next() {
+		fn(it.Key()[len(prefix):])
+		n--
+	}
+	p.check(it.Close())
+}
+
+// finishMigration ends a migration if nothing is left.
+func (p *partition) finishMigration() {
+	left := false
+	p.scanSome(p.moving.shadow.key(nil, spanEntity), 1, func([]byte) { left = true })
+	if left {
+		return
+	}
+	p.moving, p.meta.migrating = nil, 0
+	p.mark()
+	p.migrated.set(p.meta.build)
+}
+
+// Moves between partitions of a rebuild do not go through the log: what they
+// would carry is laid down under the record that caused them, and taken up
+// when the move of the engine that serves is met in the log of the target.
+
+// stash lays a move down.
+func (p *partition) stash(d *derived) {
+	switch d.kind {
+	case KindRows:
+		p.luggage = append(p.luggage, d.data)
+	case KindMove:
+		v := binary.AppendUvarint(nil, uint64(len(p.luggage)))
+		for _, rows := range p.luggage {
+			v = appendBytes(v, rows)
+		}
+		v = append(v, d.data...)
+		p.luggage = nil
+		// At once, not with the commit: the target may be ahead of it.
+		b := p.store.Batch()
+		p.check(b.Set(stashKey(p.prefix, p.id, p.ctx.Offset, d), v))
+		p.check(b.Commit())
+	}
+}
+
+func stashKey(prefix []byte, source int32, offset int64, d *derived) []byte {
+	b := append(slices.Clone(prefix), spanStash)
+	b = binary.BigEndian.AppendUint16(b, uint16(source))
+	b = binary.BigEndian.AppendUint64(b, uint64(offset))
+	b = append(b, d.target[:]...)
+	r := reader{b: d.data}
+	what := r.byte()
+	readCause(&r)
+	owner := r.id()
+	return append(append(b, what), owner[:]...)
+}
+
+// unstash returns what a move carries: to a rebuild what was laid down for it,
+// to a partition that has switched what the record says, with the states of
+// rebuilt folds from there if it set out before the switch.
+func (p *partition) unstash(r *eventlog.Record, d *derived) []byte {
+	b := p.rebuild
+	if b == nil {
+		if b = p.eng.current.Load(); b == nil || p.meta.build != b.number {
+			return d.data
+		}
+	}
+	source := b.parts[d.origin.partition]
+	if err := source.pos.waitOr(p.quit, d.origin.offset+1); err != nil {
+		p.fail(err)
+		return d.data
+	}
+	v, found, err := p.store.Get(stashKey(rebuildPrefix(b.number), d.origin.partition, d.origin.offset, d), nil)
+	if err != nil {
+		p.fail(err)
+	}
+	if !found {
+		return d.data // of before the log begins, or of after the switch
+	}
+	rd := reader{b: v}
+	for n := rd.count(1); n > 0; n-- {
+		p.arriveRows(r, d.target, rd.bytes(), d.at)
+	}
+	switch {
+	case rd.bad:
+		p.fail(damaged("state on its way between partitions"))
+		return d.data
+	case p.mute:
+		return rd.b
+	}
+	out, ok := blend(d.data, rd.b, b.makes)
+	if !ok {
+		p.fail(p.damaged(r))
+	}
+	return out
+}
+
+// blend returns move a with the states and timers of the folds for which of
+// returns true taken from move b.
+func blend(a, b []byte, of func(fold string) bool) ([]byte, bool) {
+	pa, pb := parseMove(a), parseMove(b)
+	if pa.bad || pb.bad {
+		return a, false
+	}
+	out := slices.Clone(pa.head)
+	for _, part := range [...]struct {
+		move moveParts
+		want bool
+	}{{pa, false}, {pb, true}} {
+		for _, s := range part.move.states {
+			if of(s.fold) == part.want {
+				out = append(out, s.data...)
+			}
+		}
+	}
+	out = append(out, 0)
+	if pa.tail == nil {
+		return out, true
+	}
+	var timers []moveItem
+	for _, t := range pa.timers {
+		if !of(t.fold) {
+			timers = append(timers, t)
+		}
+	}
+	for _, t := range pb.timers {
+		if of(t.fold) {
+			timers = append(timers, t)
+		}
+	}
+	out = binary.AppendUvarint(out, uint64(len(timers)))
+	for _, t := range timers {
+		out = append(out, t.data...)
+	}
+	return append(out, pa.tail...), true
+}
+
+// moveParts is a move record taken apart.
+type moveParts struct {
+	head   []byte
+	states []moveItem
+	timers []moveItem
+	tail   []byte // the rest of a tail; nil for a fragment
+	bad    bool
+}
+
+type moveItem struct {
+	fold string
+	data []byte
+}
+
+func parseMove(b []byte) (m moveParts) {
+	r := reader{b: b}
+	since := func(rest int) []byte { return b[len(b)-rest : len(b)-len(r.b)] }
+	what := r.byte()
+	readCause(&r)
+	r.id()
+	if what == moveFragment {
+		r.id()
+		r.varint()
+	} else {
+		for n := r.count(16); n > 0; n-- {
+			r.id()
+		}
+	}
+	m.head = b[:len(b)-len(r.b)]
+	for !r.bad {
+		rest := len(r.b)
+		name := r.text()
+		if name == "" {
+			break
+		}
+		r.uvarint()
+		if n := r.take(4); len(n) == 4 {
+			r.take(uint64(binary.LittleEndian.Uint32(n)))
+		}
+		m.states = append(m.states, moveItem{name, since(rest)})
+	}
+	if what != moveFragment {
+		for n := r.count(3); n > 0; n-- {
+			rest := len(r.b)
+			name := r.text()
+			r.varint()
+			r.text()
+			m.timers = append(m.timers, moveItem{name, since(rest)})
+		}
+		m.tail = append([]byte{}, r.b...)
+		r.b = nil
+	}
+	m.bad = !r.done()
+	return m
+}
