@@ -100,9 +100,12 @@ func loadWorld(path string) (*sim.World, fs.FS, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	// A world's documents lie in the folder "config" beside it, else Northbean's serve.
-	if dir := filepath.Join(filepath.Dir(path), "config"); isDir(dir) {
-		return w, os.DirFS(dir), nil
+	// A world's documents lie beside it, in a folder named as the file is, or in
+	// "config"; else Northbean's serve.
+	for _, dir := range []string{strings.TrimSuffix(path, filepath.Ext(path)), filepath.Join(filepath.Dir(path), "config")} {
+		if isDir(dir) {
+			return w, os.DirFS(dir), nil
+		}
 	}
 	_, documents, err := sim.Northbean()
 	return w, documents, err
