@@ -86,9 +86,11 @@ func (s *remembered) Apply(_ *engine.Context, e *rapport.Event) {
 		s.consent = rapport.AppendField(s.consent, purpose.Str(), allowed)
 	}
 }
+
 func (s *remembered) Merge(other engine.State) {
 	s.consent = append(s.consent, other.(*remembered).consent...)
 }
+
 func (s *remembered) AppendBinary(b []byte) []byte {
 	if len(s.traits)+len(s.consent) == 0 {
 		return b
@@ -96,6 +98,7 @@ func (s *remembered) AppendBinary(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(s.traits)))
 	return append(append(b, s.traits...), s.consent...)
 }
+
 func (s *remembered) DecodeBinary(b []byte) error {
 	*s = remembered{}
 	if len(b) == 0 {

@@ -110,12 +110,14 @@ func (s *smallState) Merge(other engine.State) {
 		s.n[i] += v
 	}
 }
+
 func (s *smallState) AppendBinary(b []byte) []byte {
 	for _, v := range s.n {
 		b = binary.AppendUvarint(b, v)
 	}
 	return b
 }
+
 func (s *smallState) DecodeBinary(b []byte) error {
 	for i := range s.n {
 		v, k := binary.Uvarint(b)
