@@ -12,7 +12,7 @@ export interface TileProps {
 
 export function Tile({ label, value, sub, explain, aside }: TileProps) {
   return (
-    <div className="card flex items-end justify-between gap-3 px-3.5 py-3">
+    <div className="card flex justify-between gap-3 px-3.5 py-3">
       <div className="min-w-0">
         <Explained title={label} trigger={<span className="text-meta text-muted">{label}</span>}>
           {explain}
@@ -20,7 +20,7 @@ export function Tile({ label, value, sub, explain, aside }: TileProps) {
         <div className="clip text-kpi font-semibold tracking-[-0.01em] tabular-nums">{value}</div>
         <div className="clip text-meta text-muted max-md:whitespace-normal">{sub ?? '\u00a0'}</div>
       </div>
-      {aside && <div className="w-[42%] max-w-[120px] max-md:hidden">{aside}</div>}
+      {aside && <div className="w-[42%] max-w-[120px] self-end max-md:hidden">{aside}</div>}
     </div>
   )
 }

@@ -61,7 +61,8 @@ function liftTile({ lift, holdoutShare, currency }: Overview): TileProps {
   const at = (n: number) => liftValue(n, lift.unit, currency)
   return {
     label: 'Lift over the holdout',
-    value: at(lift.value),
+    // What may be chance does not shout.
+    value: lift.low > 0 || lift.high < 0 ? at(lift.value) : <span className="text-muted">{at(lift.value)}</span>,
     sub: `95 % interval ${at(lift.low)} to ${at(lift.high)}`,
     explain: (
       <>
