@@ -5,8 +5,7 @@ import { configQuery } from '@/api/queries'
 import type { Config, ConfigApplied, ConfigChange, ConfigPlan } from '@/api/types'
 import { lineDiff, parseDiff } from '@/format/diff'
 import { plural } from '@/format/number'
-import { ago } from '@/format/time'
-import { serverNow } from '@/shell/clock'
+import { clock } from '@/format/time'
 import { Button } from '@/ui/button'
 import { Diff } from '@/ui/diff'
 import { Dialog, DialogButtons } from '@/ui/dialog'
@@ -83,7 +82,7 @@ export function PublishDialog({ open, onClose, yaml, base, onApplied }: {
         ) : changes.length === 0 ? (
           <p className="text-muted">This means the same as what is live. There is nothing to apply.</p>
         ) : (
-          changes.map((change) => <Change key={`${change.kind} ${change.id}`} change={change} />)
+          !theirs && changes.map((change) => <Change key={`${change.kind} ${change.id}`} change={change} />)
         )}
         {theirs && <Conflict theirs={theirs} changes={changes} yaml={yaml} />}
         <Refusal error={error} />
@@ -130,9 +129,9 @@ function Conflict({ theirs, changes, yaml }: { theirs: Config; changes: ConfigCh
     <section role="alert" className="rounded-card border border-line p-3">
       <h3 className="font-semibold text-warn">Version {theirs.version} was applied while you were editing</h3>
       <p className="mt-0.5 mb-2 text-muted">
-        {doc ? `${doc.author} saved this document ${ago(doc.updatedAt, serverNow())} ago.` : 'The document changed or was removed.'} Nothing of yours is lost. Below is what yours would change of theirs: go back and bring their lines over, or apply yours on top.
+        {doc ? `${doc.author} saved this document, version ${doc.version}, at ${clock(doc.updatedAt)}.` : 'The document changed or was removed.'} Nothing of yours is lost. Below is what yours would change of theirs: go back and bring their lines over, or apply yours on top.
       </p>
-      {changes.length === 1 && doc && <Diff label="From their version to yours" lines={lineDiff(doc.yaml, yaml)} className="max-h-[260px]" />}
+      {doc && <Diff label="From their version to yours" lines={lineDiff(doc.yaml, yaml)} className="max-h-[260px]" />}
     </section>
   )
 }
