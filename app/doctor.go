@@ -325,7 +325,7 @@ func (d *doctor) examineConfig(ctx context.Context, l *local.Log) {
 		d.fail("configuration", err)
 		return
 	}
-	set, version := store.Current()
+	set, _ := store.Current()
 	if missing := unsetVariables(d.env, set); len(missing) > 0 {
 		d.add(failure, "configuration", "variables are not set: "+strings.Join(missing, ", "), "set them where the server starts")
 		return

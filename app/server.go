@@ -71,7 +71,6 @@ type Server struct {
 	started   time.Time
 	firstMu   sync.Mutex
 	first     time.Time      // when the first event was taken in
-	opened    time.Time      // when the deployment was made
 	closers   []func() error // in the order of opening
 }
 

@@ -19,15 +19,12 @@ const (
 	spanErased  = 'x' // keyed hash of an entity id -> time of the erasure
 	spanMeta    = 'm' // -> position and everything else that is one per partition
 	spanGlobal  = 'g' // name
-	spanFollow  = 'f' // name of a followed topic
 	spanStash   = 'w' // rebuild only: state on its way between partitions
 	mainSpan    = 'E'
 	rebuildSpan = 'S'
 )
 
 func globalKey(name string) []byte { return append([]byte{mainSpan, spanGlobal}, name...) }
-
-func followKey(name string) []byte { return append([]byte{mainSpan, spanFollow}, name...) }
 
 // key appends the start of a key of this partition to b.
 func (p *partition) key(b []byte, span byte) []byte {
@@ -58,9 +55,6 @@ func (p *partition) rowKey(b []byte, s *slot, owner rapport.ID, key []byte) []by
 	b = append(b, owner[:]...)
 	return append(b, key...)
 }
-
-// rowPrefix is the length of a row key before the fold's own part.
-func (p *partition) rowPrefix(s *slot) int { return len(p.home(s)) + 1 + 2 + 2 + 16 }
 
 func (p *partition) timerKey(b []byte, t timerKey) []byte {
 	b = p.key(b, spanTimer)
