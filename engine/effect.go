@@ -65,19 +65,24 @@ func (p *partition) cancelEffect(c *Context, key string) {
 }
 
 func (p *partition) removeEffect(ent *entity, key string) {
+	if ref, ok := p.takeEffect(ent, key); ok && !p.mute {
+		p.eng.outbox(ref.kind).cancel(ref.key)
+	}
+}
+
+// takeEffect takes an effect out of this partition's outbox.
+func (p *partition) takeEffect(ent *entity, key string) (ref effectRef, ok bool) {
 	i, found := findEffect(ent.effects, key)
 	if !found {
-		return
+		return ref, false
 	}
-	ref := ent.effects[i]
+	ref = ent.effects[i]
 	ent.effects = slices.Delete(ent.effects, i, i+1)
 	p.keyBuf = p.outboxKey(p.keyBuf[:0], ref.kind, ref.notBefore, ref.key)
 	p.check(p.open.batch.Delete(p.keyBuf))
 	p.open.effects[ref.key] = &effectRow{ref.kind, ref.notBefore, nil}
 	p.touch(ent)
-	if !p.mute {
-		p.eng.outbox(ref.kind).cancel(ref.key)
-	}
+	return ref, true
 }
 
 // effectOf returns the waiting effect behind a note.

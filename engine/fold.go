@@ -212,8 +212,10 @@ func (p *partition) sendOn(kind uint8, data []byte) {
 
 func (p *partition) derive(d derived) {
 	p.n++
-	if p.mute {
+	if p.mute || p.ctx.Offset < p.meta.scratch {
 		p.stash(&d)
+	}
+	if p.mute {
 		return
 	}
 	d.origin, d.hops = origin{p.id, p.ctx.Offset, p.n}, p.hops+1

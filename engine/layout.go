@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/state"
@@ -95,6 +96,7 @@ func checkFolds(folds []Fold) error {
 
 // registry gives every fold@version of a store a short number.
 type registry struct {
+	mu   sync.Mutex
 	next uint16
 	ids  map[string]uint16
 }
@@ -122,6 +124,8 @@ func loadRegistry(st *state.Store) (*registry, error) {
 
 // add returns the id of f, and whether it is new to this store.
 func (r *registry) add(f Fold) (id uint16, isNew bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	name := versionName(f)
 	if id, ok := r.ids[name]; ok {
 		return id, false
@@ -132,6 +136,8 @@ func (r *registry) add(f Fold) (id uint16, isNew bool) {
 }
 
 func (r *registry) save(b *state.Batch) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	names := make([]string, 0, len(r.ids))
 	for name := range r.ids {
 		names = append(names, name)

@@ -14,6 +14,7 @@ type meta struct {
 	suppressed int64  // erasures remembered
 	build      int64  // the last rebuild switched to
 	migrating  int64  // that rebuild, while entities are still to be taken from it
+	scratch    int64  // where the log ended when state was first made from it
 	n          uint32 // consequences already out of the record at pos; see pause
 	marks      []mark
 	active     []uint16 // ids of the folds that are run, sorted
@@ -21,11 +22,11 @@ type meta struct {
 
 func newMeta(partitions int) meta { return meta{marks: make([]mark, partitions)} }
 
-const metaCodec = 2
+const metaCodec = 3
 
 func (m *meta) append(b []byte) []byte {
 	b = append(b, metaCodec)
-	for _, v := range [...]int64{m.pos, m.time, m.config, m.folded, m.duplicates, m.erased, m.live, m.suppressed, m.build, m.migrating} {
+	for _, v := range [...]int64{m.pos, m.time, m.config, m.folded, m.duplicates, m.erased, m.live, m.suppressed, m.build, m.migrating, m.scratch} {
 		b = binary.AppendVarint(b, v)
 	}
 	b = binary.AppendUvarint(b, uint64(m.n))
@@ -44,7 +45,7 @@ func (m *meta) append(b []byte) []byte {
 func (m *meta) decode(b []byte) error {
 	r := reader{b: b}
 	version := r.byte()
-	for _, v := range [...]*int64{&m.pos, &m.time, &m.config, &m.folded, &m.duplicates, &m.erased, &m.live, &m.suppressed, &m.build, &m.migrating} {
+	for _, v := range [...]*int64{&m.pos, &m.time, &m.config, &m.folded, &m.duplicates, &m.erased, &m.live, &m.suppressed, &m.build, &m.migrating, &m.scratch} {
 		*v = r.varint()
 	}
 	m.n = uint32(r.uvarint())

@@ -112,7 +112,9 @@ func (p *partition) sendOff(e *entity, to rapport.ID, c cause) {
 		b = appendBytes(b, ref.key)
 		b = binary.AppendVarint(b, ref.notBefore)
 		b = appendBytes(b, f.Payload)
-		p.removeEffect(e, ref.key)
+		if p.takeEffect(e, ref.key); !p.mute {
+			p.eng.outbox(ref.kind).leave(ref.key)
+		}
 	}
 	for _, s := range p.layout.serial {
 		p.sendRows(s, e.id, to, c)

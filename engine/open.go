@@ -127,6 +127,8 @@ type Engine struct {
 	live  atomic.Bool
 	ready chan struct{} // closed when replay is done
 	done  chan struct{} // closed when Run returns
+	// stopping is closed when Run begins to stop.
+	stopping chan struct{}
 }
 
 // Open loads the engine's state. Nothing is folded before Run.
@@ -147,7 +149,7 @@ func Open(o Options) (*Engine, error) {
 		observer: o.Observer, floor: o.TrimFloor, eraseKey: o.EraseKey, limits: o.Limits,
 		parts: make([]*partition, n), outboxes: map[string]*Outbox{},
 		folds: o.Folds, building: make(chan struct{}, 1),
-		ready: make(chan struct{}), done: make(chan struct{}),
+		ready: make(chan struct{}), done: make(chan struct{}), stopping: make(chan struct{}),
 	}
 	g.flights = &flights{from: make([][]flight, n), folded: func(i int32) int64 { return g.parts[i].pos.get() }}
 	if o.DedupDir != "" {
@@ -181,7 +183,7 @@ func (g *Engine) load(folds []Fold) (err error) {
 			return err
 		}
 	}
-	return nil
+	return g.resume()
 }
 
 func (g *Engine) loadEraseKey(b *state.Batch) error {
@@ -221,7 +223,9 @@ func (g *Engine) openPartition(id int32, folds []Fold) (*partition, error) {
 		for _, s := range p.layout.slots {
 			active = append(active, s.id)
 		}
+		_, p.meta.scratch = g.log.Bounds(eventlog.Events, id)
 	}
+	p.scratch = p.meta.scratch
 	p.setActive(active)
 	p.built.set(p.meta.build)
 	if p.meta.migrating != 0 {
@@ -292,8 +296,10 @@ func (g *Engine) Run(ctx context.Context) error {
 	// be appended in a moment; else it is folded again at the next start.
 	grace, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	stop := context.AfterFunc(inner, func() { time.AfterFunc(5*time.Second, cancel) })
-	defer stop()
+	defer context.AfterFunc(inner, func() {
+		close(g.stopping)
+		time.AfterFunc(5*time.Second, cancel)
+	})()
 	for _, p := range g.parts {
 		// The outbound works until the owner has handed over its last commit.
 		outCtx, outStop := context.WithCancel(grace)
@@ -312,6 +318,7 @@ func (g *Engine) Run(ctx context.Context) error {
 	group.Go(func() error { return g.measureLag(inner) })
 	group.Go(func() error { return g.renew(inner) })
 	err := group.Wait()
+	g.building <- struct{}{} // kept: no rebuild runs any more
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = nil
 	}
@@ -348,7 +355,10 @@ func (g *Engine) becomeReady(ctx context.Context) error {
 	}
 	g.live.Store(true)
 	close(g.ready)
-	return nil
+	if !slices.ContainsFunc(g.parts, func(p *partition) bool { return p.scratch > 0 }) {
+		return nil
+	}
+	return quiet(ctx, g.settleRebuild(ctx, 0))
 }
 
 // quiet drops an error that only says that we are stopping.
@@ -372,13 +382,23 @@ func (g *Engine) renew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	going := g.current.Load() != nil
 	if err := g.rebuild(ctx, g.folds); err != nil {
 		return quiet(ctx, err)
 	}
-	if number != 0 && g.current.Load() == nil { // one that was given up
-		return g.dropRebuild(number)
+	if number == 0 || going {
+		return nil
 	}
-	return nil
+	// What is left of one that was given up, or that only had to be taken over.
+	for _, p := range g.parts {
+		if err := p.migrated.wait(ctx, p.built.get()); err != nil {
+			return quiet(ctx, err)
+		}
+	}
+	if err := g.reach(ctx, g.Ends()); err != nil {
+		return quiet(ctx, err)
+	}
+	return quiet(ctx, g.settleRebuild(ctx, number))
 }
 
 func (g *Engine) owner(id rapport.ID) (*partition, error) {

@@ -62,8 +62,10 @@ func (o *Outbox) offer(p *partition, e Effect) {
 
 // add makes a due effect ready unless there are too many.
 func (o *Outbox) add(e Effect) bool {
-	if f := o.known[e.Key]; f != nil && !f.taken {
-		f.effect = e
+	if f := o.known[e.Key]; f != nil {
+		if !f.taken {
+			f.effect = e
+		}
 		return true
 	}
 	if len(o.ready) >= outboxReady {
@@ -78,6 +80,16 @@ func (o *Outbox) cancel(key string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.known, key)
+}
+
+// leave takes note that an effect moves to another partition, which offers it
+// unless a sender has it.
+func (o *Outbox) leave(key string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if f := o.known[key]; f != nil && !f.taken {
+		delete(o.known, key)
+	}
 }
 
 func (o *Outbox) signal() {

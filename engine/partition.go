@@ -25,10 +25,12 @@ type partition struct {
 	limits partitionLimits
 	// mute is set while rebuilding: nothing leaves the partition.
 	mute    bool
-	rebuild *rebuild   // while rebuilding: what this is part of
-	luggage [][]byte   // while rebuilding: rows that go with the next move
-	moving  *migration // after a rebuild: entities are taken from it
+	rebuild *rebuild        // while rebuilding: what this is part of
+	luggage [][]byte        // while rebuilding: rows that go with the next move
+	carried map[rowsOf]bool // rows that came ahead of their move in the version they are needed in
+	moving  *migration      // after a rebuild: entities are taken from it
 	quit    <-chan struct{}
+	scratch int64 // meta.scratch, for others to read
 
 	layout *layout
 	config *Config
@@ -254,6 +256,7 @@ func (p *partition) applyDerived(r *eventlog.Record) {
 		if p.mute {
 			return // they come with the move
 		}
+		p.noteRows(&d)
 		p.arriveRows(r, d.target, d.data, d.at)
 	default:
 		p.applyFact(r, d.kind, d.data)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,9 +29,17 @@ type rebuild struct {
 	folds   []Fold // all, in order
 	targets []Fold // those that are made anew
 	parts   []*partition
+	stage   atomic.Int32
 	// ends are the offsets of the barriers, MaxInt64 until they are met.
 	ends []int64Gate
 }
+
+// Stages of a rebuild.
+const (
+	stageOpen      = iota
+	stageDropped   // by whom asked for it
+	stageAnnounced // the barriers may stand in the log
+)
 
 type int64Gate struct{ *gate }
 
@@ -56,9 +65,13 @@ func (g *Engine) Replace(ctx context.Context, folds ...Fold) error {
 	case g.building <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-g.stopping:
+		return errStopped()
 	}
 	defer func() { <-g.building }()
+	g.mu.Lock()
 	all := slices.Clone(g.folds)
+	g.mu.Unlock()
 	for _, f := range folds {
 		if i := slices.IndexFunc(all, func(o Fold) bool { return o.Name() == f.Name() }); i >= 0 {
 			all[i] = f
@@ -74,47 +87,53 @@ func (g *Engine) Replace(ctx context.Context, folds ...Fold) error {
 
 // rebuild brings every partition to the given folds.
 func (g *Engine) rebuild(ctx context.Context, folds []Fold) error {
-	var targets []Fold
-	for _, f := range folds {
-		id, _ := g.registry.add(f)
-		if slices.ContainsFunc(g.parts, func(p *partition) bool { return !slices.Contains(p.running(), id) }) {
-			targets = append(targets, f)
+	b := g.current.Load() // set already if it goes on after a restart
+	if b == nil {
+		targets := g.missing(folds)
+		if len(targets) == 0 {
+			return nil
 		}
+		var err error
+		if b, err = g.openRebuild(folds, targets); err != nil {
+			return err
+		}
+		g.current.Store(b)
 	}
-	if len(targets) == 0 {
-		return nil
-	}
-	b, err := g.openRebuild(folds, targets)
-	if err != nil {
-		return err
-	}
-	g.current.Store(b)
-	names := make([]string, len(targets))
-	for i, f := range targets {
+	names := make([]string, len(b.targets))
+	for i, f := range b.targets {
 		names[i] = versionName(f)
 	}
 	g.logger.LogAttrs(ctx, slog.LevelInfo, "rebuilding folds from the log", slog.Any("folds", names))
 	begin := time.Now()
 
-	// Once the barriers are out there is no way back but through them.
+	// Once the barriers are out there is no way back but through them. When the
+	// engine stops, everything stays for the next start to go on with.
 	point, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() {
-		if !b.announced() {
+		if b.stage.CompareAndSwap(stageOpen, stageDropped) {
 			cancel()
 		}
 	})()
 	go func() {
 		select {
-		case <-g.done:
+		case <-g.stopping:
 			cancel()
 		case <-point.Done():
 		}
 	}()
 	if err := b.run(point, g); err != nil {
-		g.current.Store(nil)
-		if ctx.Err() != nil && !b.announced() {
-			return errors.Join(ctx.Err(), g.dropRebuild(b.number))
+		select {
+		case <-g.stopping:
+			return errStopped()
+		default:
+		}
+		if b.stage.Load() != stageAnnounced {
+			g.current.Store(nil)
+			return errors.Join(err, g.dropRebuild(b.number))
+		}
+		for _, p := range b.parts {
+			p.pos.close() // owners wait for them at the barrier
 		}
 		return err
 	}
@@ -123,14 +142,59 @@ func (g *Engine) rebuild(ctx context.Context, folds []Fold) error {
 			return err
 		}
 	}
+	g.mu.Lock()
 	g.folds = folds
+	g.mu.Unlock()
 	// Moves that left before the barrier and arrive behind it still look here.
 	if err := g.reach(point, g.Ends()); err != nil {
 		return err
 	}
 	g.current.Store(nil)
 	g.logger.LogAttrs(ctx, slog.LevelInfo, "rebuilt folds are in place", slog.Any("folds", names), slog.Duration("took", time.Since(begin)))
-	return g.dropRebuild(b.number)
+	return g.settleRebuild(point, b.number)
+}
+
+// settleRebuild removes what was laid down for a rebuild, once nothing that is
+// durable needs it any more.
+func (g *Engine) settleRebuild(ctx context.Context, number int64) error {
+	if err := g.Flush(ctx); err != nil {
+		return err
+	}
+	return g.dropRebuild(number)
+}
+
+// missing returns the folds that are not run everywhere.
+func (g *Engine) missing(folds []Fold) (out []Fold) {
+	for _, f := range folds {
+		id, _ := g.registry.add(f)
+		if slices.ContainsFunc(g.parts, func(p *partition) bool { return !slices.Contains(p.running(), id) }) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// resume goes on with a rebuild that was interrupted, if it is of the folds
+// that are missing. This is before anything is folded, so that no partition
+// passes its barrier unaware.
+func (g *Engine) resume() error {
+	number, text, err := g.storedRebuild()
+	targets := g.missing(g.folds)
+	if err != nil || number == 0 || len(targets) == 0 || text != rebuildText(targets) {
+		return err
+	}
+	b, err := g.openRebuild(g.folds, targets)
+	if err == nil {
+		g.current.Store(b)
+	}
+	return err
+}
+
+func rebuildText(targets []Fold) (text string) {
+	for _, f := range targets {
+		text += versionName(f) + "\n"
+	}
+	return text
 }
 
 // openRebuild returns the rebuild of these folds, going on with one that was
@@ -140,11 +204,7 @@ func (g *Engine) openRebuild(folds, targets []Fold) (*rebuild, error) {
 	if err != nil {
 		return nil, err
 	}
-	want := ""
-	for _, f := range targets {
-		want += versionName(f) + "\n"
-	}
-	number := stored
+	number, want := stored, rebuildText(targets)
 	if text != want {
 		if stored > 0 {
 			if err := g.dropRebuild(stored); err != nil {
@@ -217,10 +277,6 @@ func (b *rebuild) makes(fold string) bool {
 	return slices.ContainsFunc(b.targets, func(f Fold) bool { return f.Name() == fold })
 }
 
-func (b *rebuild) announced() bool {
-	return slices.ContainsFunc(b.ends, func(e int64Gate) bool { return e.get() != math.MaxInt64 })
-}
-
 func (b *rebuild) close() error {
 	var errs []error
 	for _, p := range b.parts {
@@ -269,8 +325,8 @@ func (b *rebuild) run(ctx context.Context, g *Engine) error {
 
 // announce appends the barriers.
 func (b *rebuild) announce(ctx context.Context, g *Engine) error {
-	if b.announced() {
-		return nil // they stand in the log since before a restart
+	if !b.stage.CompareAndSwap(stageOpen, stageAnnounced) {
+		return context.Canceled
 	}
 	records := make([]eventlog.Record, len(g.parts))
 	for i := range records {
@@ -350,12 +406,17 @@ func (p *partition) ends(r *eventlog.Record) bool {
 	return rd.varint() == p.rebuild.number
 }
 
-// dropRebuild removes what a rebuild left in the store.
+// dropRebuild removes what a rebuild left in the store. Number 0 is the making
+// of all state from the log.
 func (g *Engine) dropRebuild(number int64) error {
 	prefix := rebuildPrefix(number)
 	b := g.store.Batch()
-	err := errors.Join(b.DeleteRange(prefix, state.PrefixEnd(prefix)), b.Delete(globalKey("rebuild")), b.Commit())
-	if g.dedup.Dir != "" {
+	err := b.DeleteRange(prefix, state.PrefixEnd(prefix))
+	if number > 0 {
+		err = errors.Join(err, b.Delete(globalKey("rebuild")))
+	}
+	err = errors.Join(err, b.Commit())
+	if number > 0 && g.dedup.Dir != "" {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(g.dedup.Dir, fmt.Sprintf("rebuild-%d", number))))
 	}
 	return err

@@ -48,6 +48,36 @@ type Stats struct {
 	Cached     int64 // entities in memory
 	CacheBytes int64
 	Partitions []PartitionStats
+	// Rebuild tells of folds that are being built from the log; nil if none is.
+	Rebuild *RebuildStats
+}
+
+// RebuildStats is the progress of a rebuild.
+type RebuildStats struct {
+	Folds []string // name@version
+	// Left of Total records in the log are still to be folded. When none is
+	// left the states are being put in place.
+	Left, Total int64
+}
+
+func (g *Engine) rebuildStats() *RebuildStats {
+	g.mu.Lock()
+	folds := g.folds
+	g.mu.Unlock()
+	b := g.current.Load()
+	out := &RebuildStats{}
+	targets := g.missing(folds)
+	if b != nil {
+		targets = b.targets
+		out.Left, out.Total = b.lag(g)
+	}
+	for _, f := range targets {
+		out.Folds = append(out.Folds, versionName(f))
+	}
+	if len(out.Folds) == 0 {
+		return nil
+	}
+	return out
 }
 
 // PartitionStats are figures of one partition.
@@ -64,7 +94,7 @@ type PartitionStats struct {
 
 // Stats returns the present figures; they may be some milliseconds old.
 func (g *Engine) Stats() Stats {
-	var out Stats
+	out := Stats{Rebuild: g.rebuildStats()}
 	for _, p := range g.parts {
 		s := &p.stats
 		_, next := g.log.Bounds(eventlog.Events, p.id)

@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/binary"
 	"log/slog"
+	"maps"
 	"math"
 	"slices"
 
@@ -223,9 +224,11 @@ func (p *partition) finishMigration() {
 	p.migrated.set(p.meta.build)
 }
 
-// Moves between partitions of a rebuild do not go through the log: what they
-// would carry is laid down under the record that caused them, and taken up
-// when the move of the engine that serves is met in the log of the target.
+// A move in the log carries states in the versions the folds had when it was
+// written. Whoever folds the log with other versions - a rebuild, or an engine
+// whose state is made anew - lays down what each move would carry, under the
+// record that caused it, and takes it up when the move is met in the log of the
+// target.
 
 // stash lays a move down.
 func (p *partition) stash(d *derived) {
@@ -241,7 +244,7 @@ func (p *partition) stash(d *derived) {
 		p.luggage = nil
 		// At once, not with the commit: the target may be ahead of it.
 		b := p.store.Batch()
-		p.check(b.Set(stashKey(p.prefix, p.id, p.ctx.Offset, d), v))
+		p.check(b.Set(stashKey(p.stashPrefix(), p.id, p.ctx.Offset, d), v))
 		p.check(b.Commit())
 	}
 }
@@ -251,29 +254,45 @@ func stashKey(prefix []byte, source int32, offset int64, d *derived) []byte {
 	b = binary.BigEndian.AppendUint16(b, uint16(source))
 	b = binary.BigEndian.AppendUint64(b, uint64(offset))
 	b = append(b, d.target[:]...)
-	r := reader{b: d.data}
-	what := r.byte()
-	readCause(&r)
-	owner := r.id()
+	what, owner := moveOwner(d.data)
 	return append(append(b, what), owner[:]...)
 }
 
-// unstash returns what a move carries: to a rebuild what was laid down for it,
-// to a partition that has switched what the record says, with the states of
-// rebuilt folds from there if it set out before the switch.
-func (p *partition) unstash(r *eventlog.Record, d *derived) []byte {
-	b := p.rebuild
-	if b == nil {
-		if b = p.eng.current.Load(); b == nil || p.meta.build != b.number {
-			return d.data
-		}
+// moveOwner returns what a move moves: a fragment, or the tail of an entity.
+func moveOwner(data []byte) (what byte, owner rapport.ID) {
+	r := reader{b: data}
+	what = r.byte()
+	readCause(&r)
+	return what, r.id()
+}
+
+func (p *partition) stashPrefix() []byte {
+	if p.mute {
+		return p.prefix
 	}
-	source := b.parts[d.origin.partition]
+	return rebuildPrefix(0)
+}
+
+// unstash returns what a move carries: what was laid down for it, if it set out
+// while states were made anew; else what the record says.
+func (p *partition) unstash(r *eventlog.Record, d *derived) []byte {
+	from, prefix := d.origin.partition, rebuildPrefix(0)
+	source := p.eng.parts[from]
+	made := func(string) bool { return true }
+	switch b := p.eng.current.Load(); {
+	case p.rebuild != nil:
+		prefix, source = p.prefix, p.rebuild.parts[from]
+	case d.origin.offset < source.scratch:
+	case b != nil && b.number == p.meta.build: // it may have set out before its source had switched
+		prefix, source, made = rebuildPrefix(b.number), b.parts[from], b.makes
+	default:
+		return d.data
+	}
 	if err := source.pos.waitOr(p.quit, d.origin.offset+1); err != nil {
 		p.fail(err)
 		return d.data
 	}
-	v, found, err := p.store.Get(stashKey(rebuildPrefix(b.number), d.origin.partition, d.origin.offset, d), nil)
+	v, found, err := p.store.Get(stashKey(prefix, from, d.origin.offset, d), nil)
 	if err != nil {
 		p.fail(err)
 	}
@@ -282,20 +301,49 @@ func (p *partition) unstash(r *eventlog.Record, d *derived) []byte {
 	}
 	rd := reader{b: v}
 	for n := rd.count(1); n > 0; n-- {
-		p.arriveRows(r, d.target, rd.bytes(), d.at)
+		body := rd.bytes()
+		of, fold, _ := rowsHead(d.origin, body)
+		if made(fold) && !p.carried[of] {
+			p.arriveRows(r, d.target, body, d.at)
+		}
 	}
-	switch {
-	case rd.bad:
+	_, owner := moveOwner(d.data)
+	maps.DeleteFunc(p.carried, func(of rowsOf, _ bool) bool {
+		return of.source == from && of.offset == d.origin.offset && of.owner == owner
+	})
+	out, ok := blend(d.data, rd.b, made)
+	if rd.bad || !ok {
 		p.fail(damaged("state on its way between partitions"))
-		return d.data
-	case p.mute:
-		return rd.b
-	}
-	out, ok := blend(d.data, rd.b, b.makes)
-	if !ok {
-		p.fail(p.damaged(r))
 	}
 	return out
+}
+
+// rowsOf names the rows of one fold and owner that one record moved.
+type rowsOf struct {
+	source int32
+	offset int64
+	owner  rapport.ID
+	fold   string
+}
+
+func rowsHead(o origin, body []byte) (of rowsOf, fold string, version uint32) {
+	r := reader{b: body}
+	of = rowsOf{source: o.partition, offset: o.offset, owner: r.id(), fold: r.text()}
+	return of, of.fold, uint32(r.uvarint())
+}
+
+// noteRows remembers that rows came by the log, so that those laid down for
+// the move that follows are not taken as well.
+func (p *partition) noteRows(d *derived) {
+	if d.origin.offset >= p.eng.parts[d.origin.partition].scratch {
+		return
+	}
+	if of, fold, version := rowsHead(d.origin, d.data); p.layout.find(fold, version) != nil {
+		if p.carried == nil {
+			p.carried = map[rowsOf]bool{}
+		}
+		p.carried[of] = true
+	}
 }
 
 // blend returns move a with the states and timers of the folds for which of
