@@ -42,7 +42,8 @@ func (s *alarmState) Merge(other engine.State) {
 	s.fired = append(s.fired, other.(*alarmState).fired...)
 }
 func (s *alarmState) AppendBinary(b []byte) []byte { return append(b, s.fired...) }
-func (s *alarmState) DecodeBinary(b []byte) error  { s.fired = append(s.fired[:0], b...); return nil }
+func (s *alarmState) DecodeBinary(b []byte) error { s.fired = append(s.fired[:0], b...); return nil }
+
 func (w *world) ask(who rapport.ID, times map[string]any) {
 	w.t.Helper()
 	e := w.event(who, who, "ask")
@@ -211,6 +212,7 @@ func (s *chainState) AppendBinary(b []byte) []byte {
 	}
 	return binary.AppendUvarint(b, s.n)
 }
+
 func (s *chainState) DecodeBinary(b []byte) error {
 	s.n, _ = binary.Uvarint(b)
 	return nil
