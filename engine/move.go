@@ -22,11 +22,26 @@ func (p *partition) decodeSections(e *entity, f *fragment) {
 // A move record: what is moved (fragment or tail), the fact that moved it, and
 //
 //	fragment: id, origin, first, states
-//	tail: the entity it left, its aliases, states of PerEntity folds, timers, effects
+//	tail: the entity it left, it and its aliases, states of PerEntity folds, timers, effects
 const (
 	moveFragment = 1
 	moveTail     = 2
 )
+
+func appendIDs(b []byte, ids []rapport.ID) []byte {
+	b = binary.AppendUvarint(b, uint64(len(ids)))
+	for _, id := range ids {
+		b = append(b, id[:]...)
+	}
+	return b
+}
+
+func readIDs(r *reader) (ids []rapport.ID) {
+	for n := r.count(16); n > 0; n-- {
+		ids = append(ids, r.id())
+	}
+	return ids
+}
 
 func moveHeader(what byte, c cause) []byte {
 	return c.append(append(make([]byte, 0, 2048), what))
@@ -90,10 +105,7 @@ func (p *partition) sendOff(e *entity, to rapport.ID, c cause) {
 		p.sendFragment(&f, to, c)
 	}
 	b := append(moveHeader(moveTail, c), e.id[:]...)
-	b = binary.AppendUvarint(b, uint64(len(e.aliases)))
-	for _, id := range e.aliases {
-		b = append(b, id[:]...)
-	}
+	b = appendIDs(b, append([]rapport.ID{e.id}, e.aliases...))
 	b = p.appendStates(b, e, e.id, p.layout.serial, e.serial)
 	b = binary.AppendUvarint(b, uint64(len(e.timers)))
 	for _, t := range e.timers {
@@ -230,14 +242,15 @@ func (p *partition) arrive(r *eventlog.Record, target rapport.ID, data []byte, p
 		p.arriveFragment(r, target, c, &rd, data)
 		return
 	}
-	from := rd.id()
-	ids := []rapport.ID{from}
-	for n := rd.count(16); n > 0; n-- {
-		ids = append(ids, rd.id())
-	}
+	head := data[:len(data)-len(rd.b)]
+	from, ids := rd.id(), readIDs(&rd)
+	all := len(ids)
 	w, ok := p.route(target, rapport.ID{}, &ids, &c)
 	switch {
 	case w == nil && ok:
+		if len(ids) < all {
+			data = append(appendIDs(append(slices.Clone(head), from[:]...), ids), rd.b...)
+		}
 		p.sendOn(KindMove, data)
 		return
 	case w == nil:

@@ -106,6 +106,7 @@ func live(seed uint64, n, members int) *life {
 			add(func(partitions int) []eventlog.Record {
 				return engine.SplitRecords(partitions, id(whole), id(m), id(m), link)
 			})
+			l.submissions[len(l.submissions)-1].settle = r.IntN(4) > 0
 		case k < 94: // a person is forgotten
 			m := r.IntN(members)
 			whole := l.person[m]

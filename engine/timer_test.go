@@ -42,7 +42,7 @@ func (s *alarmState) Merge(other engine.State) {
 	s.fired = append(s.fired, other.(*alarmState).fired...)
 }
 func (s *alarmState) AppendBinary(b []byte) []byte { return append(b, s.fired...) }
-func (s *alarmState) DecodeBinary(b []byte) error { s.fired = append(s.fired[:0], b...); return nil }
+func (s *alarmState) DecodeBinary(b []byte) error  { s.fired = append(s.fired[:0], b...); return nil }
 
 func (w *world) ask(who rapport.ID, times map[string]any) {
 	w.t.Helper()
