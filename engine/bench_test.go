@@ -217,6 +217,7 @@ func BenchmarkFoldOverWarmPeople(b *testing.B) {
 	b.ReportMetric((cpuSeconds()-cpu)*1e6/float64(b.N), "cpu-us/event")
 	b.ReportMetric(100*float64(end.CacheHits-start.CacheHits)/math.Max(float64(end.CacheHits-start.CacheHits+end.CacheMiss-start.CacheMiss), 1), "hit%")
 	b.ReportMetric(float64(m.WrittenBytes)/float64(b.N+people), "written-B/event")
+	b.ReportMetric(residentMB(), "rss-MB")
 	b.Logf("disk %d MB, debt %d MB, read amplification %d, %d compactions, %d commits", m.DiskBytes>>20, m.CompactionDebt>>20, m.ReadAmp, m.Compactions, end.Commits-start.Commits)
 }
 
@@ -224,4 +225,11 @@ func cpuSeconds() float64 {
 	var u syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
 	return float64(u.Utime.Sec+u.Stime.Sec) + float64(u.Utime.Usec+u.Stime.Usec)/1e6
+}
+
+func residentMB() float64 {
+	b, _ := os.ReadFile("/proc/self/statm")
+	var size, resident float64
+	_, _ = fmt.Sscan(string(b), &size, &resident)
+	return resident * float64(os.Getpagesize()) / (1 << 20)
 }

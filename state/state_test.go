@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -84,14 +85,15 @@ func TestASnapshotDoesNotSeeLaterBatches(t *testing.T) {
 
 func TestACheckpointOpensWithEverythingCommittedBeforeIt(t *testing.T) {
 	s := open(t, state.Options{Dir: t.TempDir()})
-	put(t, s, "a", "1", "b", "2")
+	large := strings.Repeat("x", 5000)
+	put(t, s, "a", "1", "b", "2", "large", large)
 	dir := filepath.Join(t.TempDir(), "copy")
 	if err := s.Checkpoint(dir); err != nil {
 		t.Fatal(err)
 	}
 	put(t, s, "c", "3")
 	it, err := open(t, state.Options{Dir: dir}).Scan(nil, nil)
-	if diff := cmp.Diff([]string{"a", "1", "b", "2"}, all(t, it, err)); diff != "" {
+	if diff := cmp.Diff([]string{"a", "1", "b", "2", "large", large}, all(t, it, err)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -109,7 +111,7 @@ func TestAfterPowerLossTheStoreHoldsAWholePrefixOfTheBatches(t *testing.T) {
 		for i := 1; i <= n; i++ {
 			b := s.Batch()
 			for j := range 8 {
-				_ = b.Set(fmt.Appendf(nil, "k%d", j), fmt.Appendf(nil, "%d %0*d", i, 200, 0))
+				_ = b.Set(fmt.Appendf(nil, "k%d", j), fmt.Appendf(nil, "%d %0*d", i, 100+j*100, 0))
 			}
 			if err := b.Commit(); err != nil {
 				t.Fatal(err)
