@@ -5,10 +5,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
-	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -127,98 +127,145 @@ func (s *smallState) DecodeBinary(b []byte) error {
 	return nil
 }
 
+// bench is an engine on disk over people who all have a profile.
+type bench struct {
+	b       *testing.B
+	people  int
+	log     eventlog.Log
+	store   *state.Store
+	eng     *engine.Engine
+	message int
+	perm    []int
+	zipf    *rand.Zipf
+	fields  [2]rapport.Fields
+}
+
+func newBench(b *testing.B) *bench {
+	w := &bench{b: b, people: 1_000_000}
+	if testing.Short() {
+		w.people = 20_000
+	}
+	if s := os.Getenv("RAPPORT_BENCH_PEOPLE"); s != "" {
+		w.people, _ = strconv.Atoi(s)
+	}
+	dir := b.TempDir()
+	must := func(err error) {
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	log, err := local.Open(local.Options{Dir: filepath.Join(dir, "log"), Partitions: 16, MaxQueuedBytes: 128 << 20})
+	must(err)
+	logger := slog.New(slog.DiscardHandler)
+	w.store, err = state.Open(state.Options{Dir: filepath.Join(dir, "state"), Logger: logger})
+	must(err)
+	w.log = log
+	w.eng, err = engine.Open(engine.Options{
+		Log: log, Store: w.store, Clock: rapport.SystemClock{}, Logger: logger,
+		Folds: []engine.Fold{windows{}, small{}}, DedupDir: filepath.Join(dir, "dedup"),
+	})
+	must(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.eng.Run(ctx) }()
+	b.Cleanup(func() {
+		cancel()
+		must(<-done)
+		must(w.store.Close())
+		must(log.Close())
+	})
+	w.fields = [2]rapport.Fields{
+		rapport.FieldsOf(map[string]any{"sku": "espresso-beans-1kg", "price": 18.9, "currency": "EUR", "quantity": 2.0, "category": "coffee"}),
+		rapport.FieldsOf(map[string]any{"locale": "nb-NO", "timezone": "Europe/Oslo", "userAgent": "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7)", "page": map[string]any{"path": "/products/espresso", "title": "Espresso"}}),
+	}
+	w.perm = rand.New(rand.NewPCG(3, 4)).Perm(w.people)
+	w.zipf = rand.NewZipf(rand.New(rand.NewPCG(1, 2)), 1.05, 20, uint64(w.people-1))
+	next := -1
+	for range w.people / 1000 {
+		w.accept(1000, func() int { next++; return next })
+	}
+	w.read(0)
+	return w
+}
+
+func (w *bench) anyone() int { return w.perm[w.zipf.Uint64()] }
+
+// accept appends a batch of events as a door does, and returns once it is durable.
+func (w *bench) accept(n int, pick func() int) {
+	records := make([]eventlog.Record, 0, n)
+	now := time.Now().UnixMilli()
+	for range n {
+		w.message++
+		who := id(pick())
+		e := rapport.Event{
+			Type: rapport.TypeTrack, Name: "Product Viewed", MessageID: "message-" + strconv.Itoa(w.message), Source: "web", UserID: "user",
+			Timestamp: now, ReceivedAt: now, OriginalTimestamp: now, Entity: who, Fragment: who, Properties: w.fields[0], Context: w.fields[1],
+			Identifiers: []rapport.Identifier{{Kind: "userId", Value: "user"}},
+		}
+		records = append(records, engine.EventRecord(&e, engine.Fingerprint("web", e.MessageID), int32(who.Partition(16))))
+	}
+	for w.eng.Admit(n) != nil {
+		time.Sleep(time.Millisecond)
+	}
+	if err := w.log.Submit(records).Wait(w.b.Context()); err != nil {
+		w.b.Fatal(err)
+	}
+}
+
+func (w *bench) read(who int) {
+	if err := w.eng.View(w.b.Context(), id(who), nil, func(v *engine.View) error { _ = v.State("windows"); return nil }); err != nil {
+		w.b.Fatal(err)
+	}
+}
+
 // BenchmarkFoldOverWarmPeople folds events of Zipf-chosen people who all have
 // a profile already: one million of them, or RAPPORT_BENCH_PEOPLE.
 //
 //	go test ./engine -run '^$' -bench Warm -benchtime 2000000x
 func BenchmarkFoldOverWarmPeople(b *testing.B) {
-	people := 1_000_000
-	if testing.Short() {
-		people = 20_000
-	}
-	if s := os.Getenv("RAPPORT_BENCH_PEOPLE"); s != "" {
-		people, _ = strconv.Atoi(s)
-	}
-	dir := b.TempDir()
-	log, err := local.Open(local.Options{Dir: filepath.Join(dir, "log"), Partitions: 16, MaxQueuedBytes: 128 << 20})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer log.Close()
-	logger := slog.New(slog.DiscardHandler)
-	store, err := state.Open(state.Options{Dir: filepath.Join(dir, "state"), Logger: logger})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer store.Close()
-	eng, err := engine.Open(engine.Options{
-		Log: log, Store: store, Clock: rapport.SystemClock{}, Logger: logger,
-		Folds: []engine.Fold{windows{}, small{}}, DedupDir: filepath.Join(dir, "dedup"),
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- eng.Run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-done; err != nil {
-			b.Error(err)
-		}
-	}()
-	message := 0
-	properties := rapport.FieldsOf(map[string]any{"sku": "espresso-beans-1kg", "price": 18.9, "currency": "EUR", "quantity": 2.0, "category": "coffee"})
-	contexts := rapport.FieldsOf(map[string]any{"locale": "nb-NO", "timezone": "Europe/Oslo", "userAgent": "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7)", "page": map[string]any{"path": "/products/espresso", "title": "Espresso"}})
-	append100 := func(pick func() int, n int) {
-		records := make([]eventlog.Record, 0, n)
-		now := time.Now().UnixMilli()
-		for range n {
-			message++
-			who := id(pick())
-			e := rapport.Event{
-				Type: rapport.TypeTrack, Name: "Product Viewed", MessageID: "message-" + strconv.Itoa(message), Source: "web", UserID: "user",
-				Timestamp: now, ReceivedAt: now, OriginalTimestamp: now, Entity: who, Fragment: who, Properties: properties, Context: contexts,
-				Identifiers: []rapport.Identifier{{Kind: "userId", Value: "user"}},
-			}
-			records = append(records, engine.EventRecord(&e, engine.Fingerprint("web", e.MessageID), int32(who.Partition(16))))
-		}
-		for eng.Admit(n) != nil {
-			time.Sleep(time.Millisecond)
-		}
-		if err := log.Submit(records).Wait(ctx); err != nil {
-			b.Fatal(err)
-		}
-	}
-	settle := func() {
-		if err := eng.View(ctx, id(0), nil, func(*engine.View) error { return nil }); err != nil {
-			b.Fatal(err)
-		}
-	}
-	next := -1
-	for range people / 1000 {
-		append100(func() int { next++; return next }, 1000)
-	}
-	settle()
-	zipf := rand.NewZipf(rand.New(rand.NewPCG(1, 2)), 1.05, 20, uint64(people-1))
-	perm := rand.New(rand.NewPCG(3, 4)).Perm(people)
-	start, cpu := eng.Stats(), cpuSeconds()
+	w := newBench(b)
+	start, cpu := w.eng.Stats(), cpuSeconds()
 	b.ReportAllocs()
 	b.ResetTimer()
 	begin := time.Now()
 	for left := b.N; left > 0; left -= 1000 {
-		append100(func() int { return perm[zipf.Uint64()] }, min(left, 1000))
+		w.accept(min(left, 1000), w.anyone)
 	}
-	settle()
+	w.read(0)
 	b.StopTimer()
 	seconds := time.Since(begin).Seconds()
-	end, m := eng.Stats(), store.Metrics()
+	end, m := w.eng.Stats(), w.store.Metrics()
 	b.ReportMetric(float64(b.N)/seconds, "events/s")
 	b.ReportMetric((cpuSeconds()-cpu)*1e6/float64(b.N), "cpu-us/event")
-	b.ReportMetric(100*float64(end.CacheHits-start.CacheHits)/math.Max(float64(end.CacheHits-start.CacheHits+end.CacheMiss-start.CacheMiss), 1), "hit%")
-	b.ReportMetric(float64(m.WrittenBytes)/float64(b.N+people), "written-B/event")
+	hits, misses := end.CacheHits-start.CacheHits, end.CacheMiss-start.CacheMiss
+	b.ReportMetric(100*float64(hits)/max(float64(hits+misses), 1), "hit%")
 	b.ReportMetric(residentMB(), "rss-MB")
 	b.Logf("disk %d MB, debt %d MB, read amplification %d, %d compactions, %d commits", m.DiskBytes>>20, m.CompactionDebt>>20, m.ReadAmp, m.Compactions, end.Commits-start.Commits)
+}
+
+// BenchmarkReadAfterAcceptance reads one person right after an event of theirs
+// was acknowledged, while 20,000 events come in per second.
+//
+//	go test ./engine -run '^$' -bench Acceptance -benchtime 4000x
+func BenchmarkReadAfterAcceptance(b *testing.B) {
+	w := newBench(b)
+	took := make([]time.Duration, 0, b.N)
+	b.ResetTimer()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for range b.N {
+		<-tick.C
+		who := 0
+		w.accept(100, func() int { who = w.anyone(); return who })
+		begin := time.Now()
+		w.read(who)
+		took = append(took, time.Since(begin))
+	}
+	b.StopTimer()
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-us")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-us")
+	b.ReportMetric(float64(took[len(took)-1].Microseconds()), "max-us")
 }
 
 func cpuSeconds() float64 {
