@@ -11,6 +11,7 @@ type cache struct {
 	head  entity // ring: head.next is the newest
 	bytes int
 	spare []*entity
+	raws  [][]byte // buffers given back
 	pool  [][]State // by fold order
 }
 
@@ -139,6 +140,36 @@ func (p *partition) take(s *slot, b []byte) State {
 	return st
 }
 
+// slim gives back the buffer of an entity whose states are all decoded.
+func (p *partition) slim(e *entity) {
+	if cap(e.raw) == 0 || cap(e.raw) > 16<<10 || encoded(e.serial) {
+		return
+	}
+	for i := range e.frags {
+		if encoded(e.frags[i].secs) {
+			return
+		}
+	}
+	if len(p.cache.raws) < spareEntities {
+		p.cache.raws = append(p.cache.raws, e.raw[:0])
+	}
+	e.raw = nil
+}
+
+// encoded reports whether a section still refers to the entity's buffer. If
+// none does, none will.
+func encoded(secs []section) bool {
+	for i := range secs {
+		if secs[i].st == nil && secs[i].len > 0 {
+			return true
+		}
+	}
+	for i := range secs {
+		secs[i].off, secs[i].len = 0, 0
+	}
+	return false
+}
+
 func (p *partition) newEntity(id rapport.ID) *entity {
 	var e *entity
 	if n := len(p.cache.spare); n > 0 {
@@ -166,6 +197,9 @@ func (p *partition) load(id rapport.ID) *entity {
 	e := p.newEntity(id)
 	var found bool
 	var err error
+	if n := len(p.cache.raws); n > 0 && cap(e.raw) == 0 {
+		e.raw, p.cache.raws = p.cache.raws[n-1], p.cache.raws[:n-1]
+	}
 	p.keyBuf = p.entityKey(p.keyBuf[:0], id)
 	if e.raw, found, err = p.store.Get(p.keyBuf, e.raw[:0]); err != nil {
 		p.fail(err)

@@ -80,6 +80,7 @@ func (p *partition) seal() {
 		if e.exists {
 			p.valBuf = p.appendEntity(p.valBuf[:0], e)
 			p.check(b.Set(p.keyBuf, p.valBuf))
+			p.slim(e)
 			p.cache.resize(e, len(p.valBuf))
 			p.sealCold(b, e)
 		} else {

@@ -54,7 +54,7 @@ type Options struct {
 // Limits bound memory and set the pace of commits.
 type Limits struct {
 	// CacheEntities and CacheBytes bound the entities in memory over all
-	// partitions. Default 65536 and 256 MiB.
+	// partitions. Default 131072 and 256 MiB.
 	CacheEntities int
 	CacheBytes    int
 	// CommitEntities and CommitBytes are how many changed entities make a
@@ -78,7 +78,7 @@ func (l *Limits) defaults() {
 			*v = d
 		}
 	}
-	set(&l.CacheEntities, 64<<10)
+	set(&l.CacheEntities, 128<<10)
 	set(&l.CacheBytes, 256<<20)
 	set(&l.CommitEntities, 1024)
 	set(&l.CommitBytes, 4<<20)
