@@ -41,6 +41,7 @@ var rooms = map[string][]string{
 	"state":                 {"rapport"},
 	"condition":             {"rapport"},
 	"learn":                 {},
+	"learn/glm":             {"learn", "learn/*"},
 	"config":                {"rapport", "condition", "eventlog"},
 	"api":                   {"rapport", "access", "collect", "collect/segmentwire", "config", "decide", "deliver", "engine", "identity", "profile", "eventlog", "condition"},
 	"console":               {},
