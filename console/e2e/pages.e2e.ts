@@ -78,7 +78,7 @@ describe.each(settings)('in %s, %s', (theme, width) => {
     await at.close()
   })
 
-  it('every page is accessible, quiet and stays at home', { timeout: 240_000 }, async () => {
+  it('every page is accessible, quiet and stays at home', { timeout: 900_000 }, async () => {
     const at = await visit(stage, { theme, width })
     const wrong: string[] = []
     for (const stop of await stops(at)) {

@@ -66,7 +66,7 @@ export async function visit(stage: Stage, { theme = 'light', width = 'wide', sig
   const context = await stage.browser.newContext({ viewport: widths[width], colorScheme: theme, reducedMotion: 'reduce', isMobile: width === 'narrow', hasTouch: width === 'narrow' })
   await context.addInitScript({ content: axeSource })
   const page = await context.newPage()
-  page.setDefaultTimeout(20_000)
+  page.setDefaultTimeout(60_000) // of a machine that does much else
   const faults: string[] = []
   page.on('console', (message) => message.type() === 'error' && faults.push(`console: ${message.text()} ${message.location().url}`))
   page.on('pageerror', (error) => faults.push(`error: ${error.message}`))

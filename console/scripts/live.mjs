@@ -19,7 +19,7 @@ let said = ''
 server.stdout.setEncoding('utf8').on('data', (text) => (said += text))
 
 async function untilLive() {
-  for (let tries = 0; tries < 600; tries++) {
+  for (let tries = 0; tries < 2400; tries++) {
     if (server.exitCode !== null) throw new Error(`the server ended with ${server.exitCode}`)
     const url = /http:\/\/127\.0\.0\.1:\d+/.exec(said)?.[0]
     if (url) {
@@ -29,7 +29,7 @@ async function untilLive() {
     }
     await wait(500)
   }
-  throw new Error('the demo world did not come to life within five minutes')
+  throw new Error('the demo world did not come to life within twenty minutes')
 }
 
 let code = 1

@@ -1,6 +1,6 @@
 import { useVirtualizer } from '@tanstack/react-virtual'
 import { Link, type LinkProps } from '@tanstack/react-router'
-import { useEffect, useRef, useSyncExternalStore, type ReactNode, type RefObject } from 'react'
+import { useEffect, useLayoutEffect, useRef, useSyncExternalStore, type ReactNode, type RefObject } from 'react'
 import { cx } from './cx'
 import { SkeletonRows } from './states'
 import { isTyping } from './typing'
@@ -137,11 +137,21 @@ function useNarrow(): boolean {
   )
 }
 
-/** J and K walk the rows; Enter follows the link, as it does anywhere. */
+/**
+ * J and K walk the rows; Enter follows the link, as it does anywhere. The
+ * focus moves within the key press, so that the next press, however soon,
+ * starts from where this one led. A row that is not drawn yet is aimed at
+ * until it is.
+ */
 function useRowKeys(scroll: RefObject<HTMLDivElement | null>, count: number, reveal: (index: number) => void, on: boolean) {
   const state = useRef({ count, reveal })
   state.current = { count, reveal }
-  useEffect(() => {
+  const aim = useRef<number>(undefined)
+  useLayoutEffect(() => {
+    if (aim.current !== undefined && focusRow(scroll.current, aim.current)) aim.current = undefined
+  })
+  // In the layout phase: who sees the rows can already walk them.
+  useLayoutEffect(() => {
     if (!on) return
     const onKey = (event: KeyboardEvent) => {
       const step = event.key === 'j' ? 1 : event.key === 'k' ? -1 : 0
@@ -149,15 +159,27 @@ function useRowKeys(scroll: RefObject<HTMLDivElement | null>, count: number, rev
       const box = scroll.current
       if (!box || state.current.count === 0) return
       const here = document.activeElement?.closest<HTMLElement>('[data-row]')
-      const from = here && box.contains(here) ? Number(here.dataset.row) : step > 0 ? -1 : state.current.count
+      const from = aim.current ?? (here && box.contains(here) ? Number(here.dataset.row) : step > 0 ? -1 : state.current.count)
       const to = Math.max(0, Math.min(state.current.count - 1, from + step))
-      state.current.reveal(to)
       event.preventDefault()
-      requestAnimationFrame(() => box.querySelector<HTMLElement>(`[data-row="${to}"] a`)?.focus())
+      state.current.reveal(to)
+      aim.current = focusRow(box, to) ? undefined : to
     }
+    const onPointer = () => (aim.current = undefined)
     document.addEventListener('keydown', onKey)
-    return () => document.removeEventListener('keydown', onKey)
+    document.addEventListener('pointerdown', onPointer)
+    return () => {
+      document.removeEventListener('keydown', onKey)
+      document.removeEventListener('pointerdown', onPointer)
+    }
   }, [scroll, on])
+}
+
+/** Focuses the link of a row, if the row is drawn. */
+function focusRow(box: HTMLElement | null, index: number): boolean {
+  const link = box?.querySelector<HTMLElement>(`[data-row="${index}"] a`)
+  link?.focus()
+  return Boolean(link)
 }
 
 /** A card that a table fills. */
