@@ -87,25 +87,7 @@ func TestSegmentGoDeliversEveryCallOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := serve(t, faults...)
-			client, err := analytics.NewWithConfig(writeKey, analytics.Config{
-				Endpoint: s.URL, Interval: 100 * time.Millisecond, BatchSize: 4, Logger: quiet{},
-				DefaultContext: &analytics.Context{Library: analytics.LibraryInfo{Name: "analytics-go", Version: analytics.Version}},
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, m := range []analytics.Message{
-				analytics.Identify{UserId: "user-1", AnonymousId: "anon-1", Traits: analytics.NewTraits().SetEmail("Kari@Example.no").Set("plan", "pro")},
-				analytics.Track{UserId: "user-1", Event: "Order Completed", Properties: analytics.NewProperties().SetRevenue(20.5)},
-				analytics.Page{UserId: "user-1", Name: "Home"},
-				analytics.Screen{UserId: "user-1", Name: "Start"},
-				analytics.Group{UserId: "user-1", GroupId: "group-1", Traits: analytics.NewTraits().SetName("Northbean")},
-				analytics.Alias{UserId: "user-1", PreviousId: "anon-1"},
-			} {
-				if err := client.Enqueue(m); err != nil {
-					t.Fatal(err)
-				}
-			}
+			client := segmentGo(t, s.URL)
 			s.await(t, len(six))
 			if err := client.Close(); err != nil {
 				t.Error(err)
@@ -113,6 +95,31 @@ func TestSegmentGoDeliversEveryCallOnce(t *testing.T) {
 			s.check(t, six...)
 		})
 	}
+}
+
+// segmentGo makes the six calls with the Go client.
+func segmentGo(t *testing.T, url string) analytics.Client {
+	t.Helper()
+	client, err := analytics.NewWithConfig(writeKey, analytics.Config{
+		Endpoint: url, Interval: 100 * time.Millisecond, BatchSize: 4, Logger: quiet{},
+		DefaultContext: &analytics.Context{Library: analytics.LibraryInfo{Name: "analytics-go", Version: analytics.Version}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []analytics.Message{
+		analytics.Identify{UserId: "user-1", AnonymousId: "anon-1", Traits: analytics.NewTraits().SetEmail("Kari@Example.no").Set("plan", "pro")},
+		analytics.Track{UserId: "user-1", Event: "Order Completed", Properties: analytics.NewProperties().SetRevenue(20.5)},
+		analytics.Page{UserId: "user-1", Name: "Home"},
+		analytics.Screen{UserId: "user-1", Name: "Start"},
+		analytics.Group{UserId: "user-1", GroupId: "group-1", Traits: analytics.NewTraits().SetName("Northbean")},
+		analytics.Alias{UserId: "user-1", PreviousId: "anon-1"},
+	} {
+		if err := client.Enqueue(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return client
 }
 
 // quiet is a logger that says nothing: the errors are the test's own.

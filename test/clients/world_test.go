@@ -30,7 +30,7 @@ const writeKey = "wk_clients_1234"
 
 // patience is how long a client may take to deliver everything, with all its
 // waiting between attempts.
-const patience = 90 * time.Second
+const patience = 4 * time.Minute
 
 // fault is what happens to one request.
 type fault string
@@ -42,20 +42,24 @@ const (
 	cutBefore   fault = "the connection is cut"
 )
 
-// server is the real collection handler over a log in memory, behind faults.
-type server struct {
-	*httptest.Server
-	door *collect.Door
-	log  *eventlogtest.Memory
-
+// weather lets faults happen to the first posts.
+type weather struct {
 	mu     sync.Mutex
 	faults []fault  // still to come, one for each post
 	posts  []string // what became of every post
 }
 
+// server is the real collection handler over a log in memory, behind faults.
+type server struct {
+	*httptest.Server
+	*weather
+	door *collect.Door
+	log  *eventlogtest.Memory
+}
+
 func serve(t *testing.T, faults ...fault) *server {
 	t.Helper()
-	s := &server{log: eventlogtest.NewMemory(2), faults: faults}
+	s := &server{log: eventlogtest.NewMemory(2), weather: &weather{faults: faults}}
 	s.door = collect.New(collect.Deps{Log: s.log, Resolver: strangers{}, Clock: rapport.SystemClock{}})
 	config, err := collect.Compile(collect.Documents{Sources: []collect.SourceDoc{{ID: "shop", Key: writeKey}}})
 	if err != nil {
@@ -73,8 +77,15 @@ func serve(t *testing.T, faults ...fault) *server {
 	return s
 }
 
-// disturb lets the faults happen to the first posts.
-func (s *server) disturb(h http.Handler) http.Handler {
+// left returns how many faults have not happened yet.
+func (s *weather) left() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.faults)
+}
+
+// disturb lets the faults happen before h.
+func (s *weather) disturb(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
 			h.ServeHTTP(w, r)
@@ -152,9 +163,7 @@ func (s *server) await(t *testing.T, n int) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		s.mu.Lock()
-		left := len(s.faults)
-		s.mu.Unlock()
+		left := s.left()
 		if len(s.events(t)) >= n && left == 0 {
 			return
 		}
