@@ -41,6 +41,7 @@ var rooms = map[string][]string{
 	"state":                 {"rapport"},
 	"condition":             {"rapport"},
 	"learn":                 {},
+	"learn/anomaly":         {"learn", "learn/*"},
 	"learn/glm":             {"learn", "learn/*"},
 	"learn/calibrate":       {},
 	"learn/gbdt":            {},

@@ -83,10 +83,10 @@ func TestAnomalyScoresEveryRowAndFindsThePlantedOne(t *testing.T) {
 func TestAnomalySaysWhyASeriesCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"timestamp,value\n":                 "no rows",
-		"timestamp,value\nsoon,1\n":         `line 2, column timestamp: "soon" is not a time`,
+		"timestamp,value\n":                  "no rows",
+		"timestamp,value\nsoon,1\n":          `line 2, column timestamp: "soon" is not a time`,
 		"timestamp,value\n2024-01-01,high\n": `line 2, column value: "high" is not a number`,
-		"t,value\n":                         `no column "timestamp"`,
+		"t,value\n":                          `no column "timestamp"`,
 	} {
 		if _, err := perform(t, "anomaly", "--series", write(t, text, false)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", text, err, want)

@@ -30,7 +30,9 @@ type Progress func(format string, args ...any)
 
 // Jobs lists every job, in the order of help.
 func Jobs() []Job {
-	return []Job{}
+	return []Job{
+		anomalyJob(),
+	}
 }
 
 // Number is a figure that prints as null where it is not finite.

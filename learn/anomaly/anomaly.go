@@ -64,15 +64,15 @@ type usual struct{ mean, n float64 }
 // surprise that does not exceed what was seen within the last few hundred
 // readings is part of a story already told and scores less.
 type Detector struct {
-	n              uint64
-	fast, slow     float64
-	low, high      float64
-	offset, short  float64
+	n                 uint64
+	fast, slow        float64
+	low, high         float64
+	offset, short     float64
 	errFast, errUsual float64 // mean errors of the level and of the season
-	rest           float64
-	season         [hours]usual
-	tally          [views]tally
-	calibration    Calibration
+	rest              float64
+	season            [hours]usual
+	tally             [views]tally
+	calibration       Calibration
 }
 
 // Reading is what a detector says of one reading.

@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"github.com/rapport-engine/rapport/learn/anomaly"
-
-
 )
 
 // The scoring of the Numenta Anomaly Benchmark (Lavin and Ahmad, "Evaluating
