@@ -46,6 +46,7 @@ var rooms = map[string][]string{
 	"learn/calibrate":       {},
 	"learn/gbdt":            {},
 	"learn/metric":          {},
+	"gs1":                   {"rapport"},
 	"config":                {"rapport", "condition", "eventlog"},
 	"api":                   {"rapport", "access", "collect", "collect/segmentwire", "config", "decide", "deliver", "engine", "identity", "profile", "eventlog", "condition"},
 	"console":               {},
