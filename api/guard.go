@@ -89,19 +89,18 @@ func (g *guard) around(store *access.Store, log *slog.Logger, next http.Handler)
 		secret, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		switch cookie, err := r.Cookie(CookieName); {
 		case bearer:
-			if !g.limits.allowFailure(client, 0) {
-				writeLimited(w, r)
-				return
-			}
 			p, err := store.Authenticate(strings.TrimSpace(secret))
 			if err == nil {
 				r = r.WithContext(context.WithValue(ctx, keyPrincipal, p))
-				if !g.limits.allow(p.Token) {
+				if !g.limits.admit(client, p.Token) || !g.limits.allow(p.Token) {
 					writeLimited(w, r)
 					return
 				}
 			} else if !mayCarryWriteKey(r.URL.Path) {
-				g.limits.allowFailure(client, 1)
+				if !g.limits.allowFailure(client, 1) {
+					writeLimited(w, r)
+					return
+				}
 				w.Header().Set("WWW-Authenticate", `Bearer realm="rapport"`)
 				writeProblem(w, r, err)
 				return
@@ -152,10 +151,16 @@ func newID() string {
 }
 
 func writeLimited(w http.ResponseWriter, r *http.Request) {
-	p := newProblem(rapport.Errorf(rapport.Unavailable, "too many requests from this caller"), requestID(r.Context()))
-	p.Status, p.Title, p.Hint = http.StatusTooManyRequests, http.StatusText(http.StatusTooManyRequests), "wait a second and send fewer at once"
+	p := limited(r.Context(), "too many requests from this caller", "wait a second and send fewer at once")
 	w.Header().Set("Retry-After", "1")
 	writeProblemDocument(w, p)
+}
+
+// limited is the answer to who asks too often.
+func limited(ctx context.Context, detail, hint string) *Problem {
+	p := newProblem(rapport.Errorf(rapport.Unavailable, "%s", detail), requestID(ctx))
+	p.Status, p.Title, p.Hint = http.StatusTooManyRequests, http.StatusText(http.StatusTooManyRequests), hint
+	return p
 }
 
 // limiter holds token buckets: per token for all requests, per address for
@@ -186,6 +191,20 @@ func (l *limiter) allow(token string) bool { return l.take("t"+token, 1, tokenRa
 // allowFailure reports whether an address may still fail; cost 1 counts a failure.
 func (l *limiter) allowFailure(addr string, cost float64) bool {
 	return l.take("f"+addr, cost, failureRate, failureBurst)
+}
+
+// admit reports whether a token that proved right may be used from an address.
+// After too many failures there only those may that were used there before: who
+// guesses learns nothing, and who shares the address is not locked out.
+func (l *limiter) admit(addr, token string) bool {
+	key := "k" + addr + " " + token
+	l.mu.Lock()
+	known := l.rates[key]
+	if known != nil {
+		known.at = l.clock.Now()
+	}
+	l.mu.Unlock()
+	return known != nil || l.allowFailure(addr, 0) && l.take(key, 1, 1, 2)
 }
 
 func (l *limiter) take(key string, cost, rate, burst float64) bool {

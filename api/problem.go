@@ -71,8 +71,14 @@ func newProblem(err error, id string) *Problem {
 	return p
 }
 
+// tooMany is an answer that is a refusal by a limit of this room.
+type tooMany struct{ *Problem }
+
 // problemOf turns a room's error into the answer, logging what the client may not see.
 func problemOf(ctx context.Context, err error) error {
+	if t, ok := err.(tooMany); ok {
+		return huma.ErrorWithHeaders(t.Problem, http.Header{"Retry-After": {"60"}})
+	}
 	p := newProblem(err, requestID(ctx))
 	if p.Status == http.StatusInternalServerError {
 		if log := logger(ctx); log != nil {

@@ -35,12 +35,11 @@ func (a *API) sessionOperations() {
 	handle(a, operation{id: "sign-in", method: "POST", path: "/v1/session", tag: "Session", summary: "Sign in to the console with a token", audit: "session.begin"}, none[signIn],
 		func(ctx context.Context, in *signIn) (*sessionAnswer, error) {
 			client := remote(ctx)
-			if !a.guard.limits.allowFailure(client, 0) {
-				return nil, rapport.WithHint(rapport.Errorf(rapport.Unavailable, "too many failed sign-ins from this address"), "wait a minute")
-			}
 			cookie, p, expires, err := a.deps.Access.SignIn(in.Body.Token)
+			if err == nil && !a.guard.limits.admit(client, p.Token) || err != nil && !a.guard.limits.allowFailure(client, 1) {
+				return nil, tooMany{limited(ctx, "too many failed sign-ins from this address", "wait a minute")}
+			}
 			if err != nil {
-				a.guard.limits.allowFailure(client, 1)
 				return nil, err
 			}
 			return &sessionAnswer{a.cookie(cookie, int(access.SessionLife.Seconds())), Session{p.Name, p.Role, expires.UTC()}}, nil
