@@ -19,15 +19,10 @@ import (
 type anomalyResult struct {
 	Rows          int    `json:"rows"`
 	NanosPerPoint Number `json:"nanosPerPoint"` // scoring alone, without reading and writing files
-	Alarms        int    `json:"alarms"`        // rows at or below AlarmP once the detector has a past
-	AlarmP        Number `json:"alarmP"`
+	Alarms        int    `json:"alarms"`        // see anomaly.Reading.Alarm
 	Highest       Number `json:"highestScore"`
 	HighestAt     string `json:"highestAt"`
 }
-
-// alarmP is the conformal p-value at which a reading is called an anomaly: of
-// a thousand usual readings about one.
-const alarmP = 0.001
 
 func anomalyJob() Job {
 	return Job{
@@ -88,9 +83,9 @@ func scoreSeries(ctx context.Context, progress Progress, path, timeColumn, value
 		return nil, err
 	}
 
-	result := anomalyResult{Rows: len(values), NanosPerPoint: Number(float64(spent.Nanoseconds()) / float64(len(values))), AlarmP: alarmP}
+	result := anomalyResult{Rows: len(values), NanosPerPoint: Number(float64(spent.Nanoseconds()) / float64(len(values)))}
 	for i, r := range readings {
-		if r.P <= alarmP {
+		if r.Alarm() {
 			result.Alarms++
 		}
 		if i == 0 || r.Score > float64(result.Highest) {

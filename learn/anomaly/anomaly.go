@@ -90,6 +90,15 @@ type Reading struct {
 	Typical float64
 }
 
+// An alarm is a reading both strange in itself and rare in its series.
+const (
+	AlarmScore = 0.6  // seven and a half weighted standard deviations
+	AlarmP     = 0.01 // conformal: of exchangeable readings at most one in a hundred
+)
+
+// Alarm reports whether a reading deserves somebody's attention.
+func (r Reading) Alarm() bool { return r.Score >= AlarmScore && r.P <= AlarmP }
+
 // Next takes the reading x made at the time at (Unix milliseconds).
 func (d *Detector) Next(at int64, x float64) Reading {
 	if !(math.Abs(x) <= largest) {

@@ -257,3 +257,23 @@ func TestTheScoringGivesAPublishedDetectorItsPublishedScore(t *testing.T) {
 		t.Errorf("windowed Gaussian: %.2f at %v, published %.2f", got, threshold, published)
 	}
 }
+
+func TestAlarmsAloneScoreAsWellAsTheBestThreshold(t *testing.T) {
+	t.Parallel()
+	files := readNAB(t)
+	scores := make([][]float64, len(files))
+	for f, file := range files {
+		var d anomaly.Detector
+		scores[f] = make([]float64, len(file.times))
+		for i, at := range file.times {
+			if d.Next(at, file.values[i]).Alarm() {
+				scores[f][i] = 1
+			}
+		}
+	}
+	if got, _ := nabScore(files, scores, standard); got < 57 {
+		t.Errorf("%.2f", got)
+	} else {
+		t.Logf("%.2f", got)
+	}
+}
