@@ -47,6 +47,7 @@ var rooms = map[string][]string{
 	"learn/gbdt":            {},
 	"learn/metric":          {},
 	"gs1":                   {"rapport"},
+	"learn/ope":             {"learn", "learn/*"},
 	"config":                {"rapport", "condition", "eventlog"},
 	"api":                   {"rapport", "access", "collect", "collect/segmentwire", "config", "decide", "deliver", "engine", "identity", "profile", "eventlog", "condition"},
 	"console":               {},
