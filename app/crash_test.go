@@ -103,6 +103,28 @@ func TestNothingAcknowledgedIsLostOrCountedTwiceUnderKills(t *testing.T) {
 			}
 		})
 	}
+	// Meanwhile an editor changes the config and a page asks for decisions, whose
+	// outcomes and timers stand in the log as well.
+	var edits, decisions atomic.Int64
+	wg.Go(func() {
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			case <-time.After(5 * time.Millisecond): // the pace of the two
+			}
+			if n%5 == 0 {
+				yaml := fmt.Sprintf("kind: action\nid: edited\ntype: content\nplacements: [home_hero]\ncontent: {title: Take %d}\ngoals: [{event: Thing Done, within: 1s, value: 1}]\n", n)
+				if request(p.addr, "Bearer "+adminToken, "/v1/config/apply", map[string]any{"yaml": yaml}) {
+					edits.Add(1)
+				}
+			}
+			who := map[string]any{"anonymousId": fmt.Sprintf("a%d", n%people)}
+			if request(p.addr, "Bearer wk_test_web", "/v1/decide", map[string]any{"person": who, "placement": "home_hero"}) {
+				decisions.Add(1)
+			}
+		}
+	})
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range kills {
 		<-time.After(time.Duration(rng.IntN(250)) * time.Millisecond) // the random point
@@ -128,7 +150,10 @@ func TestNothingAcknowledgedIsLostOrCountedTwiceUnderKills(t *testing.T) {
 	if total != acknowledged.Load() {
 		t.Fatalf("%d sent, %d acknowledged: the test is wrong", total, acknowledged.Load())
 	}
-	t.Logf("%d kills, %d events, each folded exactly once", kills, total)
+	t.Logf("%d kills, %d events, each folded exactly once, %d config edits, %d decisions", kills, total, edits.Load(), decisions.Load())
+	if edits.Load() == 0 || decisions.Load() == 0 {
+		t.Error("nothing was edited or decided in between")
+	}
 
 	// The state that came through the kills is the one a calm replay of the
 	// whole log gives, byte for byte.
@@ -136,19 +161,34 @@ func TestNothingAcknowledgedIsLostOrCountedTwiceUnderKills(t *testing.T) {
 	if err := p.cmd.Wait(); err != nil {
 		t.Fatalf("SIGTERM: %v", err)
 	}
-	replay := exec.Command(os.Args[0], "replay", "--data", p.dir)
-	replay.Env = append(os.Environ(), "RAPPORT_TEST_PROGRAM=1")
-	if out, err := replay.CombinedOutput(); err != nil {
-		t.Errorf("replay: %v\n%s", err, out)
+	for _, batch := range []string{"0", "1", "37"} {
+		replay := exec.Command(os.Args[0], "replay", "--data", p.dir, "--batch", batch)
+		replay.Env = append(os.Environ(), "RAPPORT_TEST_PROGRAM=1")
+		out, err := replay.CombinedOutput()
+		if err != nil {
+			t.Errorf("replay in batches of %s: %v\n%s", batch, err, out)
+		}
+		t.Logf("in batches of %s:\n%s", batch, out)
 	}
 }
 
 func post(addr string, body []byte) bool {
-	req, err := http.NewRequest("POST", "http://"+addr+"/v1/batch", bytes.NewReader(body))
+	return send(addr, "Bearer wk_test_web", "/v1/batch", body)
+}
+
+func request(addr, auth, path string, body any) bool {
+	text, err := json.Marshal(body)
+	return err == nil && send(addr, auth, path, text)
+}
+
+// send reports whether a request was answered with 200.
+func send(addr, auth, path string, body []byte) bool {
+	req, err := http.NewRequest("POST", "http://"+addr+path, bytes.NewReader(body))
 	if err != nil {
 		return false
 	}
-	req.Header.Set("Authorization", "Bearer wk_test_web")
+	req.Header.Set("Authorization", auth)
+	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return false

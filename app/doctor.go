@@ -314,7 +314,7 @@ func (d *doctor) examineLog(ctx context.Context, dir string) {
 }
 
 func (d *doctor) examineConfig(ctx context.Context, l *local.Log) {
-	journal := config.NewJournal(readOnly{l}, rapport.SystemClock{})
+	journal := config.NewJournal(readOnly{Log: l}, rapport.SystemClock{})
 	registry, err := config.NewRegistry(kinds())
 	if err != nil {
 		d.fail("configuration", err)

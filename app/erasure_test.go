@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -190,11 +191,14 @@ func (h *house) backup(path string) {
 	}
 }
 
-// replays checks that the stopped server's state is what its log says.
-func (h *house) replays() {
+// replays checks that the stopped server's state is what its log says, folded
+// in batches of its own or of other sizes.
+func (h *house) replays(batches ...int) {
 	h.t.Helper()
-	code, out, errs := run(h.t, nil, "replay", "--data", h.dir)
-	if code != 0 || strings.Contains(out, "UNEQUAL") || !strings.Contains(out, "equal") {
-		h.t.Errorf("replay: %d\n%s%s", code, out, errs)
+	for _, n := range append(batches, 0) {
+		code, out, errs := run(h.t, nil, "replay", "--data", h.dir, "--batch", strconv.Itoa(n))
+		if code != 0 || strings.Contains(out, "UNEQUAL") || !strings.Contains(out, "equal") {
+			h.t.Errorf("replay in batches of %d: %d\n%s%s", n, code, out, errs)
+		}
 	}
 }

@@ -28,8 +28,12 @@ const replayFolder = "replay.tmp-"
 func runReplay(ctx context.Context, env Env, flags *flag.FlagSet) (err error) {
 	dir := flags.String("data", defaults().Data, "`folder` of a stopped server")
 	scratch := flags.String("scratch", "", "`folder` for the state that is folded anew; beside the data without it")
+	batch := flags.Int("batch", 0, "fold at most `N` records at once and commit after as many changed people; 0 is the server's own measure. The hashes are the same for every N")
 	if _, err := parse(env, flags, 0, 0); err != nil {
 		return err
+	}
+	if *batch < 0 {
+		return usagef("--batch is negative")
 	}
 	logger := slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	o, err := openOffline(ctx, *dir, env, logger)
@@ -53,12 +57,12 @@ func runReplay(ctx context.Context, env Env, flags *flag.FlagSet) (err error) {
 	if err := o.copyState(held); err != nil {
 		return err
 	}
-	have, err := o.fold(ctx, held, func(engine.Stats) {})
+	have, err := o.fold(ctx, held, 0, func(engine.Stats) {})
 	if err != nil {
 		return fmt.Errorf("read the state: %w", err)
 	}
 	begun := time.Now()
-	want, err := o.fold(ctx, filepath.Join(work, "anew"), func(st engine.Stats) {
+	want, err := o.fold(ctx, filepath.Join(work, "anew"), *batch, func(st engine.Stats) {
 		if isTerminal(env.Stderr) {
 			var done int64
 			for _, p := range st.Partitions {
@@ -127,7 +131,7 @@ func openOffline(ctx context.Context, dir string, env Env, logger *slog.Logger) 
 	if o.log, err = local.Open(local.Options{Dir: filepath.Join(dir, "log"), Logger: logger}); err != nil {
 		return o, inUse(err)
 	}
-	o.view = readOnly{o.log}
+	o.view = readOnly{Log: o.log}
 	if o.store, err = state.Open(state.Options{Dir: filepath.Join(dir, "state"), Logger: logger}); err != nil {
 		return o, inUse(err)
 	}
@@ -178,8 +182,8 @@ func (o *offline) copyState(to string) error {
 }
 
 // fold folds everything the log holds into the state in a folder and returns its
-// hashes.
-func (o *offline) fold(ctx context.Context, dir string, progress func(engine.Stats)) (h engine.Hash, err error) {
+// hashes. batch is how many records are folded at once; 0 leaves it to the engine.
+func (o *offline) fold(ctx context.Context, dir string, batch int, progress func(engine.Stats)) (h engine.Hash, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return h, err
 	}
@@ -189,7 +193,7 @@ func (o *offline) fold(ctx context.Context, dir string, progress func(engine.Sta
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	e, err := engine.Open(engine.Options{
-		Log: o.view, Store: store, Clock: stillClock{}, Logger: o.logger, Configs: o.compiled.at,
+		Log: readOnly{o.log, batch}, Store: store, Limits: engine.Limits{CommitEntities: batch}, Clock: stillClock{}, Logger: o.logger, Configs: o.compiled.at,
 		Folds:    (&Server{zones: &profile.Zones{}}).folds(),
 		DedupDir: filepath.Join(dir, "dedup"), EraseKey: subkey(o.key, "erased"),
 	})
@@ -221,7 +225,40 @@ func (o *offline) fold(ctx context.Context, dir string, progress func(engine.Sta
 
 // readOnly is a log whose readers find what it holds, and which takes nothing:
 // what folding derives stands in it already.
-type readOnly struct{ eventlog.Log }
+type readOnly struct {
+	eventlog.Log
+	batch int // records at once, at most; 0 for what there is
+}
+
+// Reader implements eventlog.Log.
+func (l readOnly) Reader(t eventlog.Topic, p int32, from int64) (eventlog.Reader, error) {
+	r, err := l.Log.Reader(t, p, from)
+	if err != nil || l.batch == 0 {
+		return r, err
+	}
+	return &slowReader{Reader: r, batch: l.batch}, nil
+}
+
+// slowReader delivers few records at once.
+type slowReader struct {
+	eventlog.Reader
+	batch int
+	rest  []eventlog.Record
+}
+
+// Next implements eventlog.Reader.
+func (r *slowReader) Next(ctx context.Context) ([]eventlog.Record, error) {
+	if len(r.rest) == 0 {
+		var err error
+		if r.rest, err = r.Reader.Next(ctx); err != nil {
+			return nil, err
+		}
+	}
+	n := min(r.batch, len(r.rest))
+	out := r.rest[:n]
+	r.rest = r.rest[n:]
+	return out, nil
+}
 
 // Submit implements eventlog.Log.
 func (readOnly) Submit([]eventlog.Record) eventlog.Pending { return nothing{} }

@@ -11,7 +11,7 @@ type cache struct {
 	head  entity // ring: head.next is the newest
 	bytes int
 	spare []*entity
-	raws  [][]byte // buffers given back
+	raws  [][]byte  // buffers given back
 	pool  [][]State // by fold order
 }
 

@@ -2,7 +2,10 @@ package engine_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -332,4 +335,61 @@ func TestALogThatRepeatsRefusesAndReassignsChangesNothing(t *testing.T) {
 		}
 		w.stop()
 	}
+}
+
+// TestCrashesOnALogThatRepeatsAndReassignsLoseNothing throws state back to an
+// earlier whole commit now and then, as a crash does, while the log repeats,
+// refuses and reassigns; in the end the state is that of a clean replay.
+func TestCrashesOnALogThatRepeatsAndReassignsLoseNothing(t *testing.T) {
+	crashes := 0
+	for seed := range uint64(6) {
+		l := live(700+seed, 250, 12)
+		r := rng(seed)
+		w := newWorld(t, 4, testFolds()...)
+		chaos := eventlogtest.NewChaos(w.memory, eventlogtest.Faults{
+			Seed: seed, Refuse: 0.05, LoseAnswer: 0.1, Repeat: 0.5, Reassign: 0.1, Back: 50,
+		})
+		w.log = chaos
+		w.start()
+		kept := t.TempDir()
+		saved := 0
+		for at := 0; at < len(l.submissions); {
+			to := min(at+1+r.IntN(40), len(l.submissions))
+			l.tell(w, at, to)
+			switch at = to; {
+			case saved == 0 || r.IntN(3) == 0:
+				saved++
+				w.must(w.eng.Flush(t.Context()))
+				to := filepath.Join(kept, strconv.Itoa(saved))
+				w.must(os.CopyFS(filepath.Join(to, "dedup"), os.DirFS(w.opts.DedupDir)))
+				w.must(w.store.Checkpoint(filepath.Join(to, "state")))
+			default:
+				crashes++
+				w.stop()
+				w.must(os.RemoveAll(w.dir))
+				w.must(os.CopyFS(w.dir, os.DirFS(filepath.Join(kept, strconv.Itoa(saved)))))
+				w.start()
+			}
+		}
+		chaos.Heal()
+		l.check(w)
+		want := w.hash()
+		if n := chaos.Injected(); n.Refused == 0 || n.AnswersLost == 0 || n.Repeated == 0 || n.Reassigned == 0 {
+			t.Errorf("nothing went wrong: %+v", n)
+		}
+		w.stop()
+		v := newWorld(t, 4, testFolds()...)
+		v.clock, v.opts.Clock = w.clock, w.clock
+		v.log = replayed(t, w.memory)
+		v.opts.Limits = engine.Limits{CommitEntities: 3}
+		v.start()
+		if diff := cmp.Diff(want, v.hash()); diff != "" {
+			t.Errorf("a clean replay differs: %s", diff)
+		}
+		v.stop()
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+	t.Logf("%d crashes", crashes)
 }
