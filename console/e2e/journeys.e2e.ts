@@ -1,7 +1,7 @@
 // What people come to do, done in a real browser.
 import { spawnSync } from 'node:child_process'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { PeoplePage, Source } from '../src/api/types'
+import type { DecisionsPage, DecisionSummary, Explanation, PeoplePage, Source } from '../src/api/types'
 import { live, openStage, read, shoot, track, violations, visit, type Stage, type Visit } from './stage'
 
 const some = { timeout: 60_000, interval: 100 }
@@ -103,8 +103,17 @@ describe('on any server', () => {
   it('why shows the rule and the value that failed, and answers why not', async () => {
     const at = await visit(stage)
     const { page } = at
-    await at.go('/decisions')
-    await page.locator('tbody tr[data-row] a').first().click()
+    // Not every decision has a rule that took something out.
+    const recent = (await read<DecisionsPage>(page, '/v1/decisions?limit=200')).decisions
+    let told: DecisionSummary | undefined
+    for (const decision of recent) {
+      if ((await read<Explanation>(page, `/v1/decisions/${decision.decisionId}/explain`)).funnel.some((step) => step.removed > 0)) {
+        told = decision
+        break
+      }
+    }
+    if (!told) throw new Error('no rule took anything out of any decision')
+    await at.go(`/decisions?id=${told.decisionId}`)
     const panel = page.getByRole('complementary', { name: 'Why this decision' })
     await panel.getByRole('heading', { name: 'From all actions to the few' }).waitFor()
     const bar = panel.locator('button[aria-controls]').first()
