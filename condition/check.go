@@ -48,7 +48,10 @@ func (n *node) typeOf() valueType {
 	case kindItem:
 		return typeAny
 	case kindPerformed:
-		if (n.op == First || n.op == Last) && len(n.path) > 0 {
+		switch {
+		case n.op == Happened:
+			return typeBool
+		case (n.op == First || n.op == Last) && len(n.path) > 0:
 			return typeAny
 		}
 		return typeNumber
@@ -115,11 +118,18 @@ func (c *checker) check(n *node, depth int) (cost int, err error) {
 		}
 		cost += add
 	}
-	if n.where != nil {
-		if _, err := c.check(n.where, depth+1); err != nil {
+	wheres := []*node{n.where}
+	for _, s := range n.steps {
+		wheres = append(wheres, s.where)
+	}
+	for _, w := range wheres {
+		if w == nil {
+			continue
+		}
+		if _, err := c.check(w, depth+1); err != nil {
 			return 0, err
 		}
-		if err := c.want(n.where, typeBool, "where(...)"); err != nil {
+		if err := c.want(w, typeBool, "where(...)"); err != nil {
 			return 0, err
 		}
 	}

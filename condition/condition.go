@@ -75,7 +75,28 @@ const (
 	First    Op = "first"
 	Last     Op = "last"
 	Distinct Op = "distinct"
+	// Happened is a truth value: whether it happened at all, in its sequence.
+	Happened Op = "happened"
 )
+
+// Functions that only computed traits ask for; conditions read their answers as computed.x.
+const (
+	// Top is a list of the values seen most often, most frequent first.
+	Top Op = "top"
+	// Streak is how many stretches (of Unit) in a row up to now had an event.
+	Streak Op = "streak"
+	// Decayed is the sum of Property (1 each without), halved every HalfLife.
+	Decayed Op = "decayed"
+)
+
+// Step is one event of a sequence.
+type Step struct {
+	Event string
+	Where Expr // over Properties; nil takes all
+}
+
+// MaxSteps bounds the events of a sequence, the first included.
+const MaxSteps = 4
 
 // Aggregate is one question about the past: of the events called Event that
 // match Where, over the last Within (0 is for ever), the Op of Property. Equal
@@ -87,9 +108,36 @@ type Aggregate struct {
 	Within   rapport.Duration
 	Op       Op
 	Property []string // path; empty for Count; for First and Last empty means the time (Unix seconds)
-	// Slot is free for whoever maintains aggregates, so that Performed finds
-	// its state without hashing ID. It is set before conditions are evaluated.
+	// Then are the events that must follow, one after the other, all in the
+	// window; Op is Happened. With Absent, the last of them must not have
+	// followed the latest of what is before it.
+	Then   []Step
+	Absent bool
+	// Key is a hash of ID, so that whoever maintains aggregates finds its state
+	// without hashing.
+	Key uint64
+	// Slot is free for whoever evaluates conditions.
 	Slot int
+
+	// Of computed traits alone.
+
+	// Calendar is the window of calendar time instead of Within: day, week,
+	// month, quarter or year; Ago counts whole ones back; in Zone (nil is UTC).
+	Calendar string
+	Ago      int
+	Zone     *time.Location
+	K        int              // of Top
+	HalfLife rapport.Duration // of Decayed
+	Unit     rapport.Duration // of Streak
+}
+
+// HashID returns the Key of an aggregate's ID (FNV-1a, 64 bits).
+func HashID(id string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(id) {
+		h = (h ^ uint64(id[i])) * 1099511628211
+	}
+	return h
 }
 
 // Expr is a compiled condition.
@@ -119,6 +167,7 @@ type Condition struct {
 	text       string // as written
 	holds      boolFunc
 	aggregates []*Aggregate
+	clock      *clock // nil: time alone does not change it
 }
 
 // Parse reads the text form. An error has kind Invalid and wraps a
@@ -138,7 +187,7 @@ func build(n *node, text string) (*Condition, error) {
 	}
 	c := &Condition{tree: n, text: text}
 	c.aggregates = gatherAggregates(n)
-	c.holds = compileBool(n)
+	c.holds, c.clock = compileBool(n), clockOf(n)
 	return c, nil
 }
 
@@ -173,7 +222,7 @@ func (c *Condition) IsZero() bool { return c == nil || c.tree == nil }
 func (c *Condition) Equal(o *Condition) bool { return c.String() == o.String() }
 
 // Aggregates returns the questions about the past that the condition asks,
-// each once, in order of appearance. They must not be changed but for Slot.
+// each once, in order of appearance. They must not be changed.
 func (c *Condition) Aggregates() []*Aggregate {
 	if c == nil {
 		return nil

@@ -22,6 +22,7 @@ import (
 //	{"segment": "id"}  {"degree": "id"}
 //	{"consent": {"purpose": "marketing", "channel": "email"}}
 //	{"performed": {"event": "Order Completed", "where": x, "within": "30d", "op": "sum", "property": "revenue"}}
+//	{"performed": {"event": "A", "then": [{"event": "B", "where": x}], "notThen": {"event": "C"}, "op": "happened"}}
 //	{"anyItem": {"as": "i", "where": x}}  {"countItems": {"as": "i", "where": x}}
 
 // unaries are the kinds with one operand, by their name in the tree form.
@@ -107,6 +108,26 @@ func (n *node) formPerformed(b []byte) []byte {
 	b = rapport.StringValue(n.event).AppendJSON(b)
 	if n.where != nil {
 		b = n.where.form(append(b, `,"where":`...))
+	}
+	for i, s := range n.steps {
+		switch {
+		case n.stepName(i) == "notThen" && i > 0:
+			b = append(b, `],"notThen":`...)
+		case n.stepName(i) == "notThen":
+			b = append(b, `,"notThen":`...)
+		case i == 0:
+			b = append(b, `,"then":[`...)
+		default:
+			b = append(b, ',')
+		}
+		b = rapport.StringValue(s.event).AppendJSON(append(b, `{"event":`...))
+		if s.where != nil {
+			b = s.where.form(append(b, `,"where":`...))
+		}
+		b = append(b, '}')
+	}
+	if len(n.steps) > 0 && !n.absent {
+		b = append(b, ']')
 	}
 	if n.duration > 0 {
 		b = append(b, `,"within":"`+n.duration.String()+`"`...)
@@ -305,6 +326,9 @@ func fromPerformed(fields map[string]any, depth int) (*node, error) {
 			return nil, err
 		}
 	}
+	if err := fromSteps(n, fields, depth); err != nil {
+		return nil, err
+	}
 	if w, ok := fields["within"]; ok {
 		text, _ := w.(string)
 		d, err := rapport.ParseDuration(text)
@@ -324,7 +348,39 @@ func fromPerformed(fields map[string]any, depth int) (*node, error) {
 		}
 		n.path = path
 	}
-	return n, only("performed", fields, "event", "where", "within", "op", "property")
+	return n, only("performed", fields, "event", "where", "then", "notThen", "within", "op", "property")
+}
+
+// fromSteps reads the rest of a sequence.
+func fromSteps(n *node, fields map[string]any, depth int) error {
+	var list []any
+	if v, ok := fields["then"]; ok {
+		if list, ok = v.([]any); !ok || len(list) == 0 {
+			return badForm(`then takes a list of events such as {"event": "Order Completed"}`)
+		}
+	}
+	if v, ok := fields["notThen"]; ok {
+		list, n.absent = append(slices.Clone(list), v), true
+	}
+	for _, v := range list {
+		f, _ := v.(map[string]any)
+		event, ok := f["event"].(string)
+		if !ok {
+			return badForm(`then and notThen take events such as {"event": "Order Completed"}`)
+		}
+		s := step{event: event}
+		if w, ok := f["where"]; ok {
+			var err error
+			if s.where, err = fromForm(w, depth); err != nil {
+				return err
+			}
+		}
+		if err := only("a step of performed", f, "event", "where"); err != nil {
+			return err
+		}
+		n.steps = append(n.steps, s)
+	}
+	return nil
 }
 
 // only refuses members a form does not have.

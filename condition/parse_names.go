@@ -2,6 +2,7 @@ package condition
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/rapport-engine/rapport"
@@ -16,7 +17,7 @@ var heads = []string{
 // nowParts are the parts of the time of evaluation.
 var nowParts = []string{"hour", "minute", "weekday", "day", "month", "year", "unix"}
 
-var ops = []Op{Count, Sum, Avg, Min, Max, First, Last, Distinct}
+var ops = []Op{Count, Sum, Avg, Min, Max, First, Last, Distinct, Happened}
 
 // named parses what begins with a name.
 func (p *parser) named() (*node, error) {
@@ -313,8 +314,12 @@ func (p *parser) performed(t token) (*node, error) {
 			return nil, err
 		}
 		f := p.tok
-		if f.kind != tokenName || (f.text != "where" && f.text != "within" && !slices.Contains(ops, Op(f.text))) {
-			return nil, p.unknown("function ", f, []string{"where", "within", "count", "sum", "avg", "min", "max", "first", "last", "distinct"})
+		if f.kind != tokenName || !slices.Contains(performedParts, f.text) && !slices.Contains(ops, Op(f.text)) {
+			known := slices.Clone(performedParts)
+			for _, op := range ops {
+				known = append(known, string(op))
+			}
+			return nil, p.unknown("function ", f, known)
 		}
 		if err := p.advance(); err != nil {
 			return nil, err
@@ -324,6 +329,10 @@ func (p *parser) performed(t token) (*node, error) {
 			return nil, p.fail(f.at, "within(...) stands twice")
 		case f.text == "within":
 			if n.duration, err = p.durationCall(); err != nil {
+				return nil, err
+			}
+		case f.text == "then" || f.text == "notThen":
+			if err := p.step(n, f); err != nil {
 				return nil, err
 			}
 		case f.text == "where":
@@ -347,26 +356,58 @@ func (p *parser) where(n *node) error {
 	if err != nil {
 		return err
 	}
-	if n.where != nil {
-		if w, err = p.make(group(kindAnd, n.where.at, []*node{n.where, w})); err != nil {
+	into := &n.where
+	if len(n.steps) > 0 {
+		into = &n.steps[len(n.steps)-1].where
+	}
+	if *into != nil {
+		if w, err = p.make(group(kindAnd, (*into).at, []*node{*into, w})); err != nil {
 			return err
 		}
 	}
-	n.where = w
+	*into = w
 	return p.expect(")", " to close where(...)")
+}
+
+// performedParts are what may follow performed("...") before the question.
+var performedParts = []string{"where", "within", "then", "notThen"}
+
+// step parses the event of then(...) and notThen(...).
+func (p *parser) step(n *node, f token) error {
+	switch {
+	case n.absent:
+		return p.fail(f.at, "notThen(...) is the last of a sequence")
+	case len(n.steps) == MaxSteps-1:
+		return p.fail(f.at, "a sequence has at most "+strconv.Itoa(MaxSteps)+" events")
+	}
+	if err := p.expect("(", ""); err != nil {
+		return err
+	}
+	name, err := p.quoted("the name of an event")
+	if err != nil {
+		return err
+	}
+	n.steps, n.absent = append(n.steps, step{at: name.at, event: name.text}), f.text == "notThen"
+	return p.expect(")", "")
 }
 
 // question parses the aggregate function at the end of performed(...).
 func (p *parser) question(n *node, f token) (*node, error) {
 	n.op = Op(f.text)
+	if len(n.steps) > 0 && n.op != Happened {
+		return nil, p.fail(f.at, "a sequence ends in .happened(), which is true or false")
+	}
 	if err := p.expect("(", ""); err != nil {
 		return nil, err
 	}
 	if p.is(")") {
-		if n.op != Count && n.op != First && n.op != Last {
+		if n.op != Count && n.op != First && n.op != Last && n.op != Happened {
 			return nil, p.fail(p.tok.at, f.text+`(...) needs the name of a property, as in .`+f.text+`("revenue")`)
 		}
 	} else {
+		if n.op == Happened {
+			return nil, p.fail(p.tok.at, "happened() takes nothing; .where(...) says which events count")
+		}
 		if n.op == Count {
 			return nil, p.fail(p.tok.at, `count() takes nothing; .distinct("sku") counts different values`)
 		}

@@ -59,10 +59,19 @@ type node struct {
 	name     string
 	channel  string
 
+	event  string
+	where  *node // nil takes all
+	steps  []step
+	absent bool // the last step must not have followed
+	op     Op
+	agg    *Aggregate // set when the tree is built
+}
+
+// step is one more event of a sequence.
+type step struct {
+	at    int
 	event string
-	where *node // nil takes all
-	op    Op
-	agg   *Aggregate // set when the tree is built
+	where *node
 }
 
 // binary describes the kinds written between two operands.
@@ -132,6 +141,11 @@ func (n *node) walk(visit func(*node) bool) {
 	}
 	if n.where != nil {
 		n.where.walk(visit)
+	}
+	for _, s := range n.steps {
+		if s.where != nil {
+			s.where.walk(visit)
+		}
 	}
 }
 
@@ -222,10 +236,17 @@ func (n *node) printBinary(b *strings.Builder, bin binary) {
 
 func (n *node) printPerformed(b *strings.Builder) {
 	b.WriteString("performed(" + quote(n.event) + ")")
-	if n.where != nil {
-		b.WriteString(".where(")
-		n.where.print(b)
-		b.WriteByte(')')
+	where := func(w *node) {
+		if w != nil {
+			b.WriteString(".where(")
+			w.print(b)
+			b.WriteByte(')')
+		}
+	}
+	where(n.where)
+	for i, s := range n.steps {
+		b.WriteString("." + n.stepName(i) + "(" + quote(s.event) + ")")
+		where(s.where)
 	}
 	if n.duration > 0 {
 		b.WriteString(`.within("` + n.duration.String() + `")`)
@@ -235,6 +256,14 @@ func (n *node) printPerformed(b *strings.Builder) {
 		b.WriteString(quote(joinPath(n.path)))
 	}
 	b.WriteByte(')')
+}
+
+// stepName is the function that adds the i-th step.
+func (n *node) stepName(i int) string {
+	if n.absent && i == len(n.steps)-1 {
+		return "notThen"
+	}
+	return "then"
 }
 
 func printAll(b *strings.Builder, nodes []*node) {
@@ -313,13 +342,21 @@ func gatherAggregates(n *node) []*Aggregate {
 		if n.agg = byID[id]; n.agg != nil {
 			return false
 		}
-		n.agg = &Aggregate{ID: id, Event: n.event, Within: n.duration, Op: n.op, Property: n.path}
-		if n.where != nil {
-			n.agg.Where = &Condition{tree: n.where, holds: compileBool(n.where)}
+		n.agg = &Aggregate{ID: id, Key: HashID(id), Event: n.event, Within: n.duration, Op: n.op, Property: n.path, Absent: n.absent}
+		n.agg.Where = whereExpr(n.where)
+		for _, s := range n.steps {
+			n.agg.Then = append(n.agg.Then, Step{s.event, whereExpr(s.where)})
 		}
 		byID[id] = n.agg
 		all = append(all, n.agg)
 		return false
 	})
 	return all
+}
+
+func whereExpr(n *node) Expr {
+	if n == nil {
+		return nil
+	}
+	return &Condition{tree: n, holds: compileBool(n)}
 }

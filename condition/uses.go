@@ -20,6 +20,9 @@ func (c *Condition) Uses() Uses {
 			*list = append(*list, joinPath(n.path))
 		case kindPerformed:
 			u.Events = append(u.Events, n.event)
+			for _, s := range n.steps {
+				u.Events = append(u.Events, s.event)
+			}
 			u.Time = u.Time || n.duration > 0
 			return false
 		case kindSegment, kindDegree:
@@ -38,6 +41,35 @@ func (c *Condition) Uses() Uses {
 		*list = slices.Compact(*list)
 	}
 	return u
+}
+
+// Named is a name a condition refers to that only the deployment knows.
+type Named struct {
+	Kind string // "segment", "degree" (of a segment) or "computed"
+	Name string
+	// Offset is where it stands in the text, in bytes.
+	Offset int
+}
+
+// Named returns the segments and computed traits the condition refers to, in
+// order of place, so that unknown ones can be pointed at.
+func (c *Condition) Named() []Named {
+	var list []Named
+	if c.IsZero() {
+		return nil
+	}
+	c.tree.walk(func(n *node) bool {
+		switch {
+		case n.kind == kindSegment:
+			list = append(list, Named{"segment", n.name, n.at})
+		case n.kind == kindDegree:
+			list = append(list, Named{"degree", n.name, n.at})
+		case n.kind == kindPath && n.root == Computed:
+			list = append(list, Named{"computed", n.path[0], n.at})
+		}
+		return n.kind != kindPerformed
+	})
+	return list
 }
 
 // EventEnv is the [Env] of one event alone, for the Where of an [Aggregate].

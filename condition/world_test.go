@@ -108,7 +108,30 @@ func (g *generator) boolean(depth int) string {
 		g.item = false
 		return "items.any(it, " + body + ")"
 	}
+	if g.IntN(2) == 0 {
+		return g.sequence()
+	}
 	return "(" + g.path() + " == " + g.path() + ")"
+}
+
+func (g *generator) sequence() string {
+	item := g.item
+	g.where, g.item = true, false
+	p := `performed("A")`
+	for range g.IntN(3) {
+		p += `.then("` + pick(g, "A", "B", "C") + `")`
+		if g.IntN(3) == 0 {
+			p += ".where(" + g.boolean(1) + ")"
+		}
+	}
+	if g.IntN(2) == 0 {
+		p += `.notThen("D")`
+	}
+	g.where, g.item = false, item
+	if g.IntN(2) == 0 {
+		p += `.within("30d")`
+	}
+	return p + ".happened()"
 }
 
 func (g *generator) text() string { return pick(g, g.path(), `"NO"`, `"O"`, `""`, `"b"`) }
@@ -187,6 +210,10 @@ func (g *generator) world(c *condition.Condition) *world {
 	}
 	for _, a := range c.Aggregates() {
 		w.aggregates[a.ID] = value()
+		if a.Op == condition.Happened {
+			w.aggregates[a.ID] = rapport.BoolValue(g.IntN(2) == 0)
+			continue
+		}
 		if anything := len(a.Property) > 0 && (a.Op == condition.First || a.Op == condition.Last); !anything {
 			w.aggregates[a.ID] = pick(g, rapport.Value{}, rapport.NumberValue(float64(g.IntN(4))), rapport.NumberText("12345678901234567891"))
 		}

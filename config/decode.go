@@ -364,8 +364,17 @@ func (d *decoder) condition(n *node, v reflect.Value, path string) {
 	}
 	if err == nil {
 		v.Set(reflect.ValueOf(c))
-		for _, s := range c.Uses().Segments {
-			d.links = append(d.links, link{Ref{"segment", s}, n})
+		for _, u := range c.Named() {
+			kind := u.Kind
+			if kind == "degree" {
+				continue // also of segments that were discovered, which are no documents
+			}
+			at := n
+			if n.kind != mapNode {
+				line, column := d.src.locate(n, u.Offset)
+				at = &node{line: line, column: column}
+			}
+			d.links = append(d.links, link{Ref{kind, u.Name}, at})
 		}
 		return
 	}

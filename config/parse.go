@@ -186,7 +186,7 @@ func (r *Registry) Check(s *Set) Problems {
 			if s.docs[l.Ref] != nil || s.broken[l.Ref] || r.byName[l.Kind] == nil {
 				continue
 			}
-			problems = append(problems, doc.src.problem(l.at.line, l.at.column, suggest("there is no "+l.Kind+" "+l.ID, l.ID, ids[l.Kind])))
+			problems = append(problems, doc.src.problem(l.at.line, l.at.column, suggest("there is no "+kindNoun(l.Kind)+" "+l.ID, l.ID, ids[l.Kind])))
 		}
 	}
 	return problems.sorted()
@@ -210,4 +210,12 @@ func (r *Registry) Resolve(s *Set, env Environment) (*Set, Problems) {
 		}
 	}
 	return resolved, problems.sorted()
+}
+
+// kindNoun is what a document of a kind is called in a sentence.
+func kindNoun(kind string) string {
+	if kind == "computed" {
+		return "computed trait"
+	}
+	return kind
 }
