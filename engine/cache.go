@@ -100,7 +100,7 @@ func (p *partition) recycle(e *entity) {
 	clear(e.effects)
 	*e = entity{
 		frags: e.frags[:0], serial: e.serial, merged: e.merged[:0], raw: e.raw[:0],
-		timers: e.timers[:0], effects: e.effects[:0], aliases: e.aliases[:0], gone: e.gone[:0],
+		listed: e.listed[:0], timers: e.timers[:0], effects: e.effects[:0], aliases: e.aliases[:0], gone: e.gone[:0],
 	}
 	c.spare = append(c.spare, e)
 }
@@ -208,6 +208,7 @@ func (p *partition) load(id rapport.ID) *entity {
 		if err := p.decodeEntity(e); err != nil {
 			p.fail(err)
 		}
+		e.listed = p.listed(e, e.listed[:0])
 		if p.moving != nil {
 			p.migrate(e)
 		}

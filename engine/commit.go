@@ -76,6 +76,7 @@ func (p *partition) seal() {
 	c := p.open
 	b := c.batch
 	for _, e := range c.ents {
+		p.relist(e)
 		p.keyBuf = p.entityKey(p.keyBuf[:0], e.id)
 		if e.exists {
 			p.valBuf = p.appendEntity(p.valBuf[:0], e)

@@ -74,6 +74,13 @@ type Cold interface {
 	Wants(c *Context, e *rapport.Event) bool
 }
 
+// Regrouped is an optional ability of a PerEntity State: Regroup is called when
+// the fragments of its entity changed other than by a first event, after all
+// that one record did: people were merged, or taken apart.
+type Regrouped interface {
+	Regroup(c *Context)
+}
+
 // Rowless is an optional ability of a Fold that never calls PutRow, so that
 // nobody looks for its rows when entities merge or go.
 type Rowless interface{ Rowless() }
@@ -114,7 +121,14 @@ type Token struct {
 // Every partition adopts it at a Barrier record of its own log.
 type Config struct {
 	Version int64
-	parts   map[string]any
+	// Stage counts the barriers of the version after the first: see [Number].
+	Stage int64
+	parts map[string]any
+}
+
+// NewStage returns a stage of a version.
+func NewStage(version, stage int64, parts map[string]any) *Config {
+	return &Config{Version: version, Stage: stage, parts: parts}
 }
 
 // NewConfig returns a version made of each room's compiled part.
@@ -143,6 +157,10 @@ type Context struct {
 	// History is true when nothing may be sent because of this record.
 	History bool
 	Config  *Config
+	// Accepted is the number (see [Number]) of the configuration in force in the
+	// partition an event was accepted in. Every event accepted before a
+	// configuration's barriers is told from those after, wherever it is folded.
+	Accepted int64
 
 	ops ops
 }

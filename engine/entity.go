@@ -27,6 +27,7 @@ type entity struct {
 	gone    []away       // fragments that live elsewhere, sorted
 	frags   []fragment   // sorted by id
 	serial  []section    // PerEntity folds
+	listed  []uint64     // keys it stands under in the index
 	timers  []timer      // sorted by (fold, name)
 	effects []effectRef  // waiting, sorted by key
 

@@ -152,6 +152,7 @@ func (p *partition) insertFragment(ent *entity, at int, id rapport.ID) int {
 // removeFragment takes a fragment out and returns it.
 func (p *partition) removeFragment(ent *entity, at int) fragment {
 	p.forgetMerged(ent)
+	p.regroup(ent)
 	f := ent.frags[at]
 	ent.frags = slices.Delete(ent.frags, at, at+1)
 	return f
@@ -218,6 +219,9 @@ func (p *partition) derive(d derived) {
 	if p.mute {
 		return
 	}
+	if d.config = p.meta.config; d.kind == KindEvent {
+		d.config = p.ctx.Accepted
+	}
 	d.origin, d.hops = origin{p.id, p.ctx.Offset, p.n}, p.hops+1
 	p.out.push(p.ctx.Offset, eventlog.Record{
 		Topic: eventlog.Events, Partition: int32(d.target.Partition(p.count)), Kind: KindDerived, Time: p.meta.time,
@@ -267,4 +271,33 @@ func (p *partition) clearRows(s *slot, owner rapport.ID, from, to []byte) {
 		return
 	}
 	p.open.rows = append(p.open.rows, rowOp{slot: s, owner: owner, key: p.open.keep(from), value: p.open.keep(to), delete: true})
+}
+
+// regroup notes that an entity has other fragments than before.
+func (p *partition) regroup(e *entity) {
+	if len(p.layout.regroup) > 0 && !slices.Contains(p.regrouped, e) {
+		p.regrouped = append(p.regrouped, e)
+	}
+}
+
+// regroupAll tells the folds that want to know.
+func (p *partition) regroupAll() {
+	for i := 0; i < len(p.regrouped) && p.err == nil; i++ {
+		ent := p.regrouped[i]
+		if !ent.live() || len(ent.frags) == 0 {
+			continue
+		}
+		p.touch(ent)
+		c := &p.ctx
+		c.Entity, c.Fragment, c.History = ent.id, rapport.ID{}, false
+		p.ent = ent
+		for _, s := range p.layout.regroup {
+			p.slot, p.draws = s, 0
+			sec := &ent.serial[s.at]
+			p.stateOf(ent, ent.id, s, sec).(Regrouped).Regroup(c)
+			sec.dirty = true
+		}
+	}
+	clear(p.regrouped)
+	p.regrouped = p.regrouped[:0]
 }

@@ -19,6 +19,8 @@ const (
 	spanErased  = 'x' // keyed hash of an entity id -> time of the erasure
 	spanMeta    = 'm' // -> position and everything else that is one per partition
 	spanGlobal  = 'g' // name
+	spanIndex   = 'i' // key, entity id -> nothing
+	spanCount   = 'n' // key -> entities listed
 	spanStash   = 'w' // rebuild only: state on its way between partitions
 	mainSpan    = 'E'
 	rebuildSpan = 'S'

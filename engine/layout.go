@@ -36,6 +36,10 @@ type layout struct {
 	slots  []*slot
 	frag   []*slot // PerFragment, in order
 	serial []*slot // PerEntity, in order
+	// regroup are those of serial that are told of other fragments, indexed is
+	// the one whose state lists its entity.
+	regroup []*slot
+	indexed *slot
 }
 
 func newLayout(folds []Fold, ids func(Fold) uint16, dark func(Fold) bool) *layout {
@@ -49,6 +53,15 @@ func newLayout(folds []Fold, ids func(Fold) uint16, dark func(Fold) bool) *layou
 		if s.perEntity {
 			s.at = len(l.serial)
 			l.serial = append(l.serial, s)
+			if s.cold == nil && !s.dark {
+				st := f.New()
+				if _, ok := st.(Regrouped); ok {
+					l.regroup = append(l.regroup, s)
+				}
+				if _, ok := st.(Indexed); ok {
+					l.indexed = s
+				}
+			}
 		} else {
 			s.at = len(l.frag)
 			l.frag = append(l.frag, s)

@@ -101,6 +101,7 @@ func (p *partition) mergeHere(from, to *entity, c cause) {
 			to.effects = slices.Insert(to.effects, i, ref) // its row stays
 		}
 	}
+	p.regroup(to)
 	p.becomeRedirect(from, to.id, c)
 	ids := append([]rapport.ID{from.id}, from.aliases...)
 	p.route(to.id, rapport.ID{}, &ids, &c)
@@ -241,6 +242,7 @@ func (p *partition) takeIn(to *entity, f fragment) {
 	p.bear(to)
 	p.touch(to)
 	i, found := to.findFragment(f.id)
+	p.regroup(to)
 	if !found {
 		i = p.insertFragment(to, i, f.id)
 		p.releaseSections(p.layout.frag, to.frags[i].secs)

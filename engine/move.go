@@ -260,6 +260,7 @@ func (p *partition) arrive(r *eventlog.Record, target rapport.ID, data []byte, p
 	p.bear(w)
 	p.touch(w)
 	p.readStates(&rd, w, w.id, p.layout.serial, w.serial)
+	p.regroup(w)
 	for n := rd.count(3); n > 0; n-- {
 		fold, at, name := rd.text(), rd.varint(), rd.text()
 		if s := p.layout.byName(fold); s != nil && !s.dark {

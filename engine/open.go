@@ -29,9 +29,9 @@ type Options struct {
 	Logger *slog.Logger
 	// Folds in the order in which they see an event.
 	Folds []Fold
-	// Configs returns the configuration of a version named by a barrier. It may
-	// wait until the version is known. Nil: there is none.
-	Configs func(version int64) (*Config, error)
+	// Configs returns the configuration of a number (see [Number]) named by a
+	// barrier. It may wait until it is known. Nil: there is none.
+	Configs func(number int64) (*Config, error)
 	// DedupDir is the folder of the deduplication memory. Empty: no
 	// deduplication, every event counts.
 	DedupDir string
@@ -141,7 +141,10 @@ func Open(o Options) (*Engine, error) {
 	}
 	o.Limits.defaults()
 	if o.Configs == nil {
-		o.Configs = func(version int64) (*Config, error) { return NewConfig(version, nil), nil }
+		o.Configs = func(number int64) (*Config, error) {
+			version, stage := VersionStage(number)
+			return NewStage(version, stage, nil), nil
+		}
 	}
 	n := o.Log.Partitions(eventlog.Events)
 	g := &Engine{
@@ -248,6 +251,9 @@ func (p *partition) restore(dedupDir string) error {
 	}
 	if p.adopt(p.meta.config); p.err != nil {
 		return p.err
+	}
+	if err := p.loadListing(); err != nil {
+		return err
 	}
 	p.pos = newGate(p.meta.pos)
 	if p.loadTimers(); p.err != nil {

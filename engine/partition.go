@@ -38,6 +38,9 @@ type partition struct {
 	zeros  []State
 	dedup  *dedup.Set // nil: every event is new
 
+	listing   listing
+	regrouped []*entity // whose fragments the record being folded changed
+
 	meta meta
 	open *commit
 	// sealed is the commit on its way to the store, or nil.
@@ -158,8 +161,9 @@ func (p *partition) record(r *eventlog.Record) {
 	p.n, p.hops, p.follows = p.meta.n, 0, 0
 	now := max(p.meta.time, r.Time)
 	p.fireTimers(now)
-	p.meta.time, p.ctx.Time = now, now
+	p.meta.time, p.ctx.Time, p.ctx.Accepted = now, now, p.meta.config
 	p.apply(r)
+	p.regroupAll()
 	p.ent, p.slot = nil, nil
 	if p.err != nil {
 		return
@@ -241,10 +245,15 @@ func (p *partition) applyDerived(r *eventlog.Record) {
 		p.fail(p.damaged(r))
 		return
 	}
+	// What comes from a partition that is further on brings its configuration
+	// along, so that the partitions' barriers are one consistent cut.
+	if Later(d.config, p.meta.config) {
+		p.adopt(d.config)
+	}
 	if !p.meta.marks[d.origin.partition].pass(d.origin) {
 		return
 	}
-	p.hops = d.hops
+	p.hops, p.ctx.Accepted = d.hops, d.config
 	switch d.kind {
 	case KindEvent, KindEmitted:
 		p.decoded(r, d.data, d.kind, d.target, d.at)
@@ -277,7 +286,7 @@ func (p *partition) barrier(r *eventlog.Record, data []byte) {
 	}
 	switch kind {
 	case barrierConfig:
-		if version > p.meta.config {
+		if Later(version, p.meta.config) {
 			p.adopt(version)
 		}
 	case barrierFolds:
@@ -297,6 +306,7 @@ func (p *partition) adopt(version int64) {
 		return
 	}
 	p.meta.config, p.config, p.ctx.Config = version, c, c
+	p.ctx.Accepted = version
 }
 
 // fetch reads the log for the owner until ctx ends.

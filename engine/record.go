@@ -156,6 +156,31 @@ func BarrierRecords(partitions int, version int64) []eventlog.Record {
 	return out
 }
 
+// StageRecords returns the fact, for every partition, that from here on a stage
+// of a configuration version is adopted: see [Number].
+func StageRecords(partitions int, version, stage int64) []eventlog.Record {
+	return BarrierRecords(partitions, Number(version, stage))
+}
+
+// Number names a stage of a configuration version. One version may be compiled
+// differently as time goes on, when what it needs becomes ready: each such
+// stage is adopted at a barrier of its own. Stage 0 is the version itself.
+func Number(version, stage int64) int64 { return version | stage<<stageShift }
+
+// VersionStage takes a [Number] apart.
+func VersionStage(number int64) (version, stage int64) {
+	return number & (1<<stageShift - 1), number >> stageShift
+}
+
+const stageShift = 40
+
+// Later reports whether number a is adopted after number b.
+func Later(a, b int64) bool {
+	va, sa := VersionStage(a)
+	vb, sb := VersionStage(b)
+	return va > vb || va == vb && sa > sb
+}
+
 // What a barrier switches.
 const (
 	barrierConfig = 1 // body: version
@@ -213,6 +238,9 @@ type derived struct {
 	hops   uint8
 	kind   uint8
 	target rapport.ID
+	// config is, for an event, the configuration in force where it was accepted
+	// or made; for state on its way, that of the partition it left.
+	config int64
 	// at is, for what was passed on, the time of the latest merge or split it
 	// followed, or of its own fact, whichever is later: an erasure of target
 	// before that does not concern it.
@@ -220,11 +248,15 @@ type derived struct {
 	data []byte
 }
 
+// kindWithConfig marks a derived record that names a configuration.
+const kindWithConfig = 0x80
+
 func (d *derived) append(b []byte) []byte {
 	b = d.origin.append(b)
-	b = append(b, d.hops, d.kind)
+	b = append(b, d.hops, d.kind|kindWithConfig)
 	b = append(b, d.target[:]...)
 	b = binary.AppendVarint(b, d.at)
+	b = binary.AppendVarint(b, d.config)
 	return append(b, d.data...)
 }
 
@@ -232,7 +264,10 @@ func (d *derived) decode(b []byte) error {
 	r := reader{b: b}
 	d.origin.read(&r)
 	d.hops, d.kind = r.byte(), r.byte()
-	d.target, d.at = r.id(), r.varint()
+	d.target, d.at, d.config = r.id(), r.varint(), 0
+	if d.kind&kindWithConfig != 0 {
+		d.kind, d.config = d.kind&^kindWithConfig, r.varint()
+	}
 	if r.bad {
 		return damaged("derived record")
 	}

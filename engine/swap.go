@@ -58,6 +58,9 @@ func (p *partition) swap(number int64) {
 	p.setActive(active)
 	p.meta.build, p.meta.migrating = number, number
 	p.dropOld(old)
+	if old.indexed != nil && (l.indexed == nil || l.indexed.id != old.indexed.id) {
+		p.clearListing()
+	}
 	p.takeTimers(shadow)
 	p.startMigration(b.targets)
 	if p.pause(); p.err != nil {

@@ -196,7 +196,7 @@ func (p *partition) fire(k timerKey) {
 	p.touch(e)
 	p.meta.time = max(p.meta.time, k.at)
 	c := &p.ctx
-	c.Time, c.Entity, c.Fragment, c.History = p.meta.time, e.id, rapport.ID{}, false
+	c.Time, c.Entity, c.Fragment, c.History, c.Accepted = p.meta.time, e.id, rapport.ID{}, false, p.meta.config
 	p.ent, p.slot, p.draws = e, s, uint64(k.at)^k.entity.Hash64()^xxhash.Sum64String(k.name)
 	sec := &e.serial[s.at]
 	if st, ok := p.stateOf(e, e.id, s, sec).(Timed); ok {

@@ -1,0 +1,140 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"math"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/state"
+)
+
+// ScanOptions say what Scan reads.
+type ScanOptions struct {
+	// Share is the part of all entities to read, a uniform sample chosen by
+	// Seed; 0 and 1 are all.
+	Share float64
+	Seed  uint64
+	// Config is what views answer as theirs; nil is what each partition has adopted.
+	Config *Config
+	// At is what views answer as their time, Unix ms; 0 is each partition's.
+	At int64
+}
+
+// Scan calls fn with entities as they were at one moment in each partition,
+// read from a snapshot: the owners go on meanwhile. fn is called from several
+// goroutines, each with its own worker number, below the number of partitions; it keeps the rules of View.
+// Entities merged away are left out. Everything acknowledged before the call is in it.
+func (g *Engine) Scan(ctx context.Context, o ScanOptions, fn func(worker int, v *View) error) error {
+	if err := g.reach(ctx, g.Ends()); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(max(runtime.GOMAXPROCS(0), 1))
+	for i, p := range g.parts {
+		group.Go(func() error {
+			var reader *partition
+			snap, err := p.freezeWith(ctx, func() { reader = p.reader(o) })
+			if err != nil {
+				return err
+			}
+			defer snap.Close()
+			return reader.scanEntities(ctx, snap, o, func(e *entity) error { return fn(i, &View{reader, e}) })
+		})
+	}
+	return group.Wait()
+}
+
+func (p *partition) freezeWith(ctx context.Context, fn func()) (*state.Snapshot, error) {
+	snap, err := p.freeze(ctx)
+	if err == nil {
+		if err = p.call(ctx, func() error { fn(); return nil }); err != nil {
+			_ = snap.Close()
+		}
+	}
+	return snap, err
+}
+
+// reader returns a partition that only decodes what p has stored.
+func (p *partition) reader(o ScanOptions) *partition {
+	r := &partition{id: p.id, count: p.count, prefix: p.prefix, eng: p.eng, store: p.store, logger: p.logger, mute: true}
+	r.use(p.layout)
+	r.meta.time, r.meta.pos, r.config = p.meta.time, p.meta.pos, p.config
+	if o.Config != nil {
+		r.config = o.Config
+	}
+	if o.At > 0 {
+		r.meta.time = o.At
+	}
+	return r
+}
+
+// scanEntities walks the entities of a snapshot, or a sample of them: ids are
+// hashes behind their rank, so that the ids with a hash in one range are a
+// uniform sample of each rank.
+func (p *partition) scanEntities(ctx context.Context, snap *state.Snapshot, o ScanOptions, fn func(*entity) error) error {
+	prefix := p.key(nil, spanEntity)
+	it, err := snap.Scan(prefix, state.PrefixEnd(prefix))
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	sampled := o.Share > 0 && o.Share < 1
+	width := uint64(0)
+	if sampled {
+		width = max(uint64(o.Share*math.MaxUint64), 1)
+	}
+	n := 0
+	for ok := it.First(); ok; {
+		key := it.Key()
+		id := rapport.ID(key[len(prefix):])
+		if sampled {
+			if behind := binary.BigEndian.Uint64(id[1:]) - o.Seed; behind >= width {
+				next := sampleStart(id, o.Seed)
+				if next.IsZero() || !it.Seek(append(bytes.Clone(prefix), next[:]...)) {
+					return nil
+				}
+				ok = true
+				continue
+			}
+		}
+		if n++; n%256 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		e := p.newEntity(id)
+		e.raw = append(e.raw[:0], it.Value()...)
+		if err := p.decodeEntity(e); err != nil {
+			return err
+		}
+		if e.live() {
+			if err := fn(e); err != nil {
+				return err
+			}
+		}
+		if p.err != nil {
+			return p.err
+		}
+		p.recycle(e)
+		ok = it.Next()
+	}
+	return nil
+}
+
+// sampleStart returns the first id of the sample's range above id, which is
+// outside of it; zero if there is none.
+func sampleStart(id rapport.ID, seed uint64) rapport.ID {
+	next := rapport.ID{id[0]}
+	if binary.BigEndian.Uint64(id[1:]) > seed {
+		if next[0]++; next[0] == 0 {
+			return rapport.ID{}
+		}
+		// A range that runs over the end begins again at the start of the rank.
+		return next
+	}
+	binary.BigEndian.PutUint64(next[1:], seed)
+	return next
+}
