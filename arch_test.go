@@ -42,6 +42,7 @@ var rooms = map[string][]string{
 	"condition":             {"rapport"},
 	"learn":                 {},
 	"learn/anomaly":         {"learn", "learn/*"},
+	"learn/bandit":          {"learn"},
 	"learn/glm":             {"learn", "learn/*"},
 	"learn/calibrate":       {},
 	"learn/gbdt":            {},

@@ -1,0 +1,364 @@
+package bandit_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/rapport-engine/rapport/learn"
+	"github.com/rapport-engine/rapport/learn/bandit"
+)
+
+// arena is a contextual bandit with a known truth: people of a few hidden
+// inclinations that show in what they did before, and actions that appeal to
+// some of them. Rewards arrive some decisions later.
+type arena struct {
+	r       *rand.Rand
+	actions int
+	appeal  [][]float64 // per action: log-odds of a constant and of each inclination
+	delay   int
+}
+
+const inclinations = 6
+
+func newArena(seed uint64, actions int) *arena {
+	a := &arena{r: rand.New(rand.NewPCG(seed, 99)), actions: actions, delay: 40}
+	for range actions {
+		w := []float64{-2.2 + 0.4*a.r.NormFloat64()}
+		for range inclinations {
+			w = append(w, 0)
+		}
+		w[1+a.r.IntN(inclinations)] += 1.6
+		w[1+a.r.IntN(inclinations)] -= 0.8
+		a.appeal = append(a.appeal, w)
+	}
+	return a
+}
+
+// person draws what can be observed of somebody: shares of interest.
+func (a *arena) person() (x []bandit.Feature, z []float64) {
+	z = make([]float64, inclinations)
+	main := a.r.IntN(inclinations)
+	for i := range z {
+		z[i] = math.Abs(0.25 * a.r.NormFloat64())
+	}
+	z[main] += 0.8
+	for i, v := range z {
+		x = append(x, bandit.Feature{Slot: uint16(10 + i), Value: float32(v)})
+	}
+	// What tells nothing is there too.
+	x = append(x, bandit.Feature{Slot: uint16(40 + a.r.IntN(8)), Value: 1}, bandit.Feature{Slot: uint16(60 + a.r.IntN(4)), Value: 1})
+	return x, z
+}
+
+func (a *arena) rate(action int, z []float64) float64 {
+	w := a.appeal[action]
+	s := w[0]
+	for i, v := range z {
+		s += w[1+i] * v
+	}
+	return bandit.Sigmoid(s)
+}
+
+// learner plays the arena as a decider does.
+type learner struct {
+	shared bandit.Weights
+	own    []bandit.Weights
+	drift  []bandit.Drift
+}
+
+var (
+	sharedPrior = bandit.Prior{Constant: 1, Slot: 0.1}
+	ownPrior    = bandit.Prior{Constant: 0.5, Slot: 0.5}
+)
+
+const (
+	memory  = 3000
+	reshape = 0.25 // Chapelle and Li: a posterior drawn narrower explores enough
+)
+
+func newLearner(actions int) *learner {
+	l := &learner{shared: bandit.NewWeights(bandit.Logit(0.05), sharedPrior), drift: make([]bandit.Drift, actions)}
+	l.shared.Grow(sharedPrior)
+	for range actions {
+		w := bandit.NewWeights(0, ownPrior)
+		w.Grow(ownPrior)
+		l.own = append(l.own, w)
+	}
+	return l
+}
+
+func (l *learner) parts(action int) []bandit.Part {
+	return []bandit.Part{{Weights: &l.shared, Prior: sharedPrior}, {Weights: &l.own[action], Prior: ownPrior}}
+}
+
+func (l *learner) choose(x []bandit.Feature, r *rand.Rand) int {
+	best, at := math.Inf(-1), 0
+	base, _ := l.shared.Score(x)
+	for i := range l.own {
+		m, v := l.own[i].Score(x)
+		p, sd := bandit.Rate(base+m, reshape*v)
+		if d := (learn.Estimate{Mean: p, SD: sd}).Draw(r); d > best {
+			best, at = d, i
+		}
+	}
+	return at
+}
+
+// play makes n decisions and returns the mean true rate of what was chosen by
+// value, the floor of exploration left out of the count, of the best choice and of a random one.
+func (a *arena) play(l *learner, n int) (chosen, best, random float64) {
+	type pending struct {
+		at, action int
+		x          []bandit.Feature
+	}
+	var queue []pending
+	counted := 0.0
+	for t := range n {
+		for len(queue) > 0 && queue[0].at <= t {
+			q := queue[0]
+			queue = queue[1:]
+			bandit.Correct(l.parts(q.action), q.x)
+			l.drift[q.action].Correct()
+		}
+		x, z := a.person()
+		top, sum := 0.0, 0.0
+		for i := range a.actions {
+			top = max(top, a.rate(i, z))
+			sum += a.rate(i, z)
+		}
+		explore := a.r.Float64() < 0.02
+		at := a.r.IntN(a.actions)
+		if !explore {
+			at = l.choose(x, a.r)
+			counted++
+			chosen += a.rate(at, z)
+			best += top
+			random += sum / float64(a.actions)
+		}
+		if l.drift[at].Note(bandit.Observe(l.parts(at), x, 0, memory)) {
+			for i := range l.own {
+				l.own[i].Forget(ownPrior)
+			}
+		}
+		if a.r.Float64() < a.rate(at, z) {
+			queue = append(queue, pending{t + 1 + a.r.IntN(a.delay), at, x})
+		}
+	}
+	return chosen / counted, best / counted, random / counted
+}
+
+func TestRegretIsATenthOfTheGapToRandomAfterFiftyThousandDecisions(t *testing.T) {
+	t.Parallel()
+	mean := 0.0
+	for seed := range uint64(6) {
+		a := newArena(seed, 6)
+		l := newLearner(a.actions)
+		first, top, low := a.play(l, 25_000)
+		last, best, random := a.play(l, 25_000)
+		whole := ((top - first) + (best - last)) / ((top - low) + (best - random))
+		late := (best - last) / (best - random)
+		t.Logf("seed %d: regret %.1f %% of the gap over all 50,000 decisions, %.1f %% over the second half", seed, 100*whole, 100*late)
+		mean += whole / 6
+		if late > 0.1 {
+			t.Errorf("seed %d: regret of the second half is %.3f of the gap", seed, late)
+		}
+	}
+	if mean > 0.1 {
+		t.Errorf("regret is %.3f of the gap over six runs of 50,000 decisions", mean)
+	}
+}
+
+func TestAChangeOfTasteIsFollowedWithinFiveThousandDecisions(t *testing.T) {
+	t.Parallel()
+	mean := 0.0
+	for seed := range uint64(6) {
+		a := newArena(seed+10, 6)
+		l := newLearner(a.actions)
+		before, b, r := a.play(l, 30_000)
+		// What appealed to some appeals to others now.
+		a.appeal[0], a.appeal[1], a.appeal[2], a.appeal[3] = a.appeal[1], a.appeal[0], a.appeal[3], a.appeal[2]
+		during, _, _ := a.play(l, 5_000)
+		after, best, random := a.play(l, 5_000)
+		level := (before - r) / (b - r)
+		t.Logf("seed %d: share of the gap before %.3f, first 5,000 after %.3f, next 5,000 %.3f", seed, level, (during-random)/(best-random), (after-random)/(best-random))
+		mean += (after - random) / (best - random) / level / 6
+	}
+	if mean < 0.9 {
+		t.Errorf("5,000 decisions after the change %.3f of the level before is reached, over six runs", mean)
+	}
+}
+
+func TestWeightsComeToTheTruthWhereRewardsAreLate(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(3, 3))
+	w := bandit.NewWeights(bandit.Logit(0.05), bandit.Prior{Constant: 1, Slot: 1})
+	w.Grow(bandit.Prior{Constant: 1, Slot: 1})
+	parts := []bandit.Part{{Weights: &w, Prior: bandit.Prior{Constant: 1, Slot: 1}}}
+	for range 60_000 {
+		var x []bandit.Feature
+		truth := -2.5
+		if r.IntN(2) == 0 {
+			x = append(x, bandit.Feature{Slot: 1, Value: 1})
+			truth++
+		}
+		if r.IntN(3) == 0 {
+			x = append(x, bandit.Feature{Slot: 2, Value: 1})
+			truth -= 0.7
+		}
+		bandit.Observe(parts, x, 0, 0)
+		if r.Float64() < bandit.Sigmoid(truth) {
+			bandit.Correct(parts, x)
+		}
+	}
+	for at, want := range []float64{-2.5, 1, -0.7} {
+		got := w.Constant
+		if at > 0 {
+			got = w.Slots[at]
+		}
+		if math.Abs(float64(got.Mean)-want) > 0.1 {
+			t.Errorf("weight %d is %v, in truth %v", at, got.Mean, want)
+		}
+	}
+}
+
+func TestVarianceStaysBetweenNoughtAndThePriorWhateverComes(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(4, 4))
+	prior := bandit.Prior{Constant: 1, Slot: 0.5}
+	w := bandit.NewWeights(-3, prior)
+	w.Grow(prior)
+	parts := []bandit.Part{{Weights: &w, Prior: prior}}
+	for range 100_000 {
+		x := []bandit.Feature{{uint16(r.IntN(9999)), float32(math.Exp(8 * r.NormFloat64()))}, {uint16(r.IntN(bandit.Slots)), float32(r.NormFloat64())}}
+		switch r.IntN(3) {
+		case 0:
+			bandit.Observe(parts, x, float64(r.IntN(2)), 100)
+		case 1:
+			bandit.Correct(parts, x)
+		default:
+			w.Widen(1+1e9*r.Float64(), prior)
+		}
+		for _, c := range append([]bandit.Cell{w.Constant}, w.Slots[:]...) {
+			if !(c.Variance >= 0 && c.Variance <= 1) || !(math.Abs(float64(c.Mean)) <= 30) {
+				t.Fatalf("belief %+v after %v", c, x)
+			}
+		}
+	}
+}
+
+// The closed form is equations 3.50 and 3.51 of Bishop (2006): with two weights
+// the posterior can be written down.
+func TestLinearRegressionHasThePosteriorOfTheClosedForm(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(8, 8))
+	const prior, noise = 2.0, 0.25
+	l := bandit.NewLinear(2, prior, noise)
+	a, b, c := 1/prior, 0.0, 1/prior // precision [[a b][b c]]
+	var u, v float64
+	for range 50 {
+		x := []float64{1, r.NormFloat64()}
+		y := 0.3 - 0.8*x[1] + 0.5*r.NormFloat64()
+		l.Observe(x, y)
+		a, b, c = a+1/noise, b+x[1]/noise, c+x[1]*x[1]/noise
+		u, v = u+y/noise, v+x[1]*y/noise
+	}
+	det := a*c - b*b
+	want := []float64{(c*u - b*v) / det, (a*v - b*u) / det, c / det, -b / det, a / det}
+	got := []float64{l.Mean[0], l.Mean[1], l.Cov[0], l.Cov[1], l.Cov[3]}
+	for i := range want {
+		if math.Abs(got[i]-want[i]) > 1e-9 {
+			t.Errorf("figure %d of the posterior is %v, want %v", i, got[i], want[i])
+		}
+	}
+	l.Discount(1e9)
+	if l.Cov[0] > prior+1e-9 || l.Cov[3] > prior+1e-9 {
+		t.Errorf("after forgetting everything the covariance is %v, the prior %v", l.Cov, prior)
+	}
+}
+
+// With few actions and features, linear Thompson sampling finds who likes what.
+func TestLinearThompsonSamplingHasLittleRegretAmongFewActions(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(21, 1))
+	truth := [][]float64{{0.1, 0.2, 0}, {0.15, 0, 0.2}, {0.2, 0, 0}}
+	var models []*bandit.Linear
+	for range truth {
+		models = append(models, bandit.NewLinear(3, 1, 0.1))
+	}
+	var regret, gap float64
+	for range 20_000 {
+		x := []float64{1, float64(r.IntN(2)), float64(r.IntN(2))}
+		value := func(i int) (s float64) {
+			for j, w := range truth[i] {
+				s += w * x[j]
+			}
+			return s
+		}
+		at, draw, best, mean := 0, math.Inf(-1), 0.0, 0.0
+		for i, m := range models {
+			mu, v := m.Predict(x)
+			if d := mu + math.Sqrt(v)*r.NormFloat64(); d > draw {
+				at, draw = i, d
+			}
+			best = max(best, value(i))
+			mean += value(i) / 3
+		}
+		reward := 0.0
+		if r.Float64() < value(at) {
+			reward = 1
+		}
+		models[at].Observe(x, reward)
+		regret += best - value(at)
+		gap += best - mean
+	}
+	if regret/gap > 0.1 {
+		t.Errorf("regret is %.3f of the gap between random and best", regret/gap)
+	}
+}
+
+func TestAnAlarmIsRaisedWhenARateFallsAndRarelyOtherwise(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(5, 1))
+	alarms, missed := 0, 0
+	for range 100 {
+		var d bandit.Drift
+		for range 5000 {
+			if d.Note(0.1) {
+				alarms++
+			}
+			if r.Float64() < 0.1 {
+				d.Correct()
+			}
+		}
+		found := false
+		for range 1000 {
+			found = d.Note(0.1) || found
+			if r.Float64() < 0.02 {
+				d.Correct()
+			}
+		}
+		if !found {
+			missed++
+		}
+	}
+	t.Logf("%d false alarms in 500,000 outcomes, %d of 100 falls from 10 %% to 2 %% missed", alarms, missed)
+	if missed > 5 || alarms > 150 {
+		t.Errorf("%d false alarms in 500,000 outcomes, %d of 100 falls missed", alarms, missed)
+	}
+}
+
+func BenchmarkScoreOfFiveHundredActions(b *testing.B) {
+	b.ReportAllocs()
+	r := rand.New(rand.NewPCG(1, 1))
+	l := newLearner(500)
+	x := make([]bandit.Feature, 20)
+	for i := range x {
+		x[i] = bandit.Feature{Slot: uint16(r.IntN(bandit.Slots)), Value: 1}
+	}
+	for b.Loop() {
+		for i := range l.own {
+			l.own[i].Score(x)
+		}
+	}
+}
