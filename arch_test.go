@@ -44,6 +44,7 @@ var rooms = map[string][]string{
 	"learn/anomaly":         {"learn", "learn/*"},
 	"learn/bandit":          {"learn"},
 	"learn/glm":             {"learn", "learn/*"},
+	"learn/btyd":            {},
 	"learn/calibrate":       {},
 	"learn/gbdt":            {},
 	"learn/metric":          {},

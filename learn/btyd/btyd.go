@@ -161,10 +161,10 @@ func (m *Model) logDeathBetween(h History) float64 {
 	// ((beta+y)/(alpha+y))^-(s+1), relative to its value at Last so that it cannot overflow.
 	start := math.Log((m.B + h.Last) / from)
 	var sum float64
-	for i, node := range nodes.x {
+	for i, node := range flat.x {
 		w := low + (1-low)*node
 		y := math.Exp(-math.Log(w)/c)*from - m.Alpha
-		sum += nodes.w[i] * math.Exp(-(m.A+1)*(math.Log((m.B+y)/(m.Alpha+y))-start))
+		sum += flat.w[i] * math.Exp(-(m.A+1)*(math.Log((m.B+y)/(m.Alpha+y))-start))
 	}
 	return math.Log(m.A*sum*(1-low)/c) - (m.A+1)*start - c*math.Log(from)
 }
@@ -213,6 +213,9 @@ func (m *Model) Expected(h History, t float64) float64 {
 	// purchases; over the gamma of l that is (1 - (from/(from+pt))^shape) / p,
 	// here over the beta of p. Regularity does not matter to so many purchases.
 	return alive * meanOverBeta(m.A, m.B+m.coins(h), func(p float64) float64 {
+		if p*t < 1e-12*k*from {
+			return shape * t / (k * from) // the limit, where the difference has no digits left
+		}
 		return -math.Expm1(-shape*math.Log1p(p*t/(k*from))) / p
 	})
 }
@@ -319,8 +322,9 @@ func (h History) Check() error {
 	return nil
 }
 
-// nodes are the Gauss-Legendre points and weights on (0, 1).
-var nodes = legendre(48)
+// nodes and flat are Gauss-Legendre points and weights on (0, 1), for any
+// integrand and for one that is nearly flat.
+var nodes, flat = legendre(48), legendre(16)
 
 type rule struct{ x, w []float64 }
 
@@ -339,22 +343,19 @@ func meanOverBeta(a, b float64, f func(p float64) float64) float64 {
 	}
 	mode := math.Log(a / b)
 	peak := density(mode)
-	edge := func(dir float64) float64 { // where the density has fallen by e^-36
-		step := 1 / math.Sqrt(a*b/(a+b))
-		far := step
-		for density(mode+dir*far) > peak-36 {
-			far *= 1.5
-		}
-		return mode + dir*far
-	}
-	lo, hi := edge(-1), edge(1)
+	// Panels of growing width from the mode outward, until the density is e^-36 of its peak.
 	var sum float64
-	const panels = 6
-	for i := range panels {
-		from, width := lo+(hi-lo)*float64(i)/panels, (hi-lo)/panels
-		for j, node := range nodes.x {
-			u := from + width*node
-			sum += width * nodes.w[j] * math.Exp(density(u)) * f(1/(1+math.Exp(-u)))
+	for _, dir := range []float64{-1, 1} {
+		from, width := mode, 2/math.Sqrt(a*b/(a+b))
+		for {
+			for j, node := range nodes.x {
+				u := from + dir*width*node
+				sum += width * nodes.w[j] * math.Exp(density(u)) * f(1/(1+math.Exp(-u)))
+			}
+			if from += dir * width; density(from) < peak-36 {
+				break
+			}
+			width *= 2
 		}
 	}
 	return sum

@@ -87,7 +87,7 @@ func minimise(cost func([]float64) float64, start []float64) ([]float64, float64
 	for try := range 6 {
 		result, err := optimize.Minimize(optimize.Problem{Func: bounded}, at, &optimize.Settings{
 			MajorIterations: 2000,
-			Converger:       &optimize.FunctionConverge{Absolute: 1e-7, Iterations: 40},
+			Converger:       &optimize.FunctionConverge{Absolute: 1e-6, Iterations: 25},
 		}, &optimize.NelderMead{SimplexSize: 0.5})
 		if err != nil {
 			return nil, 0, err
