@@ -23,6 +23,8 @@ const (
 	KindPhone       = "phone"
 	KindCustom      = "custom"
 	KindAnonymousID = "anonymousId"
+	// KindItem names one product item by its GS1 id; it never stands beside a person's identifiers.
+	KindItem = "item"
 )
 
 // Rank orders identifier kinds by how strongly they identify; lower is
@@ -51,6 +53,8 @@ func RankOf(kind string) Rank {
 		return RankPhone
 	case KindAnonymousID:
 		return RankAnonymousID
+	case KindItem:
+		return RankItem
 	}
 	return RankCustom
 }

@@ -136,6 +136,8 @@ func (s *SourceDoc) Validate() error {
 		switch k {
 		case rapport.KindUserID, rapport.KindAnonymousID, rapport.KindEmail, rapport.KindPhone:
 			f.add(at, "%s identifies a person anyway: leave it out", k)
+		case rapport.KindItem:
+			f.add(at, "%s names a product item, not a person: choose another word", k)
 		}
 	}
 	f.oneOf("unplanned", s.Unplanned, "", "allow", "observe", "quarantine")

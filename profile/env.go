@@ -38,13 +38,19 @@ type Env struct {
 	about      *About
 	aggregates *Aggregates
 	questions  *Config // in force
+	// state finds what other rooms know of the person, when it is first asked for.
+	state func(string) engine.State
+	owner condition.Owner
 	// context of the request or event, properties of the event at hand.
 	context, properties rapport.Fields
 	at                  int64
 	zones               *Zones
 }
 
-var _ condition.Env = (*Env)(nil)
+var (
+	_ condition.Env   = (*Env)(nil)
+	_ condition.Owner = (*Env)(nil)
+)
 
 // ViewEnv returns the person of a view at a moment (Unix ms).
 func ViewEnv(v *engine.View, zones *Zones, at int64, context rapport.Fields) *Env {
@@ -68,6 +74,7 @@ func newEnv(state func(string) engine.State, config *engine.Config, zones *Zones
 	e.about, _ = state(FoldAbout).(*About)
 	e.aggregates, _ = state(FoldAggregate).(*Aggregates)
 	e.questions, _ = config.Part(Part).(*Config)
+	e.state = state
 	return e
 }
 
@@ -105,6 +112,28 @@ func (e *Env) Performed(a *condition.Aggregate) rapport.Value {
 	}
 	return e.aggregates.performed(a, e.at, e.questions)
 }
+
+// NumItems implements condition.Owner.
+func (e *Env) NumItems() int { return e.items().NumItems() }
+
+// ItemValue implements condition.Owner.
+func (e *Env) ItemValue(i int, path []string) rapport.Value { return e.items().ItemValue(i, path) }
+
+func (e *Env) items() condition.Owner {
+	if e.owner == nil {
+		var ok bool
+		if e.owner, ok = e.state(FoldThings).(condition.Owner); !ok {
+			e.owner = nothing{}
+		}
+	}
+	return e.owner
+}
+
+// nothing is what a person without items owns.
+type nothing struct{}
+
+func (nothing) NumItems() int                         { return 0 }
+func (nothing) ItemValue(int, []string) rapport.Value { return rapport.Value{} }
 
 // Degree implements condition.Env: there are no segments yet.
 func (e *Env) Degree(string) float64 { return 0 }

@@ -27,6 +27,9 @@ const (
 	FoldTimeline  = "timeline"
 )
 
+// FoldThings is the fold of another room (twin) that knows the product items of a person.
+const FoldThings = "things"
+
 // fact is a value with when it was said; of two facts the newer stands, and of
 // two equally old ones the one that sorts higher, so that order of arrival
 // does not matter.
