@@ -34,6 +34,7 @@ func Jobs() []Job {
 		anomalyJob(),
 		policyJob(),
 		clvJob(),
+		identityJob(),
 	}
 }
 

@@ -68,8 +68,14 @@ type Schema []Field
 // Person is the schema of people as customer files have them.
 func Person() Schema {
 	return Schema{
-		{Name: "given_name", Kind: Given}, {Name: "surname", Kind: Surname}, {Name: "email", Kind: Email}, {Name: "phone", Kind: Phone},
-		{Name: "birth_date", Kind: Date}, {Name: "address", Kind: Text}, {Name: "postcode", Kind: Code}, {Name: "city", Kind: Place, Given: 7},
+		{Name: "given_name", Kind: Given},
+		{Name: "surname", Kind: Surname},
+		{Name: "email", Kind: Email},
+		{Name: "phone", Kind: Phone},
+		{Name: "birth_date", Kind: Date},
+		{Name: "address", Kind: Text},
+		{Name: "postcode", Kind: Code},
+		{Name: "city", Kind: Place, Given: 7},
 	}
 }
 
