@@ -35,6 +35,9 @@ type Options struct {
 	Serve, Worker []string
 	// Dir is where the server keeps its data; a temporary folder if empty.
 	Dir string
+	// Profile is a file for the profile of our server's processor time, until it
+	// is stopped first. Empty: none.
+	Profile string
 
 	// People is how many there are. 0 is a million.
 	People int

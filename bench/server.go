@@ -96,6 +96,10 @@ func (s *server) launch(ctx context.Context, config string) error {
 	_ = l.Close() // the server takes it next; nobody else asks for it by number
 	args := append([]string{}, s.o.Serve[1:]...)
 	args = append(args, "--data", s.data, "--config", config, "--listen", s.addr)
+	if s.o.Profile != "" {
+		args = append(args, "--cpu-profile", s.o.Profile)
+		s.o.Profile = "" // a later start would write over it
+	}
 	s.cmd = exec.CommandContext(ctx, s.o.Serve[0], args...)
 	s.cmd.Env = append(os.Environ(), "RAPPORT_ADMIN_TOKEN="+s.token)
 	s.log = &tail{}

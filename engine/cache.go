@@ -71,7 +71,7 @@ func (p *partition) shrink() {
 	e := c.head.prev
 	for tries := 0; c.full(p.limits) && e != &c.head && tries < 64; tries++ {
 		older := e.prev
-		if !e.dirty && e.sealed == 0 {
+		if e.clean() {
 			c.remove(e)
 			p.recycle(e)
 		} else {
@@ -191,10 +191,17 @@ func (p *partition) load(id rapport.ID) *entity {
 	if e := p.cache.byID[id]; e != nil {
 		p.cache.touch(e)
 		p.hits++
+		p.encodeDue(e)
 		return e
 	}
 	p.misses++
 	e := p.newEntity(id)
+	if p.known != nil && !p.known.has(id) {
+		e.floor = p.floor(id)
+		e.freshen(p.layout)
+		p.cache.add(e)
+		return e
+	}
 	var found bool
 	var err error
 	if n := len(p.cache.raws); n > 0 && cap(e.raw) == 0 {

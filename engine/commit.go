@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/binary"
+	"math"
 	"slices"
 	"time"
 
@@ -13,7 +14,9 @@ import (
 // together with the position after the last of them.
 type commit struct {
 	batch   *state.Batch // timers, effects, cold states and chunks as they come
-	ents    []*entity    // dirty ones, encoded when sealed
+	ents    []*entity    // changed ones
+	next    int          // sealed: those before it are encoded
+	sent    bool         // the committer has it
 	rows    []rowOp
 	arena   []byte // keys and values of rows
 	effects map[string]*effectRow
@@ -61,35 +64,26 @@ func (c *commit) overfull(l partitionLimits) bool {
 	return len(c.ents) >= 2*l.commitEntities || c.bytes+len(c.arena) >= 2*l.commitBytes
 }
 
-// touch marks an entity as changed.
+// touch marks an entity as changed. It was loaded for the record at hand, so
+// that a commit on its way has what it was before.
 func (p *partition) touch(e *entity) {
-	if !e.dirty {
-		e.dirty = true
-		p.open.ents = append(p.open.ents, e)
-		p.open.bytes += e.size
+	if e.in == p.open {
+		return
 	}
+	if e.in != nil {
+		panic("engine: an entity changed that the commit before had not encoded yet")
+	}
+	e.in = p.open
+	p.open.ents = append(p.open.ents, e)
+	p.open.bytes += e.size
 }
 
-// seal encodes what is open and hands it to the committer. There must be no
-// other commit on its way.
+// seal closes the open commit at the present position. There must be no other
+// on its way. Its entities are encoded while later records are folded, a few
+// with each and any of them before it changes, so that nobody waits for all.
 func (p *partition) seal() {
 	c := p.open
 	b := c.batch
-	for _, e := range c.ents {
-		p.relist(e)
-		p.keyBuf = p.entityKey(p.keyBuf[:0], e.id)
-		if e.exists {
-			p.valBuf = p.appendEntity(p.valBuf[:0], e)
-			p.check(b.Set(p.keyBuf, p.valBuf))
-			p.slim(e)
-			p.cache.resize(e, len(p.valBuf))
-			p.sealCold(b, e)
-		} else {
-			p.check(b.Delete(p.keyBuf))
-		}
-		e.dirty = false
-		e.sealed++
-	}
 	for i := range c.rows {
 		op := &c.rows[i]
 		p.keyBuf = p.rowKey(p.keyBuf[:0], op.slot, op.owner, c.get(op.key))
@@ -112,7 +106,53 @@ func (p *partition) seal() {
 	c.out, c.pos = p.out.last(), p.meta.pos
 	p.sealed, p.open = c, p.newCommit()
 	p.stats.commits.Add(1)
-	p.seals <- c
+	p.encodeSome(0)
+}
+
+// encodeSome encodes up to n more entities of the commit on its way, and hands
+// it to the committer after the last.
+func (p *partition) encodeSome(n int) {
+	c := p.sealed
+	if c == nil || c.sent {
+		return
+	}
+	for ; n > 0 && c.next < len(c.ents); c.next++ {
+		if e := c.ents[c.next]; e.in == c {
+			p.encode(c, e)
+			n--
+		}
+	}
+	if c.next == len(c.ents) && p.err == nil {
+		c.sent = true
+		p.seals <- c
+	}
+}
+
+// encodeDue encodes an entity that the commit on its way still waits for.
+func (p *partition) encodeDue(e *entity) {
+	if c := p.sealed; c != nil && e.in == c {
+		p.encode(c, e)
+	}
+}
+
+func (p *partition) encode(c *commit, e *entity) {
+	p.relist(c.batch, e)
+	p.keyBuf = p.entityKey(p.keyBuf[:0], e.id)
+	if e.exists {
+		p.valBuf = p.appendEntity(p.valBuf[:0], e)
+		p.check(c.batch.Set(p.keyBuf, p.valBuf))
+		p.slim(e)
+		p.cache.resize(e, len(p.valBuf))
+		p.sealCold(c.batch, e)
+		if p.known != nil {
+			p.known.add(e.id)
+		} else if p.added != nil {
+			p.added.add(e.id)
+		}
+	} else {
+		p.check(c.batch.Delete(p.keyBuf))
+	}
+	e.in, e.sealed = nil, true
 }
 
 func (p *partition) check(err error) {
@@ -170,8 +210,10 @@ func (p *partition) settle(err error) {
 	}
 	c := p.sealed
 	p.sealed = nil
+	p.stored.set(c.pos)
+	p.storedMark = c.mark
 	for _, e := range c.ents {
-		if e.sealed--; e.sealed > 0 || e.dirty {
+		if e.sealed = false; e.in != nil {
 			continue
 		}
 		switch {
@@ -183,7 +225,7 @@ func (p *partition) settle(err error) {
 			p.releaseCold(e)
 		}
 	}
-	if p.open.full(p.limits) {
+	if p.open.full(p.limits) || p.wanted > c.pos {
 		p.seal()
 	}
 }
@@ -208,12 +250,29 @@ func (p *partition) releaseColdSections(slots []*slot, secs []section) {
 // drain writes everything folded so far to the store and waits for it.
 func (p *partition) drain() {
 	for p.err == nil && (p.sealed != nil || !p.open.empty()) {
-		if p.sealed != nil {
-			p.settle(<-p.applied)
-		} else {
-			p.seal()
-		}
+		p.advance()
 	}
+}
+
+// advance waits for the commit on its way, or seals the open one.
+func (p *partition) advance() {
+	if p.sealed == nil {
+		p.seal()
+		return
+	}
+	if p.encodeSome(math.MaxInt); p.err == nil {
+		p.settle(<-p.applied)
+	}
+}
+
+// wantStored asks for a commit of everything folded so far and returns its position.
+// p.stored tells when it is done.
+func (p *partition) wantStored() int64 {
+	p.wanted = p.meta.pos
+	if p.sealed == nil && !p.open.empty() {
+		p.seal()
+	}
+	return p.wanted
 }
 
 // committer applies sealed commits once what they derived is durable.

@@ -36,8 +36,8 @@ type entity struct {
 	// merged holds merged states of PerFragment folds while there are several fragments.
 	merged []merged
 
-	dirty  bool // changed since the last seal
-	sealed int  // commits on their way that hold it
+	in     *commit // the commit that is to hold its record, not encoded yet
+	sealed bool    // a commit on its way holds its record
 	size   int
 	prev   *entity
 	next   *entity
@@ -150,6 +150,9 @@ func appendFormers(b []byte, formers []former) []byte {
 	}
 	return b
 }
+
+// clean reports whether the store holds the entity as it is.
+func (e *entity) clean() bool { return e.in == nil && !e.sealed }
 
 func (e *entity) live() bool { return e.exists && e.redirect.IsZero() }
 

@@ -68,7 +68,7 @@ func (p *partition) listed(e *entity, keys []uint64) []uint64 {
 }
 
 // relist brings the index in line with the state of a changed entity.
-func (p *partition) relist(e *entity) {
+func (p *partition) relist(b *state.Batch, e *entity) {
 	if p.layout.indexed == nil {
 		return
 	}
@@ -82,17 +82,17 @@ func (p *partition) relist(e *entity) {
 	change := func(key uint64, by int64) {
 		k := p.indexKey(nil, key, e.id)
 		if by > 0 {
-			p.check(p.open.batch.Set(k, nil))
+			p.check(b.Set(k, nil))
 		} else {
-			p.check(p.open.batch.Delete(k))
+			p.check(b.Delete(k))
 		}
 		n := l.counts[key] + by
 		l.counts[key] = n
 		if n == 0 {
 			delete(l.counts, key)
-			p.check(p.open.batch.Delete(p.countKey(nil, key)))
+			p.check(b.Delete(p.countKey(nil, key)))
 		} else {
-			p.check(p.open.batch.Set(p.countKey(nil, key), binary.AppendVarint(nil, n)))
+			p.check(b.Set(p.countKey(nil, key), binary.AppendVarint(nil, n)))
 		}
 	}
 	for i, j := 0, 0; i < len(now) || j < len(old); {
@@ -112,8 +112,9 @@ func (p *partition) relist(e *entity) {
 
 // relistOpen brings the index in line with everything folded so far.
 func (p *partition) relistOpen() {
+	p.encodeSome(math.MaxInt) // counts go on from those of the commit before
 	for _, e := range p.open.ents {
-		p.relist(e)
+		p.relist(p.open.batch, e)
 	}
 }
 

@@ -58,7 +58,7 @@ type Limits struct {
 	CacheEntities int
 	CacheBytes    int
 	// CommitEntities and CommitBytes are how many changed entities make a
-	// partition commit (1024, 4 MiB), CommitAge is the latest (200 ms).
+	// partition commit (4096, 8 MiB), CommitAge is the latest (1 s).
 	CommitEntities int
 	CommitBytes    int
 	CommitAge      time.Duration
@@ -80,10 +80,10 @@ func (l *Limits) defaults() {
 	}
 	set(&l.CacheEntities, 128<<10)
 	set(&l.CacheBytes, 256<<20)
-	set(&l.CommitEntities, 1024)
-	set(&l.CommitBytes, 4<<20)
+	set(&l.CommitEntities, 4096)
+	set(&l.CommitBytes, 8<<20)
 	if l.CommitAge <= 0 {
-		l.CommitAge = 200 * time.Millisecond
+		l.CommitAge = time.Second
 	}
 	if l.FlushEvery <= 0 {
 		l.FlushEvery = 30 * time.Second
@@ -249,13 +249,19 @@ func (p *partition) restore(dedupDir string) error {
 	if err != nil {
 		return err
 	}
+	if found {
+		p.added = &known{}
+	} else {
+		p.known = &known{}
+	}
 	if p.adopt(p.meta.config); p.err != nil {
 		return p.err
 	}
 	if err := p.loadListing(); err != nil {
 		return err
 	}
-	p.pos = newGate(p.meta.pos)
+	p.pos, p.stored = newGate(p.meta.pos), newGate(p.meta.pos)
+	p.wanted = p.meta.pos
 	if p.loadTimers(); p.err != nil {
 		return p.err
 	}
@@ -361,6 +367,9 @@ func (g *Engine) becomeReady(ctx context.Context) error {
 	}
 	g.live.Store(true)
 	close(g.ready)
+	if err := g.learnKnown(ctx); err != nil {
+		return err
+	}
 	if !slices.ContainsFunc(g.parts, func(p *partition) bool { return p.scratch > 0 }) {
 		return nil
 	}
@@ -477,13 +486,15 @@ func (g *Engine) Flush(ctx context.Context) error {
 	}
 	at := make([]place, len(g.parts))
 	for i, p := range g.parts {
-		if err := p.call(ctx, func() error {
-			p.drain()
-			if at[i].pos = p.meta.pos; p.dedup != nil {
-				at[i].mark = p.dedup.Mark()
-			}
-			return p.err
-		}); err != nil {
+		if err := p.call(ctx, func() error { at[i].pos = p.wantStored(); return p.err }); err != nil {
+			return err
+		}
+	}
+	for i, p := range g.parts {
+		if err := p.stored.wait(ctx, at[i].pos); err != nil {
+			return err
+		}
+		if err := p.call(ctx, func() error { at[i].pos, at[i].mark = p.stored.get(), p.storedMark; return p.err }); err != nil {
 			return err
 		}
 	}

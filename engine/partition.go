@@ -45,6 +45,12 @@ type partition struct {
 	open *commit
 	// sealed is the commit on its way to the store, or nil.
 	sealed *commit
+	// wanted is the position somebody waits to see stored, storedMark the mark
+	// of the deduplication memory in the last commit stored.
+	wanted     int64
+	storedMark uint64
+	known      *known // the entities in the store; nil until learned
+	added      *known // those written since the start, while known is nil
 	timers timerQueue
 	err    error // first failure; the owner stops at it
 
@@ -69,6 +75,7 @@ type partition struct {
 
 	// Shared with other goroutines.
 	pos       *gate // every record below it is folded
+	stored    *gate // the state after every record below it is in the store
 	built     *gate // number of the last rebuild switched to
 	migrated  *gate // number of the last rebuild taken over completely
 	activeIDs atomic.Pointer[[]uint16]
@@ -91,6 +98,9 @@ type partitionLimits struct {
 	commitAge      time.Duration
 }
 
+// encoding reports whether a commit on its way is not wholly encoded yet.
+func (p *partition) encoding() bool { return p.err == nil && p.sealed != nil && !p.sealed.sent }
+
 func (p *partition) fail(err error) {
 	if p.err == nil {
 		p.err = err
@@ -101,6 +111,7 @@ func (p *partition) fail(err error) {
 func (p *partition) run(ctx context.Context) error {
 	defer close(p.stopped)
 	defer p.pos.close()
+	defer p.stored.close()
 	defer close(p.seals)
 	p.quit = ctx.Done()
 	timer := time.NewTimer(p.limits.commitAge)
@@ -110,24 +121,27 @@ func (p *partition) run(ctx context.Context) error {
 		if p.moving != nil {
 			idle = time.After(time.Millisecond)
 		}
+		if len(p.batches) == 0 && len(p.reqs) == 0 {
+			p.encodeSome(32)
+		}
+		if p.encoding() {
+			select {
+			case batch := <-p.batches:
+				p.fold(batch)
+			case r := <-p.reqs:
+				p.answer(r)
+			case <-ctx.Done():
+				p.drain()
+				return p.err
+			default:
+			}
+			continue
+		}
 		select {
 		case <-idle:
 			p.migrateSome(256)
 		case batch := <-p.batches:
-			for i := range batch {
-				if p.record(&batch[i]); p.err != nil {
-					break
-				}
-				if len(p.reqs) > 0 {
-					p.serve()
-				}
-			}
-			clear(batch)
-			p.spare <- batch[:0]
-			p.publish()
-			if p.moving != nil {
-				p.migrateSome(64)
-			}
+			p.fold(batch)
 		case r := <-p.reqs:
 			p.answer(r)
 		case err := <-p.applied:
@@ -143,6 +157,24 @@ func (p *partition) run(ctx context.Context) error {
 		}
 	}
 	return p.err
+}
+
+// fold folds a batch of records, and answers requests between them.
+func (p *partition) fold(batch []eventlog.Record) {
+	for i := range batch {
+		if p.record(&batch[i]); p.err != nil {
+			break
+		}
+		if len(p.reqs) > 0 {
+			p.serve()
+		}
+	}
+	clear(batch)
+	p.spare <- batch[:0]
+	p.publish()
+	if p.moving != nil {
+		p.migrateSome(64)
+	}
 }
 
 // record folds one record and what it causes.
@@ -175,13 +207,18 @@ func (p *partition) record(r *eventlog.Record) {
 	}
 	if p.open.full(p.limits) {
 		if p.sealed != nil && p.open.overfull(p.limits) {
-			p.settle(<-p.applied)
+			p.advance()
 		}
-		if p.sealed == nil {
+		if p.sealed == nil && p.err == nil {
 			p.seal()
 		}
 	}
+	p.encodeSome(encodeEach)
 }
+
+// encodeEach is how many entities of a commit on its way are encoded with each
+// record. A record changes one or two, so two commits never overlap.
+const encodeEach = 4
 
 func (p *partition) apply(r *eventlog.Record) {
 	switch r.Kind {

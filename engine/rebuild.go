@@ -451,6 +451,7 @@ func (g *Engine) newPartition(id int32, prefix []byte, l *layout) *partition {
 	p.spare <- nil
 	p.spare <- nil
 	p.open = p.newCommit()
+	p.stored = newGate(0)
 	p.use(l)
 	return p
 }

@@ -123,7 +123,7 @@ func (g *Engine) View(ctx context.Context, id rapport.ID, after []Token, fn func
 				e, next = p.peek(next), rapport.ID{}
 			}
 			err := fn(&View{p, e})
-			if p.cache.byID[e.id] == e && !e.dirty && e.sealed == 0 {
+			if p.cache.byID[e.id] == e && e.clean() {
 				p.releaseCold(e)
 			}
 			if err == nil {
@@ -142,7 +142,7 @@ func (g *Engine) View(ctx context.Context, id rapport.ID, after []Token, fn func
 // peek returns an entity for reading.
 func (p *partition) peek(id rapport.ID) *entity {
 	e := p.load(id)
-	if !e.exists && !e.dirty && e.sealed == 0 {
+	if !e.exists && e.clean() {
 		p.cache.remove(e) // do not keep what is not there
 	}
 	return e
