@@ -10,7 +10,7 @@ import (
 	"github.com/rapport-engine/rapport/profile"
 )
 
-// timeline returns a page of what happened to a person: the rows say where in
+// timeline returns a page of what happened to a person: the entries say where in
 // the log each event stands, the log has the events.
 func (a *API) timeline(ctx context.Context, ref string, limit int, before string, system bool) (page timelinePage, err error) {
 	page.Events = []TimelineEvent{}
@@ -18,19 +18,17 @@ func (a *API) timeline(ctx context.Context, ref string, limit int, before string
 	if err != nil {
 		return page, err
 	}
-	var to []byte
+	var to profile.TimelineKey
 	if before != "" {
-		k, err := parseCursor(before)
-		if err != nil {
+		if to, err = parseCursor(before); err != nil {
 			return page, err
 		}
-		to = k.Append(nil)
 	}
-	var rows *engine.Rows
+	var events *profile.Timeline
 	found := false
 	err = a.deps.Engine.View(ctx, id, nil, func(v *engine.View) error {
 		if found = v.Exists(); found {
-			rows = v.Rows(profile.FoldTimeline)
+			events = profile.TimelineOf(v)
 		}
 		return nil
 	})
@@ -40,16 +38,16 @@ func (a *API) timeline(ctx context.Context, ref string, limit int, before string
 	if !found {
 		return page, rapport.Errorf(rapport.NotFound, "nothing is known of this person")
 	}
-	defer rows.Close()
+	defer events.Close()
 	reader := logReader{log: a.deps.Log}
 	var inner error
-	err = rows.Walk(nil, to, true, func(key, value []byte) bool {
-		k, ok := profile.ParseTimelineKey(key)
-		if !ok || !system && len(value) == 1 && rapport.EventType(value[0]) == rapport.TypeSystem {
+	err = events.Walk(to, func(at profile.TimelineEntry) bool {
+		if !system && at.Type == rapport.TypeSystem {
 			return true
 		}
 		var e rapport.Event
-		if ok, inner = reader.read(ctx, k, &e); inner != nil {
+		var ok bool
+		if ok, inner = reader.read(ctx, at.TimelineKey, &e); inner != nil {
 			return false
 		}
 		if !ok {
@@ -59,7 +57,7 @@ func (a *API) timeline(ctx context.Context, ref string, limit int, before string
 			return false
 		}
 		page.Events = append(page.Events, timelineEvent(&e))
-		page.Next = cursor(k)
+		page.Next = cursor(at.TimelineKey)
 		return true
 	})
 	if inner != nil {

@@ -85,6 +85,11 @@ type Regrouped interface {
 // nobody looks for its rows when entities merge or go.
 type Rowless interface{ Rowless() }
 
+// Positioned is an optional ability of a Fold whose states say where in the
+// log events stand, so that they depend on how it is partitioned: Hash.People
+// leaves them out.
+type Positioned interface{ Positioned() }
+
 // Timed is an optional ability of a PerEntity State.
 type Timed interface {
 	// Fire is called once when partition time reaches a timer set by SetTimer.

@@ -153,7 +153,7 @@ func (p *partition) person(e *entity) uint64 {
 	}
 	b := append([]byte(nil), e.id[:]...)
 	for _, s := range p.layout.frag {
-		if !s.dark {
+		if !s.dark && !s.positioned {
 			b = appendBytes(appendBytes(b, s.name), p.merged(e, s).AppendBinary(nil))
 		}
 	}

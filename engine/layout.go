@@ -25,6 +25,8 @@ type slot struct {
 	cold      Cold // nil: hot
 	// rowless folds have no rows to look for.
 	rowless bool
+	// positioned folds say something of positions in the log.
+	positioned bool
 	// dark folds are being built: they are not run and read as empty.
 	dark bool
 	// building: in a rebuild, this fold is the one rebuilt.
@@ -48,6 +50,7 @@ func newLayout(folds []Fold, ids func(Fold) uint16, dark func(Fold) bool) *layou
 		s := &slot{fold: f, name: f.Name(), version: f.Version(), id: ids(f), order: i, perEntity: f.Scope() == PerEntity}
 		s.cold, _ = f.(Cold)
 		_, s.rowless = f.(Rowless)
+		_, s.positioned = f.(Positioned)
 		s.dark = dark(f)
 		l.slots = append(l.slots, s)
 		if s.perEntity {

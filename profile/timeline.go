@@ -3,6 +3,7 @@ package profile
 import (
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"math"
 	"slices"
 
@@ -17,10 +18,13 @@ const (
 	TimelineKept = 1000
 	systemShare  = 4
 	spanEvents   = 256 // events of a span before a new one begins
+	rowEvents    = 16  // events of a row
 )
 
-// TimelineFold keeps, for every event, where in the log it stands: 18 bytes of
-// key and its type. The event itself is read from the log when somebody looks
+// TimelineFold keeps, for every event, where in the log it stands: about seven
+// bytes. The newest stand in the state and leave it for a row when there are
+// rowEvents of them, so that most events write none. The event itself is read
+// from the log when somebody looks
 // (docs/decisions/timeline-points-into-the-log.md says why).
 type TimelineFold struct{}
 
@@ -28,7 +32,7 @@ type TimelineFold struct{}
 func (TimelineFold) Name() string { return FoldTimeline }
 
 // Version implements engine.Fold.
-func (TimelineFold) Version() uint32 { return 1 }
+func (TimelineFold) Version() uint32 { return 2 }
 
 // Scope implements engine.Fold.
 func (TimelineFold) Scope() engine.Scope { return engine.PerFragment }
@@ -36,20 +40,33 @@ func (TimelineFold) Scope() engine.Scope { return engine.PerFragment }
 // New implements engine.Fold.
 func (TimelineFold) New() engine.State { return &timeline{} }
 
-// timeline knows of its rows only how many there are in each span of time, so
-// that the oldest can go without being read. Where spans begin depends on the
-// order of arrival, as the positions in rows do.
+// Positioned implements engine.Positioned.
+func (TimelineFold) Positioned() {}
+
+// timeline is the newest entries and, of the rows, how many entries they hold
+// in each span of time, so that the oldest can go without being read. Which
+// entries share a row and where spans begin depends on the order of arrival, as
+// positions do.
 type timeline struct {
 	newest int64  // time of the newest event, Unix ms
 	spans  []span // oldest first
-	row    [18]byte
+	recent []TimelineEntry
+	key    [18]byte
+	row    []byte
 }
 
-// span counts the rows with times from its begin to that of the next.
+// span counts the entries with times from its begin to that of the next.
 type span struct {
 	begin  int64
 	facts  uint64
 	system uint64
+}
+
+// TimelineEntry says when an event happened, where its record stands and what
+// type it is.
+type TimelineEntry struct {
+	TimelineKey
+	Type rapport.EventType
 }
 
 // Apply implements engine.State.
@@ -66,7 +83,12 @@ func (t *timeline) Apply(c *engine.Context, e *rapport.Event) {
 		return // older than what is kept
 	}
 	t.newest = max(t.newest, at)
-	c.PutRow(TimelineKey{At: at, Partition: c.Partition, Offset: c.Offset}.Append(t.row[:0]), typeRows[e.Type&7:][:1])
+	t.insert(TimelineEntry{TimelineKey{At: at, Partition: c.Partition, Offset: c.Offset}, e.Type})
+	if len(t.recent) >= rowEvents {
+		t.row = appendEntries(t.row[:0], t.recent)
+		c.PutRow(t.recent[len(t.recent)-1].Append(t.key[:0]), t.row)
+		t.recent = t.recent[:0]
+	}
 	s := &t.spans[i]
 	if e.Type == rapport.TypeSystem {
 		s.system++
@@ -77,13 +99,18 @@ func (t *timeline) Apply(c *engine.Context, e *rapport.Event) {
 		t.spans = append(t.spans, span{begin: t.newest + 1})
 	}
 	if t.oldestMayGo() {
-		c.DeleteRows(nil, TimelineKey{At: t.spans[1].begin}.Append(t.row[:0]))
+		c.DeleteRows(nil, TimelineKey{At: t.spans[1].begin}.Append(t.key[:0]))
 		t.spans = slices.Delete(t.spans, 0, 1)
 	}
 }
 
-// typeRows holds the values of rows: the event's type.
-var typeRows = [8]byte{0, 1, 2, 3, 4, 5, 6, 7}
+func (t *timeline) insert(e TimelineEntry) {
+	i := len(t.recent)
+	for i > 0 && t.recent[i-1].compare(e.TimelineKey) > 0 {
+		i--
+	}
+	t.recent = slices.Insert(t.recent, i, e)
+}
 
 // oldestMayGo reports whether the other spans hold what is to be kept.
 func (t *timeline) oldestMayGo() bool {
@@ -114,6 +141,9 @@ func (t *timeline) Merge(other engine.State) {
 		t.spans[i].facts += s.facts
 		t.spans[i].system += s.system
 	}
+	for _, e := range o.recent {
+		t.insert(e)
+	}
 }
 
 // AppendBinary implements engine.State.
@@ -122,6 +152,7 @@ func (t *timeline) AppendBinary(b []byte) []byte {
 		return b
 	}
 	b = binary.AppendVarint(b, t.newest)
+	b = binary.AppendUvarint(b, uint64(len(t.spans)))
 	for _, s := range t.spans {
 		ago := uint64(0) // no begin
 		if s.begin != math.MinInt64 {
@@ -131,18 +162,18 @@ func (t *timeline) AppendBinary(b []byte) []byte {
 		b = binary.AppendUvarint(b, s.facts)
 		b = binary.AppendUvarint(b, s.system)
 	}
-	return b
+	return appendEntries(b, t.recent)
 }
 
 // DecodeBinary implements engine.State.
 func (t *timeline) DecodeBinary(b []byte) error {
-	t.newest, t.spans = 0, t.spans[:0]
+	t.newest, t.spans, t.recent = 0, t.spans[:0], t.recent[:0]
 	if len(b) == 0 {
 		return nil
 	}
 	r := reader{b: b}
 	t.newest = r.varint()
-	for len(r.b) > 0 && !r.bad {
+	for n := r.count(); n > 0; n-- {
 		s := span{begin: math.MinInt64}
 		if ago := r.uvarint(); ago > 0 {
 			s.begin = t.newest - int64(ago-2)
@@ -150,10 +181,107 @@ func (t *timeline) DecodeBinary(b []byte) error {
 		s.facts, s.system = r.uvarint(), r.uvarint()
 		t.spans = append(t.spans, s)
 	}
+	t.recent = readEntries(&r, t.recent)
 	return r.done("timeline")
 }
 
-// TimelineKey is a row of a timeline: when the event happened and where its
+// appendEntries appends entries, each relative to the one before.
+func appendEntries(b []byte, entries []TimelineEntry) []byte {
+	at, offset := int64(0), int64(0)
+	for _, e := range entries {
+		b = binary.AppendVarint(b, e.At-at)
+		b = binary.AppendUvarint(b, uint64(e.Partition)<<3|uint64(e.Type&7))
+		b = binary.AppendVarint(b, e.Offset-offset)
+		at, offset = e.At, e.Offset
+	}
+	return b
+}
+
+// readEntries appends to entries what is left in r.
+func readEntries(r *reader, entries []TimelineEntry) []TimelineEntry {
+	at, offset := int64(0), int64(0)
+	for len(r.b) > 0 && !r.bad {
+		at += r.varint()
+		where := r.uvarint()
+		offset += r.varint()
+		if where>>3 > math.MaxUint16 {
+			r.bad = true
+		}
+		entries = append(entries, TimelineEntry{TimelineKey{at, int32(where >> 3), offset}, rapport.EventType(where & 7)})
+	}
+	return entries
+}
+
+// Timeline is the timeline of one entity as it was when the view was taken.
+// Close releases it.
+type Timeline struct {
+	rows   *engine.Rows
+	recent []TimelineEntry
+}
+
+// TimelineOf returns the timeline of an entity. It may be walked after the view's
+// function has returned, and should: that reads from disk.
+func TimelineOf(v *engine.View) *Timeline {
+	t := &Timeline{rows: v.Rows(FoldTimeline)}
+	if s, ok := v.State(FoldTimeline).(*timeline); ok {
+		t.recent = slices.Clone(s.recent)
+	}
+	return t
+}
+
+// Walk calls fn with the entries below before, newest first, until it returns
+// false. A zero before is the end of time.
+func (t *Timeline) Walk(before TimelineKey, fn func(TimelineEntry) bool) error {
+	var waiting []TimelineEntry // sorted
+	add := func(entries []TimelineEntry) {
+		for _, e := range entries {
+			if before == (TimelineKey{}) || e.compare(before) < 0 {
+				waiting = append(waiting, e)
+			}
+		}
+		slices.SortFunc(waiting, func(a, b TimelineEntry) int { return a.compare(b.TimelineKey) })
+	}
+	give := func(above TimelineKey) bool {
+		for n := len(waiting); n > 0 && waiting[n-1].compare(above) > 0; n-- {
+			e := waiting[n-1]
+			waiting = waiting[:n-1]
+			if !fn(e) {
+				return false
+			}
+		}
+		return true
+	}
+	add(t.recent)
+	more := true
+	var entries []TimelineEntry
+	var damage error
+	// The key of a row is its newest entry: what is above it is not in any row to come.
+	err := t.rows.Walk(nil, nil, true, func(key, value []byte) bool {
+		k, ok := ParseTimelineKey(key)
+		r := reader{b: value}
+		entries = readEntries(&r, entries[:0])
+		if damage = r.done("timeline"); !ok || damage != nil {
+			return false
+		}
+		more = give(k)
+		add(entries)
+		return more
+	})
+	if err == nil && damage == nil && more {
+		give(TimelineKey{At: math.MinInt64, Offset: math.MinInt64})
+	}
+	return errors.Join(err, damage)
+}
+
+// Close releases the timeline.
+func (t *Timeline) Close() error {
+	if t == nil {
+		return nil
+	}
+	return t.rows.Close()
+}
+
+// TimelineKey is a place in a timeline: when the event happened and where its
 // record stands in the events topic. Keys sort by time.
 type TimelineKey struct {
 	At        int64
@@ -162,6 +290,10 @@ type TimelineKey struct {
 }
 
 const signBit = 1 << 63
+
+func (k TimelineKey) compare(o TimelineKey) int {
+	return cmp.Or(cmp.Compare(k.At, o.At), cmp.Compare(k.Partition, o.Partition), cmp.Compare(k.Offset, o.Offset))
+}
 
 // Append appends the sortable form.
 func (k TimelineKey) Append(b []byte) []byte {

@@ -2,6 +2,7 @@ package profile_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -14,9 +15,9 @@ import (
 
 func (w *world) timelineOf(ref string) []rapport.Event {
 	w.t.Helper()
-	var rows *engine.Rows
-	w.view(w.ref(ref), func(v *engine.View) { rows = v.Rows(profile.FoldTimeline) })
-	return w.timeline(rows)
+	var tl *profile.Timeline
+	w.view(w.ref(ref), func(v *engine.View) { tl = profile.TimelineOf(v) })
+	return w.timeline(tl)
 }
 
 func TestATimelineIsNewestFirstOverAllFragments(t *testing.T) {
@@ -100,18 +101,20 @@ func TestAnyOrderLeavesABoundedTimeline(t *testing.T) {
 		}
 		w.submit(events)
 	}
-	rows := 0
+	entries := 0
+	last := profile.TimelineKey{At: math.MaxInt64}
 	w.view(w.ref("userId:anna"), func(v *engine.View) {
-		rs := v.Rows(profile.FoldTimeline)
-		w.must(rs.Walk(nil, nil, true, func(_, value []byte) bool {
-			if rows++; len(value) != 1 || rapport.EventType(value[0]) != rapport.TypePage {
-				t.Fatalf("row %d has the value %x", rows, value)
+		tl := profile.TimelineOf(v)
+		w.must(tl.Walk(profile.TimelineKey{}, func(e profile.TimelineEntry) bool {
+			if entries++; e.Type != rapport.TypePage || e.At > last.At {
+				t.Fatalf("entry %d is %v after %v", entries, e, last)
 			}
+			last = e.TimelineKey
 			return true
 		}))
-		w.must(rs.Close())
+		w.must(tl.Close())
 	})
-	if rows < profile.TimelineKept || rows > 8*profile.TimelineKept {
-		t.Errorf("%d rows of 30,000 events", rows)
+	if entries < profile.TimelineKept || entries > 8*profile.TimelineKept {
+		t.Errorf("%d entries of 30,000 events", entries)
 	}
 }

@@ -236,7 +236,7 @@ func (w *world) view(id rapport.ID, fn func(v *engine.View)) {
 func (w *world) states(id rapport.ID) map[string]string {
 	w.t.Helper()
 	out := map[string]string{}
-	var rows *engine.Rows
+	var tl *profile.Timeline
 	w.view(id, func(v *engine.View) {
 		if !v.Exists() {
 			return
@@ -244,25 +244,21 @@ func (w *world) states(id rapport.ID) map[string]string {
 		for _, f := range []string{profile.FoldActivity, profile.FoldConsent, profile.FoldAbout, profile.FoldAggregate} {
 			out[f] = string(v.State(f).AppendBinary(nil))
 		}
-		rows = v.Rows(profile.FoldTimeline)
+		tl = profile.TimelineOf(v)
 	})
-	for _, e := range w.timeline(rows) {
+	for _, e := range w.timeline(tl) {
 		out["timeline"] += fmt.Sprintln(e.Timestamp, e.Name, e.MessageID)
 	}
 	return out
 }
 
-// timeline reads the events that rows point to, newest first, and closes rows.
-func (w *world) timeline(rows *engine.Rows) (out []rapport.Event) {
+// timeline reads the events that a timeline points to, newest first, and closes it.
+func (w *world) timeline(tl *profile.Timeline) (out []rapport.Event) {
 	w.t.Helper()
-	if rows == nil {
+	if tl == nil {
 		return nil
 	}
-	w.must(rows.Walk(nil, nil, true, func(key, _ []byte) bool {
-		k, ok := profile.ParseTimelineKey(key)
-		if !ok {
-			w.t.Fatalf("row %x", key)
-		}
+	w.must(tl.Walk(profile.TimelineKey{}, func(k profile.TimelineEntry) bool {
 		reader, err := w.log.Reader(eventlog.Events, k.Partition, k.Offset)
 		w.must(err)
 		defer reader.Close()
@@ -270,11 +266,11 @@ func (w *world) timeline(rows *engine.Rows) (out []rapport.Event) {
 		w.must(err)
 		var e rapport.Event
 		if ok, err := engine.EventAt(&records[0], &e); !ok || err != nil {
-			w.t.Fatalf("row %v points at no event: %v", k, err)
+			w.t.Fatalf("entry %v points at no event: %v", k, err)
 		}
 		out = append(out, e)
 		return true
 	}))
-	w.must(rows.Close())
+	w.must(tl.Close())
 	return out
 }
