@@ -51,8 +51,8 @@ type partition struct {
 	storedMark uint64
 	known      *known // the entities in the store; nil until learned
 	added      *known // those written since the start, while known is nil
-	timers timerQueue
-	err    error // first failure; the owner stops at it
+	timers     timerQueue
+	err        error // first failure; the owner stops at it
 
 	// The record being folded.
 	ctx  Context
