@@ -122,6 +122,17 @@ func serve(ctx context.Context, env Env, o Options, logs *logOptions, demo *demo
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	if env.Getenv("GOGC") == "" {
+		kept := make(chan struct{})
+		go func() {
+			defer close(kept)
+			keepHeap(ctx, uint64(o.CacheMB)<<20*5/2)
+		}()
+		defer func() {
+			stop(nil)
+			<-kept
+		}()
+	}
 	told := make(chan struct{})
 	ready := func() {
 		s.greet(env.Stdout)
