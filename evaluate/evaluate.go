@@ -35,6 +35,7 @@ func Jobs() []Job {
 		policyJob(),
 		clvJob(),
 		identityJob(),
+		intentJob(),
 	}
 }
 
