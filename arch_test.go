@@ -60,7 +60,9 @@ var rooms = map[string][]string{
 	"client":                {"rapport"},
 	"sim":                   {"rapport", "client"},
 	"bench":                 {"rapport", "client"},
+	"twin/epcis":            {"rapport", "eventlog", "state", "gs1"},
 	"evaluate":              {"rapport", "client", "learn", "learn/*"},
+	"twin/epcis":            {"rapport", "eventlog", "state", "gs1"},
 }
 
 // longestChain is the most packages an import path of ours may run through.
