@@ -33,10 +33,11 @@ const (
 	Rewards                     // complete learning examples: one partition
 	Identity                    // links between identifiers: one partition
 	Quarantine                  // events kept out by the door, until fixed or aged: one partition
+	Things                      // facts of many items at once (supply chain, rollouts): one partition
 )
 
 // Topics lists all topics in order.
-var Topics = [...]Topic{Events, Control, Rewards, Identity, Quarantine}
+var Topics = [...]Topic{Events, Control, Rewards, Identity, Quarantine, Things}
 
 // String returns the topic's name.
 func (t Topic) String() string {
@@ -51,6 +52,8 @@ func (t Topic) String() string {
 		return "identity"
 	case Quarantine:
 		return "quarantine"
+	case Things:
+		return "things"
 	}
 	return "unknown"
 }

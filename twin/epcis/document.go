@@ -155,6 +155,7 @@ func (e *Event) encode(m map[string]any, context []any) error {
 	}
 	delete(m, "@context")
 	delete(m, "isA")
+	delete(m, "recordTime") // ours to say
 	m["type"] = string(e.Type)
 	if len(kept) > 0 && e.prefixed(m) {
 		m["@context"] = kept
