@@ -60,7 +60,6 @@ var rooms = map[string][]string{
 	"client":                {"rapport"},
 	"sim":                   {"rapport", "client"},
 	"bench":                 {"rapport", "client"},
-	"twin/epcis":            {"rapport", "eventlog", "state", "gs1"},
 	"evaluate":              {"rapport", "client", "learn", "learn/*"},
 	"twin/epcis":            {"rapport", "eventlog", "state", "gs1"},
 }
