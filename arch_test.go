@@ -54,6 +54,7 @@ var rooms = map[string][]string{
 	"catalog":               {"rapport", "gs1"},
 	"twin":                  {"rapport", "gs1", "catalog", "condition", "engine"},
 	"learn/ope":             {"learn", "learn/*"},
+	"learn/uplift":          {"learn", "learn/*"},
 	"config":                {"rapport", "condition", "eventlog"},
 	"api":                   {"rapport", "access", "collect", "collect/segmentwire", "config", "decide", "deliver", "engine", "identity", "profile", "eventlog", "condition"},
 	"console":               {},

@@ -170,6 +170,22 @@ func (d *design) row(to []glm.Feature, columns []*column, i int) []glm.Feature {
 	return to
 }
 
+// groups returns the features of each column.
+func (d *design) groups() [][]int32 {
+	groups := make([][]int32, len(d.features))
+	for k, levels := range d.features {
+		for _, features := range levels {
+			for _, f := range features {
+				if !slices.Contains(groups[k], f.Index) {
+					groups[k] = append(groups[k], f.Index)
+				}
+			}
+		}
+		slices.Sort(groups[k])
+	}
+	return groups
+}
+
 // fold deals rows out to k parts: the same row to the same part, whatever order
 // hides in the file.
 func fold(i, k int) int {

@@ -33,6 +33,7 @@ func Jobs() []Job {
 	return []Job{
 		anomalyJob(),
 		policyJob(),
+		upliftJob(),
 		clvJob(),
 		identityJob(),
 		intentJob(),
