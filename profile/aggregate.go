@@ -2,93 +2,37 @@ package profile
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
-	"iter"
 	"math"
 	"slices"
-	"sort"
 
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/condition"
 	"github.com/rapport-engine/rapport/engine"
+	"github.com/rapport-engine/rapport/learn/sketch"
 )
 
-// Semantics of performed(...), the same for every fold of the same events:
-//
-//   - A window of length W is made of 64 buckets of W/64 and the one running:
-//     at time t it holds the events since floor(t/(W/64))-63 buckets.
-//   - An event counts in the bucket of its own time, however late it arrives.
-//   - Sums are exact to a millionth; a value beyond ±10^12 counts as that.
-//   - distinct is exact up to 64 values, then estimated from the 64 smallest
-//     hashes (k minimum values), about 12 % standard error.
+// Bounds of an answer; docs/computed-traits.md states the semantics.
 const (
-	windowBuckets = 64
-	sketchSize    = 64
-	sumUnit       = 1e6
-	maxAmount     = 1e12
+	sumUnit   = 1e6  // sums are exact to a millionth
+	maxAmount = 1e12 // a value beyond counts as that
+	maxValue  = 256  // bytes of a value that is remembered
+	maxTops   = 64   // different values counted one by one in one stretch of time
 )
 
-// Config is this room's compiled config: the questions about the past that the
-// conditions in force ask.
-type Config struct {
-	definitions []definition // by id
-	version     uint32
-}
-
-type definition struct {
-	*condition.Aggregate
-	key   uint64 // hash of the id
-	width int64  // of a bucket, ms; 0 for all time
-}
-
-// Compile collects the aggregates of conditions, each once.
-func Compile(conditions ...iter.Seq[condition.Expr]) *Config {
-	byID := map[string]*condition.Aggregate{}
-	for _, seq := range conditions {
-		for c := range seq {
-			if c, ok := c.(*condition.Condition); ok {
-				for _, a := range c.Aggregates() {
-					byID[a.ID] = a
-				}
-			}
-		}
-	}
-	cfg := &Config{}
-	digest := xxhash.New()
-	for _, id := range sortedKeys(byID) {
-		a := byID[id]
-		cfg.definitions = append(cfg.definitions, definition{a, xxhash.Sum64String(id), a.Within.Millis() / windowBuckets})
-		_, _ = digest.WriteString(id)
-		_, _ = digest.Write([]byte{0})
-	}
-	cfg.version = uint32(digest.Sum64())
-	return cfg
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
-}
-
-// Version names the set of definitions: equal sets have equal versions.
-func (c *Config) Version() uint32 {
-	if c == nil {
-		return 0
-	}
-	return c.version
-}
+// SystemAnswers names the system event that brings a fragment the answers to
+// new questions for the time before they were asked: its body is what
+// [Aggregates.AppendBinary] writes. Answers merge, so it may come at any time.
+const SystemAnswers = "Answers Built"
 
 // AggregateFold maintains the answers to questions about the past. With Config
 // set it maintains that set for good, and its version is that of the set. With
-// none it maintains what the configuration in force asks, from the barrier on
-// at which the partition adopted it: a new question begins at nothing, and an
-// answer nobody asks for any more goes.
+// none it maintains what the configuration in force asks: events accepted since
+// the question was first asked as they come, those before as [SystemAnswers]
+// brings them. An answer nobody asks for any more goes.
 type AggregateFold struct{ Config *Config }
 
 // Name implements engine.Fold.
@@ -97,7 +41,7 @@ func (AggregateFold) Name() string { return FoldAggregate }
 // Version implements engine.Fold.
 func (f AggregateFold) Version() uint32 {
 	if f.Config == nil {
-		return 1
+		return 2
 	}
 	return f.Config.Version()
 }
@@ -122,117 +66,171 @@ type Aggregates struct {
 // with index 0 for all time.
 type answer struct {
 	key     uint64
-	width   int64
-	op      condition.Op
+	since   int64
+	op      opCode
+	keep    int64
 	buckets []bucket
 }
 
 // bucket is what happened in one stretch of time. Only what the op needs is kept.
 type bucket struct {
-	index int64
+	index    int64
+	count    int64
+	sum      int64 // in 1/sumUnit: integers add in any order to the same sum; bits of a float for min and max
+	best     []byte
+	at       int64 // when best was seen: first and last
+	distinct sketch.Distinct
+	steps    []times // of a sequence, the first event included
+	tops     []top   // by hash of the value
+}
+
+// times are when a step of a sequence was first and last taken; zero is not at all.
+type times struct{ first, last int64 }
+
+// top is one value and how often it was seen.
+type top struct {
+	value []byte
+	hash  uint64
 	count int64
-	sum   int64 // in 1/sumUnit: integers add in any order to the same sum
-	best  []byte
-	at    int64 // when best was seen: first and last
-	kmv   []uint64
 }
 
 // Apply implements engine.State.
 func (a *Aggregates) Apply(c *engine.Context, e *rapport.Event) {
-	if e.Type == rapport.TypeSystem {
-		return
-	}
 	config := a.config
 	if config == nil {
 		if config, _ = c.Config.Part(Part).(*Config); config == nil {
 			return
 		}
-		a.keep(config)
+		a.follow(config)
 	}
-	name := EventName(e)
-	var env *condition.EventEnv
-	for i := range config.definitions {
-		d := &config.definitions[i]
-		if d.Event != name {
+	if e.Type == rapport.TypeSystem {
+		if e.Name == SystemAnswers {
+			a.learn(e.Body)
+		}
+		return
+	}
+	uses := config.byEvent[EventName(e)]
+	if len(uses) == 0 {
+		return
+	}
+	env := condition.EventEnv{Properties: e.Properties}
+	for i := range uses {
+		u := &uses[i]
+		if a.config == nil && engine.Later(u.since, c.Accepted) {
+			continue // it comes from history
+		}
+		where := u.Where
+		if u.step > 0 {
+			where = u.Then[u.step-1].Where
+		}
+		if where != nil && !where.Holds(&env) {
 			continue
 		}
-		if d.Where != nil {
-			if env == nil {
-				env = &condition.EventEnv{Properties: e.Properties}
-			}
-			if !d.Where.Holds(env) {
-				continue
-			}
-		}
-		if b, ok := measure(d, e); ok {
-			a.answer(d.key, d.width, d.Op).add(b)
+		if b, ok := u.measure(e); ok {
+			a.answer(u.Key, u.since, u.op, u.keep).add(b)
 		}
 	}
 }
 
-// keep drops the answers to questions that are not asked any more.
-func (a *Aggregates) keep(config *Config) {
-	if a.kept == config {
-		return
+// learn takes in answers built from history.
+func (a *Aggregates) learn(body []byte) {
+	var built Aggregates
+	if built.DecodeBinary(body) != nil {
+		return // the log is checked for damage; a later version's form is not ours to read
 	}
-	a.kept = config
+	a.Merge(&built)
+	if a.kept != nil {
+		a.drop(a.kept)
+	}
+}
+
+// follow drops the answers to questions that are not asked any more.
+func (a *Aggregates) follow(config *Config) {
+	if a.kept != config {
+		a.kept = config
+		a.drop(config)
+	}
+}
+
+func (a *Aggregates) drop(config *Config) {
 	a.answers = slices.DeleteFunc(a.answers, func(x answer) bool {
-		return !slices.ContainsFunc(config.definitions, func(d definition) bool { return d.key == x.key })
+		d := config.find(x.key)
+		return d == nil || d.since != x.since
 	})
 }
 
-// measure returns what one event adds to a definition.
-func measure(d *definition, e *rapport.Event) (b bucket, ok bool) {
-	b.count, b.at = 1, e.Timestamp
-	if d.width > 0 {
-		b.index = floorDiv(e.Timestamp, d.width)
-	}
-	if d.Op == condition.Count {
+// measure returns what one event adds to an answer.
+func (u *use) measure(e *rapport.Event) (b bucket, ok bool) {
+	b.count, b.index = 1, u.index(e.Timestamp)
+	switch u.op {
+	case opCount, opStreak:
 		return b, true
-	}
-	v, found := e.Properties.Path(d.Property...)
-	switch d.Op {
-	case condition.First, condition.Last:
-		if len(d.Property) == 0 {
+	case opHappened:
+		b.steps = make([]times, 1+len(u.Then))
+		b.steps[u.step] = times{e.Timestamp, e.Timestamp}
+		return b, true
+	case opFirst, opLast:
+		if b.at = e.Timestamp; len(u.Property) == 0 {
 			return b, true
 		}
-		if !found || v.IsNull() {
-			return b, false
+	case opDecayed:
+		if len(u.Property) == 0 {
+			b.sum = sumUnit
+			return b, true
 		}
-		if b.best = rapport.AppendValue(nil, v); len(b.best) > 256 {
-			return b, false
-		}
-	case condition.Distinct:
-		if !found || v.IsNull() {
-			return b, false
-		}
-		b.kmv = []uint64{xxhash.Sum64(rapport.AppendValue(nil, v))}
-	default:
-		x, isNumber := v.Number()
-		if !isNumber {
-			return b, false
-		}
-		x = max(-maxAmount, min(maxAmount, x))
+	}
+	v, found := e.Properties.Path(u.Property...)
+	if !found || v.IsNull() {
+		return b, false
+	}
+	switch u.op {
+	case opFirst, opLast:
+		b.best = rapport.AppendValue(nil, v)
+		return b, len(b.best) <= maxValue
+	case opDistinct:
+		b.distinct.Add(xxhash.Sum64(rapport.AppendValue(nil, v)))
+		return b, true
+	case opTop:
+		value := rapport.AppendValue(nil, v)
+		b.tops = []top{{value, xxhash.Sum64(value), 1}}
+		return b, len(value) <= maxValue
+	}
+	x, isNumber := v.Number()
+	if !isNumber {
+		return b, false
+	}
+	x = max(-maxAmount, min(maxAmount, x))
+	if u.op == opMin || u.op == opMax {
+		b.sum = int64(math.Float64bits(x))
+	} else {
 		b.sum = int64(math.Round(x * sumUnit))
-		if d.Op == condition.Min || d.Op == condition.Max {
-			b.sum = int64(math.Float64bits(x))
-		}
 	}
 	return b, true
 }
 
-func (a *Aggregates) answer(key uint64, width int64, op condition.Op) *answer {
-	i, ok := slices.BinarySearchFunc(a.answers, key, func(x answer, key uint64) int {
-		switch {
-		case x.key < key:
-			return -1
-		case x.key > key:
-			return 1
+func (a *Aggregates) find(key uint64) (int, bool) {
+	low, high := 0, len(a.answers)
+	for low < high {
+		if mid := (low + high) / 2; a.answers[mid].key < key {
+			low = mid + 1
+		} else {
+			high = mid
 		}
-		return 0
-	})
-	if !ok {
-		a.answers = slices.Insert(a.answers, i, answer{key: key, width: width, op: op})
+	}
+	return low, low < len(a.answers) && a.answers[low].key == key
+}
+
+// answer returns the state of a question asked since. One of an earlier asking
+// gives way; for a later one the answer returned is thrown away.
+func (a *Aggregates) answer(key uint64, since int64, op opCode, keep int64) *answer {
+	i, ok := a.find(key)
+	switch {
+	case !ok:
+		a.answers = slices.Insert(a.answers, i, answer{key: key, since: since, op: op, keep: keep})
+	case a.answers[i].since != since && engine.Later(since, a.answers[i].since):
+		a.answers[i] = answer{key: key, since: since, op: op, keep: keep}
+	case a.answers[i].since != since:
+		return &answer{key: key, since: since, op: op, keep: keep}
 	}
 	return &a.answers[i]
 }
@@ -240,65 +238,97 @@ func (a *Aggregates) answer(key uint64, width int64, op condition.Op) *answer {
 // add folds a bucket in and drops what no window ending now or later can reach.
 func (x *answer) add(b bucket) {
 	n := len(x.buckets)
-	if n > 0 && b.index <= x.buckets[n-1].index-windowBuckets {
+	if x.keep > 0 && n > 0 && b.index <= x.buckets[n-1].index-x.keep {
 		return
 	}
-	i, ok := slices.BinarySearchFunc(x.buckets, b.index, func(b bucket, index int64) int {
-		switch {
-		case b.index < index:
-			return -1
-		case b.index > index:
-			return 1
-		}
-		return 0
-	})
+	i, ok := n-1, n > 0 && x.buckets[n-1].index == b.index // most are of now
+	if !ok {
+		i, ok = slices.BinarySearchFunc(x.buckets, b.index, func(b bucket, index int64) int { return cmp.Compare(b.index, index) })
+	}
 	if ok {
 		x.buckets[i].merge(&b, x.op)
 		return
 	}
-	b.best, b.kmv = slices.Clone(b.best), slices.Clone(b.kmv)
-	x.buckets = slices.Insert(x.buckets, i, b)
+	x.buckets = slices.Insert(x.buckets, i, b.clone())
+	if x.keep == 0 {
+		return
+	}
 	newest := x.buckets[len(x.buckets)-1].index
 	dead := 0
-	for x.buckets[dead].index <= newest-windowBuckets {
+	for x.buckets[dead].index <= newest-x.keep {
 		dead++
 	}
 	x.buckets = slices.Delete(x.buckets, 0, dead)
 }
 
+func (b *bucket) clone() bucket {
+	c := *b
+	c.best, c.steps, c.tops = slices.Clone(b.best), slices.Clone(b.steps), slices.Clone(b.tops)
+	c.distinct = b.distinct.Clone()
+	return c
+}
+
 // merge is commutative and associative for each op.
-func (b *bucket) merge(o *bucket, op condition.Op) {
+func (b *bucket) merge(o *bucket, op opCode) {
 	b.count += o.count
 	switch op {
-	case condition.Sum, condition.Avg:
+	case opSum, opAvg, opDecayed:
 		b.sum = addSaturating(b.sum, o.sum)
-	case condition.Min:
+	case opMin:
 		if o.number() < b.number() {
 			b.sum = o.sum
 		}
-	case condition.Max:
+	case opMax:
 		if o.number() > b.number() {
 			b.sum = o.sum
 		}
-	case condition.First:
+	case opFirst:
 		if o.at < b.at || o.at == b.at && bytes.Compare(o.best, b.best) < 0 {
 			b.at, b.best = o.at, slices.Clone(o.best)
 		}
-	case condition.Last:
+	case opLast:
 		if o.at > b.at || o.at == b.at && bytes.Compare(o.best, b.best) > 0 {
 			b.at, b.best = o.at, slices.Clone(o.best)
 		}
-	case condition.Distinct:
-		for _, h := range o.kmv {
-			if i, ok := slices.BinarySearch(b.kmv, h); !ok && i < sketchSize {
-				b.kmv = slices.Insert(b.kmv, i, h)
+	case opDistinct:
+		b.distinct.Merge(&o.distinct)
+	case opHappened:
+		for i := range min(len(b.steps), len(o.steps)) {
+			b.steps[i] = b.steps[i].join(o.steps[i])
+		}
+	case opTop:
+		b.tops = mergeTops(b.tops, o.tops)
+	}
+}
+
+func (t times) join(o times) times {
+	switch {
+	case t.last == 0:
+		return o
+	case o.last == 0:
+		return t
+	}
+	return times{min(t.first, o.first), max(t.last, o.last)}
+}
+
+// mergeTops adds counts. Of more than maxTops values those with the lowest
+// hashes stay: none that stays was ever put out, so its count is whole.
+func mergeTops(a, b []top) []top {
+	for _, o := range b {
+		i, ok := slices.BinarySearchFunc(a, o, func(x, y top) int {
+			return cmp.Or(cmp.Compare(x.hash, y.hash), bytes.Compare(x.value, y.value))
+		})
+		switch {
+		case ok:
+			a[i].count += o.count
+		case i < maxTops:
+			o.value = slices.Clone(o.value)
+			if a = slices.Insert(a, i, o); len(a) > maxTops {
+				a = a[:maxTops]
 			}
 		}
-		b.kmv = b.kmv[:min(len(b.kmv), sketchSize)]
 	}
-	if op != condition.First && op != condition.Last {
-		b.at = 0
-	}
+	return a
 }
 
 func (b *bucket) number() float64 { return math.Float64frombits(uint64(b.sum)) }
@@ -314,182 +344,117 @@ func addSaturating(a, b int64) int64 {
 	return s
 }
 
-func floorDiv(a, b int64) int64 {
-	q := a / b
-	if a%b < 0 {
-		q--
-	}
-	return q
-}
-
-// Performed answers a question of the fixed set as of now (Unix ms). It is null
-// for a question that is not maintained, and where nothing matched and the op
-// has no zero.
-func (a *Aggregates) Performed(q *condition.Aggregate, now int64) rapport.Value {
-	return a.performed(q, now, nil)
-}
-
-// performed is Performed where inForce is the configuration followed.
-func (a *Aggregates) performed(q *condition.Aggregate, now int64, inForce *Config) rapport.Value {
-	if a.config != nil {
-		inForce = a.config
-	}
-	if inForce == nil || !inForce.maintains(q.ID) {
-		return rapport.Value{}
-	}
-	key := xxhash.Sum64String(q.ID)
-	var total bucket
-	found := false
-	for i := range a.answers {
-		x := &a.answers[i]
-		if x.key != key {
-			continue
-		}
-		oldest := int64(math.MinInt64)
-		newest := int64(math.MaxInt64)
-		if x.width > 0 {
-			newest = floorDiv(now, x.width)
-			oldest = newest - windowBuckets + 1
-		}
-		for j := range x.buckets {
-			b := &x.buckets[j]
-			if b.index < oldest || b.index > newest {
-				continue
-			}
-			if !found {
-				total = *b
-				total.best, total.kmv = slices.Clone(b.best), slices.Clone(b.kmv)
-				found = true
-			} else {
-				total.merge(b, x.op)
-			}
-		}
-	}
-	if !found {
-		switch q.Op {
-		case condition.Count, condition.Sum, condition.Distinct:
-			return rapport.NumberValue(0)
-		}
-		return rapport.Value{}
-	}
-	switch q.Op {
-	case condition.Count:
-		return rapport.NumberValue(float64(total.count))
-	case condition.Sum:
-		return rapport.NumberValue(float64(total.sum) / sumUnit)
-	case condition.Avg:
-		return rapport.NumberValue(float64(total.sum) / sumUnit / float64(total.count))
-	case condition.Min, condition.Max:
-		return rapport.NumberValue(total.number())
-	case condition.Distinct:
-		return rapport.NumberValue(distinct(total.kmv))
-	}
-	if len(total.best) > 0 {
-		v, _ := rapport.DecodeValue(total.best)
-		return v
-	}
-	return rapport.NumberValue(float64(total.at) / 1000)
-}
-
-func (c *Config) maintains(id string) bool {
-	_, ok := slices.BinarySearchFunc(c.definitions, id, func(d definition, id string) int {
-		switch {
-		case d.ID < id:
-			return -1
-		case d.ID > id:
-			return 1
-		}
-		return 0
-	})
-	return ok
-}
-
-// distinct estimates the number of different values from the k smallest hashes
-// (Bar-Yossef et al. 2002): exact below k, (k-1)/u_k at it.
-func distinct(kmv []uint64) float64 {
-	if len(kmv) < sketchSize {
-		return float64(len(kmv))
-	}
-	return math.Round((sketchSize - 1) / (float64(kmv[sketchSize-1]) / math.MaxUint64))
-}
-
 // Merge implements engine.State.
 func (a *Aggregates) Merge(other engine.State) {
 	for _, x := range other.(*Aggregates).answers {
-		mine := a.answer(x.key, x.width, x.op)
-		for _, b := range x.buckets {
-			mine.add(b)
+		mine := a.answer(x.key, x.since, x.op, x.keep)
+		for i := range x.buckets {
+			mine.add(x.buckets[i])
 		}
 	}
 }
 
-var opCodes = [...]condition.Op{condition.Count, condition.Sum, condition.Avg, condition.Min, condition.Max, condition.First, condition.Last, condition.Distinct}
-
 // AppendBinary implements engine.State.
 func (a *Aggregates) AppendBinary(b []byte) []byte {
-	for _, x := range a.answers {
+	for i := range a.answers {
+		x := &a.answers[i]
 		b = binary.LittleEndian.AppendUint64(b, x.key)
-		b = append(b, byte(slices.Index(opCodes[:], x.op)))
-		b = binary.AppendUvarint(b, uint64(x.width))
+		b = append(b, byte(x.op))
+		b = binary.AppendUvarint(b, uint64(x.since))
+		b = binary.AppendUvarint(b, uint64(x.keep))
 		b = binary.AppendUvarint(b, uint64(len(x.buckets)))
 		before := int64(0)
-		for _, k := range x.buckets {
+		for j := range x.buckets {
+			k := &x.buckets[j]
 			b = binary.AppendVarint(b, k.index-before)
 			before = k.index
-			b = binary.AppendUvarint(b, uint64(k.count))
-			switch x.op {
-			case condition.Sum, condition.Avg:
-				b = binary.AppendVarint(b, k.sum)
-			case condition.Min, condition.Max:
-				b = binary.LittleEndian.AppendUint64(b, uint64(k.sum))
-			case condition.First, condition.Last:
-				b = binary.AppendVarint(b, k.at)
-				b = appendString(b, k.best)
-			case condition.Distinct:
-				b = binary.AppendUvarint(b, uint64(len(k.kmv)))
-				for _, h := range k.kmv {
-					b = binary.LittleEndian.AppendUint64(b, h)
-				}
-			}
+			b = k.append(b, x.op)
 		}
 	}
 	return b
 }
 
+func (b *bucket) append(to []byte, op opCode) []byte {
+	to = binary.AppendUvarint(to, uint64(b.count))
+	switch op {
+	case opSum, opAvg, opDecayed:
+		to = binary.AppendVarint(to, b.sum)
+	case opMin, opMax:
+		to = binary.LittleEndian.AppendUint64(to, uint64(b.sum))
+	case opFirst, opLast:
+		to = binary.AppendVarint(to, b.at)
+		to = appendString(to, b.best)
+	case opDistinct:
+		to = b.distinct.AppendBinary(to)
+	case opHappened:
+		to = binary.AppendUvarint(to, uint64(len(b.steps)))
+		for _, s := range b.steps {
+			to = binary.AppendVarint(to, s.last)
+			to = binary.AppendVarint(to, s.last-s.first)
+		}
+	case opTop:
+		to = binary.AppendUvarint(to, uint64(len(b.tops)))
+		for _, t := range b.tops {
+			to = appendString(to, t.value)
+			to = binary.AppendUvarint(to, uint64(t.count))
+		}
+	}
+	return to
+}
+
 // DecodeBinary implements engine.State.
 func (a *Aggregates) DecodeBinary(b []byte) error {
-	a.answers = a.answers[:0]
+	was := a.answers
+	a.answers, a.kept = a.answers[:0], nil
 	r := reader{b: b}
 	for len(r.b) > 0 && !r.bad {
-		x := answer{key: r.uint64()}
-		op := int(r.byte())
-		if op >= len(opCodes) {
+		var spare []bucket // of the state decoded here before
+		if n := len(a.answers); n < cap(was) {
+			spare = was[:cap(was)][n].buckets[:0]
+		}
+		x := answer{key: r.uint64(), op: opCode(r.byte()), since: int64(r.uvarint()), keep: int64(r.uvarint())}
+		if x.op >= opCodes {
 			r.bad = true
 			break
 		}
-		x.op, x.width = opCodes[op], int64(r.uvarint())
 		n := r.count()
-		x.buckets = make([]bucket, 0, n)
+		x.buckets = slices.Grow(spare, n)
 		index := int64(0)
 		for range n {
 			index += r.varint()
 			k := bucket{index: index, count: int64(r.uvarint())}
-			switch x.op {
-			case condition.Sum, condition.Avg:
-				k.sum = r.varint()
-			case condition.Min, condition.Max:
-				k.sum = int64(r.uint64())
-			case condition.First, condition.Last:
-				k.at = r.varint()
-				k.best = slices.Clone(r.bytes())
-			case condition.Distinct:
-				for range r.count() {
-					k.kmv = append(k.kmv, r.uint64())
-				}
-			}
+			k.read(&r, x.op)
 			x.buckets = append(x.buckets, k)
 		}
 		a.answers = append(a.answers, x)
 	}
 	return r.done("aggregates")
+}
+
+func (b *bucket) read(r *reader, op opCode) {
+	switch op {
+	case opSum, opAvg, opDecayed:
+		b.sum = r.varint()
+	case opMin, opMax:
+		b.sum = int64(r.uint64())
+	case opFirst, opLast:
+		b.at = r.varint()
+		b.best = slices.Clone(r.bytes())
+	case opDistinct:
+		rest, err := b.distinct.DecodeBinary(r.b)
+		if r.b = rest; err != nil {
+			r.bad, r.b = true, nil
+		}
+	case opHappened:
+		for range r.count() {
+			last := r.varint()
+			b.steps = append(b.steps, times{last - r.varint(), last})
+		}
+	case opTop:
+		for range r.count() {
+			t := top{value: slices.Clone(r.bytes())}
+			t.count, t.hash = int64(r.uvarint()), xxhash.Sum64(t.value)
+			b.tops = append(b.tops, t)
+		}
+	}
 }

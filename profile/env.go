@@ -45,11 +45,16 @@ type Env struct {
 	context, properties rapport.Fields
 	at                  int64
 	zones               *Zones
+	// Segments returns the degree of membership in a segment, Scores the value
+	// at a path of scores; nil knows none. Their rooms set them.
+	Segments func(segment string) float64
+	Scores   func(path []string) rapport.Value
 }
 
 var (
 	_ condition.Env   = (*Env)(nil)
 	_ condition.Owner = (*Env)(nil)
+	_ condition.Timed = (*Env)(nil)
 )
 
 // ViewEnv returns the person of a view at a moment (Unix ms).
@@ -102,7 +107,21 @@ func (e *Env) Value(root condition.Root, path []string) rapport.Value {
 		v, _ := e.properties.Path(path...)
 		return v
 	}
-	return rapport.Value{} // computed traits and scores have no room yet
+	if root == condition.Computed && len(path) == 1 {
+		return e.Computed(path[0])
+	}
+	if root == condition.Scores && e.Scores != nil {
+		return e.Scores(path)
+	}
+	return rapport.Value{}
+}
+
+// Computed returns a computed trait, or null.
+func (e *Env) Computed(name string) rapport.Value {
+	if t := e.questions.ComputedTrait(name); t != nil && e.aggregates != nil {
+		return t.value(e.aggregates, e.at)
+	}
+	return rapport.Value{}
 }
 
 // Performed implements condition.Env.
@@ -110,7 +129,7 @@ func (e *Env) Performed(a *condition.Aggregate) rapport.Value {
 	if e.aggregates == nil {
 		return rapport.Value{}
 	}
-	return e.aggregates.performed(a, e.at, e.questions)
+	return e.aggregates.performed(a.Key, e.at, e.questions)
 }
 
 // NumItems implements condition.Owner.
@@ -121,6 +140,9 @@ func (e *Env) ItemValue(i int, path []string) rapport.Value { return e.items().I
 
 func (e *Env) items() condition.Owner {
 	if e.owner == nil {
+		if e.state == nil {
+			return nothing{}
+		}
 		var ok bool
 		if e.owner, ok = e.state(FoldThings).(condition.Owner); !ok {
 			e.owner = nothing{}
@@ -135,8 +157,35 @@ type nothing struct{}
 func (nothing) NumItems() int                         { return 0 }
 func (nothing) ItemValue(int, []string) rapport.Value { return rapport.Value{} }
 
-// Degree implements condition.Env: there are no segments yet.
-func (e *Env) Degree(string) float64 { return 0 }
+
+// NextPerformed implements condition.Timed.
+func (e *Env) NextPerformed(a *condition.Aggregate, matters func(rapport.Value) bool) int64 {
+	if e.aggregates == nil {
+		return 0
+	}
+	d := e.aggregates.inForce(e.questions).find(a.Key)
+	if d == nil {
+		return 0
+	}
+	return d.next(e.aggregates.bucketsOf(d), e.at, matters)
+}
+
+// NextComputed implements condition.Timed.
+func (e *Env) NextComputed(path []string, matters func(rapport.Value) bool) int64 {
+	t := e.questions.ComputedTrait(path[0])
+	if t == nil || e.aggregates == nil || len(path) != 1 {
+		return 0
+	}
+	return t.next(e.aggregates, e.at, matters)
+}
+
+// Degree implements condition.Env.
+func (e *Env) Degree(segment string) float64 {
+	if e.Segments == nil {
+		return 0
+	}
+	return e.Segments(segment)
+}
 
 // Consent implements condition.Env.
 func (e *Env) Consent(purpose, channel string) bool {

@@ -123,3 +123,11 @@ func appendString[S ~string | ~[]byte](b []byte, s S) []byte {
 
 // text views bytes as a string for a comparison, without copying.
 func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// SystemReview names the system event that asks for a person's segments to be
+// looked at again, because definitions changed; its body is of room segment.
+const SystemReview = "Segments Reviewed"
+
+// internal reports whether a system event is work of the program that tells
+// nothing about the person.
+func internal(name string) bool { return name == SystemAnswers || name == SystemReview }

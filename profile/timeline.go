@@ -71,6 +71,9 @@ type TimelineEntry struct {
 
 // Apply implements engine.State.
 func (t *timeline) Apply(c *engine.Context, e *rapport.Event) {
+	if e.Type == rapport.TypeSystem && internal(e.Name) {
+		return
+	}
 	at := e.Timestamp
 	if len(t.spans) == 0 {
 		t.newest, t.spans = at, append(t.spans, span{begin: math.MinInt64})
