@@ -40,6 +40,9 @@ func (AboutFold) Wants(_ *engine.Context, e *rapport.Event) bool {
 	return len(traitsOf(e)) > 0
 }
 
+// TraitsOf returns what an event says about the person.
+func TraitsOf(e *rapport.Event) rapport.Fields { return traitsOf(e) }
+
 // traitsOf returns what an event says about the person: the traits of an
 // identify call, or those another call carries in its context.
 func traitsOf(e *rapport.Event) rapport.Fields {

@@ -13,6 +13,9 @@ import (
 // maxConsents bounds how many (purpose, channel) pairs one fragment holds.
 const maxConsents = 128
 
+// ConsentUpdated is the name of the track event that tells consent.
+const ConsentUpdated = "Consent Updated"
+
 // ConsentFold keeps what a person allowed, by purpose and channel. It learns
 // from context.consent.categoryPreferences and from the event Consent Updated.
 type ConsentFold struct{}

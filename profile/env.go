@@ -35,7 +35,8 @@ func (z *Zones) Find(name string) *time.Location {
 type Env struct {
 	activity   *Activity
 	consent    *Consent
-	about      *About
+	about      *About // when first needed: it is kept apart
+	state      func(string) engine.State
 	aggregates *Aggregates
 	questions  *Config // in force
 	// state finds what other rooms know of the person, when it is first asked for.
@@ -73,14 +74,21 @@ func EventEnv(c *engine.Context, zones *Zones, e *rapport.Event) *Env {
 }
 
 func newEnv(state func(string) engine.State, config *engine.Config, zones *Zones, at int64, context, properties rapport.Fields) *Env {
-	e := &Env{context: context, properties: properties, at: at, zones: zones}
+	e := &Env{state: state, context: context, properties: properties, at: at, zones: zones}
 	e.activity, _ = state(FoldActivity).(*Activity)
 	e.consent, _ = state(FoldConsent).(*Consent)
-	e.about, _ = state(FoldAbout).(*About)
 	e.aggregates, _ = state(FoldAggregate).(*Aggregates)
 	e.questions, _ = config.Part(Part).(*Config)
 	e.state = state
 	return e
+}
+
+// told returns what was said of the person.
+func (e *Env) told() *About {
+	if e.about == nil && e.state != nil {
+		e.about, _ = e.state(FoldAbout).(*About)
+	}
+	return e.about
 }
 
 // Value implements condition.Env.
@@ -90,10 +98,11 @@ func (e *Env) Value(root condition.Root, path []string) rapport.Value {
 	}
 	switch root {
 	case condition.Traits:
-		if e.about == nil {
+		about := e.told()
+		if about == nil {
 			return rapport.Value{}
 		}
-		v := e.about.Trait(path[0])
+		v := about.Trait(path[0])
 		if len(path) == 1 {
 			return v
 		}
@@ -198,8 +207,8 @@ func (e *Env) Now() time.Time { return rapport.Time(e.at).In(e.Zone()) }
 
 // Zone returns the person's time zone.
 func (e *Env) Zone() *time.Location {
-	if e.about != nil {
-		if z := e.about.Trait("timezone"); z.Str() != "" {
+	if about := e.told(); about != nil {
+		if z := about.Trait("timezone"); z.Str() != "" {
 			return e.zones.Find(z.Str())
 		}
 	}

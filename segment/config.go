@@ -1,0 +1,247 @@
+// Package segment keeps who is in which segment: membership changes the moment
+// an event arrives or time passes.
+//
+// Guarantees: a person is in a segment exactly while its condition holds for
+// them, as of every event acknowledged and every moment passed, but for the
+// seconds in which a new definition is filled; what is entered or left because
+// of a definition, a merge or imported history is entered silently (the event
+// is marked history, or there is none); an event evaluates only the segments it
+// can change; time is waited for with one timer per person and segment that it
+// can change, never by looking at everybody.
+package segment
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/condition"
+	"github.com/rapport-engine/rapport/profile"
+)
+
+// Part is the name under which the compiled Config stands in engine.Config.
+const Part = "segment"
+
+// Doc is the config document of kind "segment": the people for whom a
+// condition holds.
+type Doc struct {
+	ID   string               `yaml:"id" doc:"Name of the segment: segments.has(\"ID\") in conditions."`
+	Name string               `yaml:"name,omitempty" doc:"What people call it."`
+	When *condition.Condition `yaml:"when" required:"true" doc:"Who is in it."`
+}
+
+// maxSegments bounds how many segments a deployment has.
+const maxSegments = 5000
+
+// Validate reports everything wrong with the document by itself. The error is
+// Invalid and has the method Faults.
+func (d *Doc) Validate() error {
+	var f faults
+	if len(d.Name) > 200 {
+		f.add("name", "is longer than 200 bytes")
+	}
+	if d.When.IsZero() {
+		f.add("when", "is missing: who is in the segment?")
+	} else if err := d.When.EventFree(); err != nil {
+		f.add("when", "%v", err)
+	} else if u := d.When.Uses(); len(u.Context) > 0 {
+		f.add("when", "context.%s is known only while a decision is asked for; a segment holds at any time", u.Context[0])
+	}
+	return f.err()
+}
+
+type faults []rapport.Fault
+
+func (f *faults) add(path, format string, args ...any) {
+	*f = append(*f, rapport.Fault{Path: path, Message: fmt.Sprintf(format, args...)})
+}
+
+// Error lists the faults.
+func (f faults) Error() string {
+	lines := make([]string, len(f))
+	for i, x := range f {
+		lines[i] = x.Path + ": " + x.Message
+	}
+	return strings.Join(lines, "; ")
+}
+
+// Faults returns them one by one.
+func (f faults) Faults() []rapport.Fault { return f }
+
+func (f faults) err() error {
+	if len(f) == 0 {
+		return nil
+	}
+	return &rapport.Error{Kind: rapport.Invalid, Err: f}
+}
+
+// Definition is one compiled segment.
+type Definition struct {
+	ID   string
+	Name string
+	// Key is the segment's place in the engine's index.
+	Key  uint64
+	When *condition.Condition
+	// Quiet is set while the definition is being filled: who is found in it or
+	// out of it then did nothing for it.
+	Quiet bool
+
+	timer      string
+	dependents []int // segments whose conditions name this one; they come later
+}
+
+// Config is the segments in force. It is immutable.
+type Config struct {
+	defs    []*Definition // what a segment names comes before it
+	byID    map[string]*Definition
+	byKey   map[uint64]int
+	byEvent map[string][]int
+	byTrait map[string][]int
+	consent []int
+	zone    []int // those that look at the clock on the wall
+	scores  []int
+	every   []int // those that anything may change
+}
+
+// Documents are what a Config is compiled from.
+type Documents struct {
+	Segments []Doc
+	Profile  *profile.Config // the computed traits in force
+	Quiet    func(id string) bool
+}
+
+// Key returns the key of a segment in the engine's index.
+func Key(id string) uint64 { return condition.HashID("segment " + id) }
+
+// Compile checks the documents against each other. Kinds: Invalid.
+func Compile(docs Documents) (*Config, error) {
+	if len(docs.Segments) > maxSegments {
+		return nil, rapport.Errorf(rapport.Invalid, "there are %d segments; at most %d are kept", len(docs.Segments), maxSegments)
+	}
+	ordered, err := order(docs.Segments)
+	if err != nil {
+		return nil, err
+	}
+	c := &Config{byID: map[string]*Definition{}, byKey: map[uint64]int{}, byEvent: map[string][]int{}, byTrait: map[string][]int{}}
+	for i, doc := range ordered {
+		d := &Definition{ID: doc.ID, Name: doc.Name, Key: Key(doc.ID), When: doc.When, Quiet: docs.Quiet != nil && docs.Quiet(doc.ID)}
+		d.timer = fmt.Sprintf("%016x", d.Key)
+		c.defs = append(c.defs, d)
+		c.byID[d.ID], c.byKey[d.Key] = d, i
+		c.index(i, docs.Profile)
+	}
+	return c, nil
+}
+
+// index notes what can change a segment.
+func (c *Config) index(i int, p *profile.Config) {
+	u := c.defs[i].When.Uses()
+	add := func(to map[string][]int, key string) {
+		if list := to[key]; len(list) == 0 || list[len(list)-1] != i {
+			to[key] = append(list, i)
+		}
+	}
+	for _, e := range u.Events {
+		add(c.byEvent, e)
+	}
+	for _, t := range u.Traits {
+		name, _, _ := strings.Cut(t, ".")
+		add(c.byTrait, strings.Trim(strings.SplitN(name, "]", 2)[0], `["`))
+	}
+	for _, name := range u.Computed {
+		if t := p.ComputedTrait(name); t != nil {
+			for _, e := range t.Events() {
+				add(c.byEvent, e)
+			}
+		}
+	}
+	for _, s := range u.Segments {
+		if d := c.byID[s]; d != nil {
+			d.dependents = append(d.dependents, i)
+		} else {
+			c.every = append(c.every, i) // a soft segment: any event may change it
+		}
+	}
+	if len(u.Purposes) > 0 {
+		c.consent = append(c.consent, i)
+	}
+	if !c.defs[i].When.Timeless() {
+		c.zone = append(c.zone, i)
+	}
+	if len(u.Scores) > 0 {
+		c.scores = append(c.scores, i)
+	}
+	if u.Items || len(u.Scores) > 0 {
+		c.every = append(c.every, i)
+	}
+}
+
+// order puts the segments a segment names before it.
+func order(docs []Doc) ([]*Doc, error) {
+	byID := map[string]*Doc{}
+	sorted := make([]*Doc, len(docs))
+	for i := range docs {
+		sorted[i] = &docs[i]
+		byID[docs[i].ID] = &docs[i]
+	}
+	slices.SortFunc(sorted, func(a, b *Doc) int { return cmp.Compare(a.ID, b.ID) })
+	var out []*Doc
+	state := map[string]int{} // 1 being visited, 2 done
+	var visit func(d *Doc, path []string) error
+	visit = func(d *Doc, path []string) error {
+		path = append(path, d.ID)
+		switch state[d.ID] {
+		case 1:
+			return rapport.Errorf(rapport.Invalid, "segments name each other in a circle: %s", strings.Join(path[slices.Index(path, d.ID):], " -> "))
+		case 2:
+			return nil
+		}
+		state[d.ID] = 1
+		for _, s := range d.When.Uses().Segments {
+			if n := byID[s]; n != nil {
+				if err := visit(n, path); err != nil {
+					return err
+				}
+			}
+		}
+		state[d.ID] = 2
+		out = append(out, d)
+		return nil
+	}
+	for _, d := range sorted {
+		if err := visit(d, nil); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Definitions returns the segments in force; what one names comes before it.
+func (c *Config) Definitions() []*Definition {
+	if c == nil {
+		return nil
+	}
+	return c.defs
+}
+
+// Definition returns a segment, or nil.
+func (c *Config) Definition(id string) *Definition {
+	if c == nil {
+		return nil
+	}
+	return c.byID[id]
+}
+
+// Conditions yields the conditions of all segments.
+func (c *Config) Conditions() iter.Seq[condition.Expr] {
+	return func(yield func(condition.Expr) bool) {
+		for _, d := range c.Definitions() {
+			if !yield(d.When) {
+				return
+			}
+		}
+	}
+}
