@@ -36,7 +36,6 @@ type Env struct {
 	activity   *Activity
 	consent    *Consent
 	about      *About // when first needed: it is kept apart
-	state      func(string) engine.State
 	aggregates *Aggregates
 	questions  *Config // in force
 	// state finds what other rooms know of the person, when it is first asked for.
@@ -79,7 +78,6 @@ func newEnv(state func(string) engine.State, config *engine.Config, zones *Zones
 	e.consent, _ = state(FoldConsent).(*Consent)
 	e.aggregates, _ = state(FoldAggregate).(*Aggregates)
 	e.questions, _ = config.Part(Part).(*Config)
-	e.state = state
 	return e
 }
 
@@ -165,7 +163,6 @@ type nothing struct{}
 
 func (nothing) NumItems() int                         { return 0 }
 func (nothing) ItemValue(int, []string) rapport.Value { return rapport.Value{} }
-
 
 // NextPerformed implements condition.Timed.
 func (e *Env) NextPerformed(a *condition.Aggregate, matters func(rapport.Value) bool) int64 {
