@@ -1,0 +1,309 @@
+package engine_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/engine"
+	"github.com/rapport-engine/rapport/eventlog"
+)
+
+// settled waits until no rebuild is under way.
+func (w *world) settled() {
+	w.t.Helper()
+	for deadline := time.Now().Add(time.Minute); w.eng.Stats().Rebuild != nil; <-time.After(time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("the rebuild does not end: %+v", w.eng.Stats().Rebuild)
+		}
+	}
+}
+
+// save keeps a whole commit, as a flush before a crash does.
+func (w *world) save(to string) {
+	w.t.Helper()
+	w.must(w.eng.Flush(w.t.Context()))
+	w.must(os.RemoveAll(to))
+	w.must(os.CopyFS(filepath.Join(to, "dedup"), os.DirFS(w.opts.DedupDir)))
+	w.must(w.store.Checkpoint(filepath.Join(to, "state")))
+}
+
+// crash goes back to what was saved.
+func (w *world) crash(saved string) {
+	w.t.Helper()
+	w.stop()
+	w.must(os.RemoveAll(w.dir))
+	w.must(os.CopyFS(w.dir, os.DirFS(saved)))
+}
+
+// someFolds returns folds in some of their versions; all but the first may be absent.
+func someFolds(r *rand.Rand, absent bool) []engine.Fold {
+	version := func() uint32 { return uint32(1 + r.IntN(3)) }
+	out := []engine.Fold{counts{version: version()}}
+	if !absent || r.IntN(3) > 0 {
+		out = append(out, coldCounts{counts{cold: true, version: version()}})
+	}
+	if !absent || r.IntN(3) > 0 {
+		out = append(out, diary{version: version()})
+	}
+	return out
+}
+
+func TestFoldsThatComeChangeAndGoAmongCrashesEndAsIfTheyHadAlwaysBeen(t *testing.T) {
+	seeds := uint64(24)
+	if testing.Short() {
+		seeds = 6
+	}
+	crashes, replaced, given := 0, 0, 0
+	for seed := range seeds {
+		absent := seed%2 == 1
+		l := live(800+seed, 250, 12)
+		r := rng(seed)
+		w := newWorld(t, 3, someFolds(r, absent)...).start()
+		saved := filepath.Join(t.TempDir(), "saved")
+		w.save(saved)
+		var wait sync.WaitGroup
+		cancel := func() {}
+		finish := func() { cancel(); wait.Wait() }
+		for at := 0; at < len(l.submissions); {
+			to := min(at+1+r.IntN(40), len(l.submissions))
+			l.tell(w, at, to)
+			at = to
+			switch r.IntN(5) {
+			case 0:
+				w.save(saved)
+			case 1, 2:
+				crashes++
+				if r.IntN(2) == 0 {
+					finish()
+				}
+				w.crash(saved)
+				finish()
+				if r.IntN(2) == 0 {
+					w.opts.Folds = someFolds(r, absent)
+				}
+				w.start()
+			case 3:
+				finish()
+				w.stop()
+				if r.IntN(2) == 0 {
+					w.opts.Folds = someFolds(r, absent)
+				}
+				w.start()
+			case 4:
+				finish()
+				folds := someFolds(r, absent)
+				var ctx context.Context
+				if ctx, cancel = context.WithCancel(t.Context()); r.IntN(3) == 0 {
+					ctx, cancel = context.WithTimeout(t.Context(), time.Duration(r.IntN(5_000))*time.Microsecond)
+				}
+				eng := w.eng
+				wait.Go(func() {
+					if eng.Replace(ctx, folds...) == nil {
+						replaced++
+					} else {
+						given++
+					}
+				})
+			}
+		}
+		finish()
+		if r.IntN(2) == 0 {
+			w.opts.Folds = someFolds(r, absent)
+		}
+		w.restart()
+		w.settled()
+		got := w.hash()
+		v := newWorld(t, 3, w.opts.Folds...)
+		v.clock, v.opts.Clock = w.clock, w.clock
+		v.log = replayed(t, w.log)
+		v.start()
+		if diff := cmp.Diff(v.hash().People, got.People); diff != "" {
+			t.Errorf("seed %d: people differ from those of a clean replay: %s", seed, diff)
+		}
+		if !absent { // else it had no say for a while, and what it would have emitted is not in the log
+			for p, own := range l.person {
+				if own != p {
+					continue
+				}
+				a, b := w.diaryOf(id(p)), v.diaryOf(id(p))
+				if diff := cmp.Diff(b, a); diff != "" {
+					t.Errorf("seed %d: diary of %d (-clean replay +rebuilt):\n%s", seed, p, diff)
+				}
+			}
+		}
+		w.stop()
+		v.stop()
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+	t.Logf("%d crashes, %d replacements, %d given up", crashes, replaced, given)
+}
+
+// diaryOf is what the fold diary knows, in words.
+func (w *world) diaryOf(id rapport.ID) (out []string) {
+	w.view(id, func(v *engine.View) {
+		s := v.State("diary").(*diaryState)
+		out = append(out, fmt.Sprintf("%d events, %d fires, %d results, %x", s.events, s.fires, s.results, s.draw))
+		out = append(out, s.lines...)
+		rows := v.Rows("diary")
+		w.must(rows.Walk(nil, nil, false, func(key, value []byte) bool {
+			out = append(out, string(bytes.Join([][]byte{key, value}, []byte{' '})))
+			return true
+		}))
+		w.must(rows.Close())
+	})
+	return out
+}
+
+// keys counts what the store holds of each span of the partitions.
+func (w *world) keys() map[byte]int {
+	w.t.Helper()
+	out := map[byte]int{}
+	it, err := w.store.Scan([]byte{0}, []byte{0xff})
+	w.must(err)
+	for ok := it.First(); ok; ok = it.Next() {
+		if key := it.Key(); len(key) > 1 {
+			out[key[1]]++
+		}
+	}
+	w.must(it.Close())
+	return out
+}
+
+// lag is how many records are in the log and not folded.
+func (w *world) lag() (n int64) {
+	for _, p := range w.eng.Stats().Partitions {
+		n += p.Lag
+	}
+	return n
+}
+
+func TestAFoldIsReplacedAlthoughTheLogNeverStandsStill(t *testing.T) {
+	w := newWorld(t, 2, counts{}, diary{}).start()
+	batch := func() []eventlog.Record {
+		records := make([]eventlog.Record, 0, 500)
+		for range cap(records) {
+			who := id(w.n % 50)
+			records = append(records, w.record(w.event(who, who, "ax")))
+		}
+		return records
+	}
+	for range 20 {
+		w.submit(batch()...)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- w.eng.Replace(ctx, counts{version: 2}) }()
+	for told := false; !told; {
+		select {
+		case err := <-done:
+			told = true
+			w.must(err)
+		case <-ctx.Done():
+			t.Fatalf("the fold was not replaced: %+v", w.eng.Stats().Rebuild)
+		default:
+			// As much as the engine admits: it may be some way behind, as on a busy day.
+			if lag := w.lag(); lag < 20_000 {
+				w.submit(batch()...)
+			}
+		}
+	}
+	var total int64
+	for p := range 50 {
+		w.view(id(p), func(v *engine.View) { total += v.State("counts").(*countState).total() })
+	}
+	if total != 2*int64(w.n) {
+		t.Errorf("%d, want %d", total, 2*w.n)
+	}
+}
+
+func TestAFoldThatWasTakenAwayAndComesBackKnowsWhatHappenedMeanwhile(t *testing.T) {
+	all := []engine.Fold{counts{}, coldCounts{counts{cold: true}}}
+	w := newWorld(t, 2, all...).start()
+	for range 10 {
+		w.track(id(1), id(1), "a")
+	}
+	w.opts.Folds = all[:1]
+	w.restart()
+	for range 10 {
+		w.track(id(1), id(1), "a")
+	}
+	w.opts.Folds = all
+	w.restart()
+	w.settled()
+	w.view(id(1), func(v *engine.View) {
+		rows := 0
+		r := v.Rows("cold")
+		w.must(r.Walk(nil, nil, false, func(_, _ []byte) bool { rows++; return true }))
+		w.must(r.Close())
+		if n := v.State("cold").(*countState).total(); n != 20 || rows != 20 {
+			t.Errorf("it counts %d and has %d rows, want 20", n, rows)
+		}
+	})
+}
+
+func TestNothingOfAFoldThatIsGoneStays(t *testing.T) {
+	all := []engine.Fold{counts{}, coldCounts{counts{cold: true}}, diary{}}
+	w := newWorld(t, 2, all...).start()
+	for p := range 5 {
+		for range 4 {
+			w.track(id(p), id(p), "a-secret")
+		}
+	}
+	before := w.keys()
+	w.opts.Folds = all[:1]
+	w.restart()
+	w.track(id(1), id(1), "b")
+	w.must(w.eng.Flush(t.Context()))
+	if after := w.keys(); after['r'] >= before['r'] || after['r'] == 0 || after['c'] > 0 || after['t'] > 0 {
+		t.Errorf("keys by span: %v before, %v after", before, after)
+	}
+}
+
+func TestAVersionIsRebuiltAfterItsRebuildWasGivenUpAtTheLastMoment(t *testing.T) {
+	// The barriers of a rebuild stand in the log, but the state knows nothing of
+	// it: it went back to the version before, or was folded anew.
+	for _, lost := range []string{"the rebuild", "all state"} {
+		t.Run(lost, func(t *testing.T) {
+			w := newWorld(t, 2, counts{}, diary{}).start()
+			saved := filepath.Join(t.TempDir(), "saved")
+			for p := range 20 {
+				w.track(id(p), id(p), "a")
+			}
+			w.save(saved)
+			w.must(w.eng.Replace(t.Context(), counts{version: 2}))
+			w.clock.advance(time.Minute)
+			w.crash(saved)
+			if lost == "all state" {
+				w.must(os.RemoveAll(w.dir))
+			}
+			w.start()
+			for p := range 20 {
+				w.track(id(p), id(p), "b")
+			}
+			w.clock.advance(time.Minute)
+			w.must(w.eng.Replace(t.Context(), counts{version: 2}))
+			for p := range 20 {
+				if w.view(id(p), func(v *engine.View) {
+					if n := v.State("counts").(*countState).total(); n != 4 {
+						t.Errorf("person %d: %d, want 4", p, n)
+					}
+				}); t.Failed() {
+					break
+				}
+			}
+		})
+	}
+}
