@@ -61,9 +61,7 @@ func (p *partition) eraseHere(e *entity, at int64) {
 	e.floor = max(e.floor, at)
 	for _, s := range p.layout.serial {
 		p.clearRows(s, e.id, nil, nil)
-		if s.cold != nil {
-			p.check(p.open.batch.Delete(p.coldKey(nil, s, e.id)))
-		}
+		p.dropCold(s, e.id)
 	}
 	p.releaseSections(p.layout.serial, e.serial)
 	for len(e.frags) > 0 {

@@ -256,7 +256,7 @@ func (p *partition) putRow(c *Context, key, value []byte) {
 }
 
 func (p *partition) writeRow(s *slot, owner rapport.ID, key, value []byte) {
-	if p.mute && !s.building {
+	if s.dark || p.mute && !s.building {
 		return
 	}
 	p.open.rows = append(p.open.rows, rowOp{slot: s, owner: owner, key: p.open.keep(key), value: p.open.keep(value)})
@@ -267,10 +267,17 @@ func (p *partition) deleteRows(c *Context, from, to []byte) {
 }
 
 func (p *partition) clearRows(s *slot, owner rapport.ID, from, to []byte) {
-	if s.rowless || p.mute && !s.building {
+	if s.rowless || s.dark || p.mute && !s.building { // a dark fold's rows are its rebuild's
 		return
 	}
 	p.open.rows = append(p.open.rows, rowOp{slot: s, owner: owner, key: p.open.keep(from), value: p.open.keep(to), delete: true})
+}
+
+// dropCold removes the state of a cold fold.
+func (p *partition) dropCold(s *slot, owner rapport.ID) {
+	if s.cold != nil && !s.dark {
+		p.check(p.open.batch.Delete(p.coldKey(nil, s, owner)))
+	}
 }
 
 // regroup notes that an entity has other fragments than before.

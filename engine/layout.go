@@ -151,6 +151,13 @@ func (r *registry) add(f Fold) (id uint16, isNew bool) {
 	return r.next - 1, true
 }
 
+// id returns the id of name@version, 0 if it has none.
+func (r *registry) id(name string) uint16 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ids[name]
+}
+
 func (r *registry) save(b *state.Batch) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

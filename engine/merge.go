@@ -268,9 +268,7 @@ func (p *partition) takeIn(to *entity, f fragment) {
 func (p *partition) dropFragment(f fragment) {
 	for _, s := range p.layout.frag {
 		p.clearRows(s, f.id, nil, nil)
-		if s.cold != nil {
-			p.check(p.open.batch.Delete(p.coldKey(nil, s, f.id)))
-		}
+		p.dropCold(s, f.id)
 	}
 	p.releaseSections(p.layout.frag, f.secs)
 }

@@ -132,9 +132,7 @@ func (p *partition) sendOff(e *entity, to rapport.ID, c cause) {
 		p.sendRows(s, e.id, to, c)
 		p.cache.give(s, e.serial[s.at].st)
 		e.serial[s.at] = section{fresh: s.cold != nil}
-		if s.cold != nil {
-			p.check(p.open.batch.Delete(p.coldKey(nil, s, e.id)))
-		}
+		p.dropCold(s, e.id)
 	}
 	e.aliases = nil
 	p.send(KindMove, to, b)
@@ -152,9 +150,7 @@ func (p *partition) sendFragment(f *fragment, to rapport.ID, c cause) {
 	b = p.appendStates(b, nil, f.id, p.layout.frag, f.secs)
 	p.send(KindMove, to, b)
 	for _, s := range p.layout.frag {
-		if s.cold != nil {
-			p.check(p.open.batch.Delete(p.coldKey(nil, s, f.id)))
-		}
+		p.dropCold(s, f.id)
 	}
 	p.releaseSections(p.layout.frag, f.secs)
 }

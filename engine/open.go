@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -121,6 +122,7 @@ type Engine struct {
 	lag      atomic.Int64
 
 	folds    []Fold
+	renewed  chan struct{} // closed when the folds given to Open are run
 	building chan struct{} // capacity 1: held by the one rebuild at a time
 	current  atomic.Pointer[rebuild]
 
@@ -151,7 +153,7 @@ func Open(o Options) (*Engine, error) {
 		log: o.Log, store: o.Store, clock: o.Clock, logger: o.Logger, configs: o.Configs,
 		observer: o.Observer, floor: o.TrimFloor, eraseKey: o.EraseKey, limits: o.Limits,
 		parts: make([]*partition, n), outboxes: map[string]*Outbox{},
-		folds: o.Folds, building: make(chan struct{}, 1),
+		folds: o.Folds, building: make(chan struct{}, 1), renewed: make(chan struct{}),
 		ready: make(chan struct{}), done: make(chan struct{}), stopping: make(chan struct{}),
 	}
 	g.flights = &flights{from: make([][]flight, n), folded: func(i int32) int64 { return g.parts[i].pos.get() }}
@@ -181,12 +183,29 @@ func (g *Engine) load(folds []Fold) (err error) {
 	if err := errors.Join(g.registry.save(b), b.Commit()); err != nil {
 		return err
 	}
+	h, err := g.inherit(folds)
+	if err != nil {
+		return err
+	}
 	for i := range g.parts {
-		if g.parts[i], err = g.openPartition(int32(i), folds); err != nil {
+		if g.parts[i], err = g.openPartition(int32(i), folds, h); err != nil {
 			return err
 		}
 	}
-	return g.resume()
+	if len(h.text) > 0 && !h.resumes { // given up, before a partition passes its barrier
+		if err := g.dropRebuild(h.number, strings.Join(h.text, " ")); err != nil {
+			return err
+		}
+		h.changed = true
+	}
+	// Before a move sets out without the states of a fold, whoever comes back to
+	// that fold must find that it was not run.
+	if h.changed {
+		if err := g.store.Flush(); err != nil {
+			return err
+		}
+	}
+	return g.resume(h)
 }
 
 func (g *Engine) loadEraseKey(b *state.Batch) error {
@@ -206,37 +225,41 @@ func (g *Engine) loadEraseKey(b *state.Batch) error {
 	return err
 }
 
-func (g *Engine) openPartition(id int32, folds []Fold) (*partition, error) {
+func (g *Engine) openPartition(id int32, folds []Fold, h *inheritance) (*partition, error) {
 	ids := func(f Fold) uint16 { id, _ := g.registry.add(f); return id }
-	p := g.newPartition(id, mainPrefix, newLayout(folds, ids, func(Fold) bool { return false }))
+	found := h.active[id] != nil
+	var active []uint16
+	for _, f := range folds {
+		if n := ids(f); h.runs(n, id) {
+			active = append(active, n)
+		}
+	}
+	p := g.newPartition(id, mainPrefix, newLayout(folds, ids, func(f Fold) bool { return !slices.Contains(active, ids(f)) }))
 	p.meta = newMeta(len(g.parts))
 	p.out = newOutbound(id, g.log, g.flights, g.logger)
-	b, found, err := g.store.Get(p.key(nil, spanMeta), nil)
-	if err != nil {
-		return nil, err
-	}
-	var active []uint16
-	if found {
-		if err := p.meta.decode(b); err != nil {
-			return nil, err
-		}
-		active = p.meta.active
-		p.use(newLayout(folds, ids, func(f Fold) bool { return !slices.Contains(active, ids(f)) }))
-	} else {
-		for _, s := range p.layout.slots {
-			active = append(active, s.id)
-		}
+	if !found {
 		_, p.meta.scratch = g.log.Bounds(eventlog.Events, id)
+	}
+	if err := p.restore(""); err != nil {
+		return p, err
 	}
 	p.scratch = p.meta.scratch
 	p.setActive(active)
 	p.built.set(p.meta.build)
-	if p.meta.migrating != 0 {
-		p.startMigration(folds)
+	if p.meta.migrating != 0 && h.resumes {
+		p.startMigration(h.targets(folds))
 	} else {
+		p.meta.migrating = 0
 		p.migrated.set(p.meta.build)
 	}
-	return p, p.restore("")
+	if found {
+		changed, err := p.disinherit(h.active[id])
+		if err != nil {
+			return p, err
+		}
+		h.changed = h.changed || changed
+	}
+	return p, p.err
 }
 
 // restore reads back what stands beside the meta record. dedupDir is the folder
@@ -393,27 +416,12 @@ func (g *Engine) renew(ctx context.Context) error {
 		return nil
 	}
 	defer func() { <-g.building }()
-	number, _, err := g.storedRebuild()
-	if err != nil {
-		return err
-	}
-	going := g.current.Load() != nil
-	if err := g.rebuild(ctx, g.folds); err != nil {
+	// Not dropped when ctx ends: the next start goes on with it.
+	if err := g.rebuild(context.WithoutCancel(ctx), g.folds); err != nil {
 		return quiet(ctx, err)
 	}
-	if number == 0 || going {
-		return nil
-	}
-	// What is left of one that was given up, or that only had to be taken over.
-	for _, p := range g.parts {
-		if err := p.migrated.wait(ctx, p.built.get()); err != nil {
-			return quiet(ctx, err)
-		}
-	}
-	if err := g.reach(ctx, g.Ends()); err != nil {
-		return quiet(ctx, err)
-	}
-	return quiet(ctx, g.settleRebuild(ctx, number))
+	defer close(g.renewed)
+	return nil
 }
 
 func (g *Engine) owner(id rapport.ID) (*partition, error) {
@@ -505,7 +513,7 @@ func (g *Engine) Flush(ctx context.Context) error {
 		if err := p.call(ctx, func() error { return p.durable(at[i].mark) }); err != nil {
 			return err
 		}
-		if g.floor == nil {
+		if g.floor == nil || g.current.Load() != nil { // a rebuild reads the log from its first record
 			continue
 		}
 		if below := min(at[i].pos, g.floor(p.id)); below > 0 {

@@ -156,6 +156,9 @@ func (p *partition) run(ctx context.Context) error {
 			return p.err
 		}
 	}
+	if ctx.Err() != nil && rapport.KindOf(p.err) == rapport.Unavailable {
+		return nil // it waited for something; the record is folded again at the next start
+	}
 	return p.err
 }
 

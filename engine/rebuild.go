@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,7 @@ type rebuild struct {
 	targets []Fold // those that are made anew
 	parts   []*partition
 	stage   atomic.Int32
+	urgent  atomic.Int32 // owners that wait for it
 	// ends are the offsets of the barriers, MaxInt64 until they are met.
 	ends []int64Gate
 }
@@ -62,6 +64,13 @@ func (g *Engine) Replace(ctx context.Context, folds ...Fold) error {
 		return err
 	}
 	select {
+	case <-g.renewed:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-g.stopping:
+		return errStopped()
+	}
+	select {
 	case g.building <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
@@ -87,18 +96,31 @@ func (g *Engine) Replace(ctx context.Context, folds ...Fold) error {
 
 // rebuild brings every partition to the given folds.
 func (g *Engine) rebuild(ctx context.Context, folds []Fold) error {
-	b := g.current.Load() // set already if it goes on after a restart
-	if b == nil {
-		targets := g.missing(folds)
-		if len(targets) == 0 {
-			return nil
-		}
-		var err error
-		if b, err = g.openRebuild(folds, targets); err != nil {
+	if b := g.current.Load(); b != nil { // of the run before
+		if err := g.carryOut(ctx, b); err != nil {
 			return err
 		}
-		g.current.Store(b)
 	}
+	targets := g.missing(folds)
+	if len(targets) == 0 {
+		return nil
+	}
+	b, err := g.openRebuild(ctx, folds, targets)
+	if err != nil {
+		return err
+	}
+	g.current.Store(b)
+	if err := g.carryOut(ctx, b); err != nil {
+		return err
+	}
+	g.mu.Lock()
+	g.folds = folds
+	g.mu.Unlock()
+	return nil
+}
+
+// carryOut builds, switches and takes over.
+func (g *Engine) carryOut(ctx context.Context, b *rebuild) error {
 	names := make([]string, len(b.targets))
 	for i, f := range b.targets {
 		names[i] = versionName(f)
@@ -130,7 +152,7 @@ func (g *Engine) rebuild(ctx context.Context, folds []Fold) error {
 		}
 		if b.stage.Load() != stageAnnounced {
 			g.current.Store(nil)
-			return errors.Join(err, g.dropRebuild(b.number))
+			return errors.Join(err, g.dropRebuild(b.number, b.text()))
 		}
 		for _, p := range b.parts {
 			p.pos.close() // owners wait for them at the barrier
@@ -142,9 +164,6 @@ func (g *Engine) rebuild(ctx context.Context, folds []Fold) error {
 			return err
 		}
 	}
-	g.mu.Lock()
-	g.folds = folds
-	g.mu.Unlock()
 	// Moves that left before the barrier and arrive behind it still look here.
 	if err := g.reach(point, g.Ends()); err != nil {
 		return err
@@ -160,7 +179,11 @@ func (g *Engine) settleRebuild(ctx context.Context, number int64) error {
 	if err := g.Flush(ctx); err != nil {
 		return err
 	}
-	return g.dropRebuild(number)
+	_, text, err := g.storedRebuild()
+	if err != nil {
+		return err
+	}
+	return g.dropRebuild(number, text)
 }
 
 // missing returns the folds that are not run everywhere.
@@ -174,56 +197,45 @@ func (g *Engine) missing(folds []Fold) (out []Fold) {
 	return out
 }
 
-// resume goes on with a rebuild that was interrupted, if it is of the folds
-// that are missing. This is before anything is folded, so that no partition
-// passes its barrier unaware.
-func (g *Engine) resume() error {
-	number, text, err := g.storedRebuild()
-	targets := g.missing(g.folds)
-	if err != nil || number == 0 || len(targets) == 0 || text != rebuildText(targets) {
-		return err
-	}
-	b, err := g.openRebuild(g.folds, targets)
-	if err == nil {
-		g.current.Store(b)
-	}
-	return err
-}
-
-func rebuildText(targets []Fold) (text string) {
-	for _, f := range targets {
+func (b *rebuild) text() (text string) {
+	for _, f := range b.targets {
 		text += versionName(f) + "\n"
 	}
 	return text
 }
 
-// openRebuild returns the rebuild of these folds, going on with one that was
-// interrupted.
-func (g *Engine) openRebuild(folds, targets []Fold) (*rebuild, error) {
+// openRebuild begins a rebuild.
+func (g *Engine) openRebuild(ctx context.Context, folds, targets []Fold) (*rebuild, error) {
+	// What the partitions run is durable before what it came from goes.
+	if err := g.Flush(ctx); err != nil {
+		return nil, err
+	}
 	stored, text, err := g.storedRebuild()
 	if err != nil {
 		return nil, err
 	}
-	number, want := stored, rebuildText(targets)
-	if text != want {
-		if stored > 0 {
-			if err := g.dropRebuild(stored); err != nil {
-				return nil, err
-			}
-		}
-		number = stored + 1
-		for _, p := range g.parts {
-			number = max(number, p.built.get()+1)
-		}
+	// A number that no barrier in the log has, although the state that knew of
+	// them may be gone.
+	number := max(stored+1, rapport.Millis(g.clock.Now())/1000)
+	for _, p := range g.parts {
+		number = max(number, p.built.get()+1)
 	}
-	batch := g.store.Batch()
-	if err := errors.Join(
-		g.registry.save(batch),
-		batch.Set(globalKey("rebuild"), appendBytes(binary.AppendVarint(nil, number), want)),
-		batch.Commit(), g.store.Flush(),
-	); err != nil {
+	if err := g.dropRebuild(stored, text); err != nil {
 		return nil, err
 	}
+	note := (&rebuild{targets: targets}).text()
+	if err := g.clearTargets(note); err != nil {
+		return nil, err
+	}
+	batch := g.store.Batch()
+	if err := errors.Join(g.registry.save(batch), setNote(batch, number, note), batch.Commit(), g.store.Flush()); err != nil {
+		return nil, err
+	}
+	return g.makeRebuild(number, folds, targets)
+}
+
+// makeRebuild returns a rebuild at the place it has reached.
+func (g *Engine) makeRebuild(number int64, folds, targets []Fold) (*rebuild, error) {
 	b := &rebuild{number: number, folds: folds, targets: targets}
 	ids := func(f Fold) uint16 { id, _ := g.registry.add(f); return id }
 	l := newLayout(folds, ids, func(Fold) bool { return false })
@@ -241,6 +253,12 @@ func (g *Engine) openRebuild(folds, targets []Fold) (*rebuild, error) {
 	return b, nil
 }
 
+func setNote(b *state.Batch, number int64, text string) error {
+	return b.Set(globalKey("rebuild"), appendBytes(binary.AppendVarint(nil, number), text))
+}
+
+// storedRebuild returns the last rebuild begun, and the folds it is of: none if
+// it is done with.
 func (g *Engine) storedRebuild() (number int64, text string, err error) {
 	v, found, err := g.store.Get(globalKey("rebuild"), nil)
 	if err != nil || !found {
@@ -310,7 +328,7 @@ func (b *rebuild) run(ctx context.Context, g *Engine) error {
 	}
 	group.Go(func() error {
 		for {
-			if left, _ := b.lag(g); left <= settledLag {
+			if left, _ := b.lag(g); left <= settledLag+g.lag.Load() { // about as far as who serves
 				return b.announce(ctx, g)
 			}
 			select {
@@ -386,8 +404,9 @@ func (p *partition) readShadow(ctx context.Context) error {
 				return p.err
 			}
 		}
-		// The engine that serves comes first.
-		for p.eng.lag.Load() > settledLag {
+		// The engine that serves comes first, unless it waits for us; but on a day
+		// on which it is never done we come in between.
+		for n := 0; n < 10 && p.rebuild.urgent.Load() == 0 && p.eng.lag.Load() > settledLag; n++ {
 			select {
 			case <-time.After(2 * time.Millisecond):
 			case <-ctx.Done():
@@ -406,20 +425,43 @@ func (p *partition) ends(r *eventlog.Record) bool {
 	return rd.varint() == p.rebuild.number
 }
 
-// dropRebuild removes what a rebuild left in the store. Number 0 is the making
-// of all state from the log.
-func (g *Engine) dropRebuild(number int64) error {
+// dropRebuild removes what a rebuild of these folds left in the store. Number 0
+// is the making of all state from the log.
+func (g *Engine) dropRebuild(number int64, text string) error {
 	prefix := rebuildPrefix(number)
 	b := g.store.Batch()
 	err := b.DeleteRange(prefix, state.PrefixEnd(prefix))
 	if number > 0 {
-		err = errors.Join(err, b.Delete(globalKey("rebuild")))
+		err = errors.Join(err, g.clearTargets(text), setNote(b, number, ""))
 	}
 	err = errors.Join(err, b.Commit())
 	if number > 0 && g.dedup.Dir != "" {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(g.dedup.Dir, fmt.Sprintf("rebuild-%d", number))))
 	}
 	return err
+}
+
+// clearTargets removes cold states and rows of folds that are not run: what an
+// earlier rebuild or an earlier use of the version left.
+func (g *Engine) clearTargets(text string) error {
+	b := g.store.Batch()
+	var errs []error
+	for _, name := range strings.Fields(text) {
+		id := g.registry.id(name)
+		for _, p := range g.parts {
+			if id != 0 && !slices.Contains(p.running(), id) {
+				errs = append(errs, p.clearFold(b, id))
+			}
+		}
+	}
+	return errors.Join(append(errs, b.Commit())...)
+}
+
+// await waits for a partition of the rebuild on an owner's behalf.
+func (b *rebuild) await(p *partition, quit <-chan struct{}, pos int64) error {
+	b.urgent.Add(1)
+	defer b.urgent.Add(-1)
+	return p.pos.waitOr(quit, pos)
 }
 
 // home returns the first bytes of the keys of a fold's own spans.

@@ -33,7 +33,7 @@ func (p *partition) swap(number int64) {
 		return
 	}
 	shadow := b.parts[p.id]
-	if err := shadow.pos.waitOr(p.quit, math.MaxInt64); err != nil {
+	if err := b.await(shadow, p.quit, math.MaxInt64); err != nil {
 		p.fail(err) // stopping: the barrier is folded again at the next start
 		return
 	}
@@ -48,6 +48,7 @@ func (p *partition) swap(number int64) {
 		return
 	}
 	old := p.layout
+	p.dropTimers(b)
 	ids := func(f Fold) uint16 { return shadow.layout.byName(f.Name()).id }
 	l := newLayout(b.folds, ids, func(Fold) bool { return false })
 	p.use(l)
@@ -66,6 +67,11 @@ func (p *partition) swap(number int64) {
 	if p.pause(); p.err != nil {
 		return
 	}
+	// Durable before a move sets out with states of the new versions: whoever
+	// goes back to the old ones must find that they were left.
+	if p.check(p.store.Flush()); p.err != nil {
+		return
+	}
 	p.timers = timerQueue{horizon: &timerKey{}}
 	p.loadTimers()
 	p.built.set(number)
@@ -77,11 +83,17 @@ func (p *partition) dropOld(old *layout) {
 		if p.layout.byID(s.id) != nil {
 			continue
 		}
-		for _, span := range []byte{spanRow, spanCold} {
-			prefix := binary.BigEndian.AppendUint16(p.key(nil, span), s.id)
-			p.check(p.open.batch.DeleteRange(prefix, state.PrefixEnd(prefix)))
-		}
+		p.check(p.clearFold(p.open.batch, s.id))
 	}
+}
+
+// dropTimers removes the timer index of the folds that are replaced.
+func (p *partition) dropTimers(b *rebuild) {
+	p.scan(spanTimer, func(key, _ []byte) {
+		if k, ok := parseTimerKey(key); ok && b.makes(k.fold) {
+			p.check(p.open.batch.Delete(p.timerKey(nil, k)))
+		}
+	})
 }
 
 // takeTimers copies the timer index of the rebuilt folds. The timers
@@ -139,8 +151,8 @@ func (p *partition) migrate(e *entity) {
 		return
 	}
 	take := func(at, src int, secs, have []section) {
+		secs[at] = section{}
 		if sec := have[src]; sec.len > 0 {
-			secs[at].st = nil
 			secs[at].off, secs[at].len = uint32(len(e.raw)), sec.len
 			e.raw = append(e.raw, from.raw[sec.off:sec.off+sec.len]...)
 		}
@@ -291,7 +303,11 @@ func (p *partition) unstash(r *eventlog.Record, d *derived) []byte {
 	default:
 		return d.data
 	}
-	if err := source.pos.waitOr(p.quit, d.origin.offset+1); err != nil {
+	wait := source.pos.waitOr
+	if source.rebuild != nil && p.rebuild == nil {
+		wait = func(quit <-chan struct{}, at int64) error { return source.rebuild.await(source, quit, at) }
+	}
+	if err := wait(p.quit, d.origin.offset+1); err != nil {
 		p.fail(err)
 		return d.data
 	}
