@@ -65,9 +65,9 @@ func someFolds(r *rand.Rand, absent bool) []engine.Fold {
 }
 
 func TestFoldsThatComeChangeAndGoAmongCrashesEndAsIfTheyHadAlwaysBeen(t *testing.T) {
-	seeds := uint64(24)
+	seeds := uint64(14)
 	if testing.Short() {
-		seeds = 6
+		seeds = 4
 	}
 	crashes, replaced, given := 0, 0, 0
 	for seed := range seeds {
@@ -194,7 +194,7 @@ func TestAFoldIsReplacedAlthoughTheLogNeverStandsStill(t *testing.T) {
 		}
 		return records
 	}
-	for range 20 {
+	for range 8 {
 		w.submit(batch()...)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
