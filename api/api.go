@@ -51,6 +51,7 @@ func New(d Deps) *API {
 	a.sourceOperations()
 	a.deliveryOperations()
 	a.demoOperations()
+	a.itemOperations()
 	mux.HandleFunc("GET /v1/stream", a.stream)
 	mux.HandleFunc("GET /v1/inapp/stream", a.inapp)
 	mux.HandleFunc("GET /docs/api", a.reference)

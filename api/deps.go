@@ -10,6 +10,7 @@ import (
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/access"
 	"github.com/rapport-engine/rapport/collect"
+	"github.com/rapport-engine/rapport/collect/item"
 	"github.com/rapport-engine/rapport/config"
 	"github.com/rapport-engine/rapport/decide"
 	"github.com/rapport-engine/rapport/deliver"
@@ -36,6 +37,7 @@ type Deps struct {
 	Live     *Live
 	Clock    rapport.Clock
 	Logger   *slog.Logger
+	Items    *item.Door
 	System   System
 	Demo     Demo
 	// InApp streams a person's messages to a client that may read them.

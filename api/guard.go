@@ -118,9 +118,10 @@ func (g *guard) around(store *access.Store, log *slog.Logger, next http.Handler)
 	})
 }
 
-// mayCarryWriteKey: decisions may be asked with a source's write key as bearer.
+// mayCarryWriteKey: decisions may be asked with a source's write key as bearer,
+// and items speak with their device tokens.
 func mayCarryWriteKey(path string) bool {
-	return path == "/v1/decide" || path == "/v1/inapp/stream"
+	return path == "/v1/decide" || path == "/v1/inapp/stream" || isDevicePath(path)
 }
 
 func clientAddress(r *http.Request) string {

@@ -42,28 +42,28 @@ type ProductDoc struct {
 
 // PassportDoc is what a product passport says.
 type PassportDoc struct {
-	Ingredients  []string         `yaml:"ingredients,omitempty" doc:"Ingredients, most first."`
-	Allergens    []string         `yaml:"allergens,omitempty" doc:"Allergens it contains."`
-	Materials    []MaterialDoc    `yaml:"materials,omitempty" doc:"Materials with their shares."`
-	Origin       string           `yaml:"origin,omitempty" doc:"Where it or its main ingredient comes from."`
-	Care         string           `yaml:"care,omitempty" doc:"How to look after it."`
-	Repair       string           `yaml:"repair,omitempty" doc:"How to have it repaired and for how long parts are kept."`
-	Recycling    string           `yaml:"recycling,omitempty" doc:"Where it goes when it is done with."`
-	Footprint    float64          `yaml:"footprint,omitempty" min:"0" doc:"Greenhouse gases of making one, kg CO2e."`
-	Certificates []CertificateDoc `yaml:"certificates,omitempty" doc:"Certificates it holds."`
+	Ingredients  []string         `yaml:"ingredients,omitempty" json:"ingredients,omitempty" doc:"Ingredients, most first."`
+	Allergens    []string         `yaml:"allergens,omitempty" json:"allergens,omitempty" doc:"Allergens it contains."`
+	Materials    []MaterialDoc    `yaml:"materials,omitempty" json:"materials,omitempty" doc:"Materials with their shares."`
+	Origin       string           `yaml:"origin,omitempty" json:"origin,omitempty" doc:"Where it or its main ingredient comes from."`
+	Care         string           `yaml:"care,omitempty" json:"care,omitempty" doc:"How to look after it."`
+	Repair       string           `yaml:"repair,omitempty" json:"repair,omitempty" doc:"How to have it repaired and for how long parts are kept."`
+	Recycling    string           `yaml:"recycling,omitempty" json:"recycling,omitempty" doc:"Where it goes when it is done with."`
+	Footprint    float64          `yaml:"footprint,omitempty" json:"footprint,omitempty" min:"0" doc:"Greenhouse gases of making one, kg CO2e."`
+	Certificates []CertificateDoc `yaml:"certificates,omitempty" json:"certificates,omitempty" doc:"Certificates it holds."`
 }
 
 // MaterialDoc is one material and its share.
 type MaterialDoc struct {
-	Name     string  `yaml:"name" required:"true" doc:"The material."`
-	Percent  float64 `yaml:"percent,omitempty" min:"0" max:"100" doc:"Share by weight."`
-	Recycled float64 `yaml:"recycled,omitempty" min:"0" max:"100" doc:"How much of it is recycled, percent."`
+	Name     string  `yaml:"name" json:"name,omitempty" required:"true" doc:"The material."`
+	Percent  float64 `yaml:"percent,omitempty" json:"percent,omitempty" min:"0" max:"100" doc:"Share by weight."`
+	Recycled float64 `yaml:"recycled,omitempty" json:"recycled,omitempty" min:"0" max:"100" doc:"How much of it is recycled, percent."`
 }
 
 // CertificateDoc is a certificate.
 type CertificateDoc struct {
-	Name string `yaml:"name" required:"true" doc:"Name of the certificate."`
-	URL  string `yaml:"url,omitempty" doc:"Where it can be read."`
+	Name string `yaml:"name" json:"name,omitempty" required:"true" doc:"Name of the certificate."`
+	URL  string `yaml:"url,omitempty" json:"url,omitempty" doc:"Where it can be read."`
 }
 
 // WarrantyDoc is how long the maker stands for an item.

@@ -16,9 +16,17 @@ import (
 // known within the last commit may be missing. fn is called on the owners'
 // goroutines, one at a time, and keeps the rules of View.
 func (g *Engine) List(ctx context.Context, after string, limit int, fn func(*View) error) (next string, err error) {
+	return g.ListFrom(ctx, 0, after, limit, fn)
+}
+
+// ListFrom is List of the entities whose ids have a rank or a weaker one.
+func (g *Engine) ListFrom(ctx context.Context, rank rapport.Rank, after string, limit int, fn func(*View) error) (next string, err error) {
 	first, from, err := parsePosition(after)
 	if err != nil {
 		return "", err
+	}
+	if from.Rank() < rank {
+		from = rapport.ID{byte(rank)}
 	}
 	left := limit
 	var last rapport.ID
@@ -30,7 +38,7 @@ func (g *Engine) List(ctx context.Context, after string, limit int, fn func(*Vie
 			return "", rapport.Errorf(rapport.Unavailable, "partition %d is not here", i)
 		}
 		if i > first {
-			from = rapport.ID{}
+			from = rapport.ID{byte(rank)}
 		}
 		err := p.call(ctx, func() error {
 			return p.list(from, func(id rapport.ID) (bool, error) {

@@ -332,3 +332,13 @@ func (s *Item) Count(name string) (count, last int64) {
 	}
 	return 0, 0
 }
+
+// Warranty returns from when until when the maker stands for the item, given
+// the length of the product's warranty: from its sale, or from its first owner
+// if the sale was not told. ok is false before that, or without a warranty.
+func (s *Item) Warranty(length int64) (from, until int64, ok bool) {
+	if from = s.SoldAt; from == 0 {
+		from = s.OwnedAt
+	}
+	return from, from + length, from != 0 && length > 0
+}

@@ -39,7 +39,7 @@ type Resolver interface {
 // Engine is where twins live and what protects it. *engine.Engine is one.
 type Engine interface {
 	View(ctx context.Context, id rapport.ID, after []engine.Token, fn func(*engine.View) error) error
-	List(ctx context.Context, after string, limit int, fn func(*engine.View) error) (next string, err error)
+	ListFrom(ctx context.Context, rank rapport.Rank, after string, limit int, fn func(*engine.View) error) (next string, err error)
 	Admit(n int) error
 }
 
@@ -152,7 +152,7 @@ func (d *Door) Item(ctx context.Context, item string) (out *twin.Item, err error
 func (d *Door) List(ctx context.Context, after string, limit int, fn func(*twin.Item) error) (next string, err error) {
 	left := limit
 	for {
-		next, err = d.deps.Engine.List(ctx, after, max(left, 1), func(v *engine.View) error {
+		next, err = d.deps.Engine.ListFrom(ctx, rapport.RankItem, after, max(left, 1), func(v *engine.View) error {
 			if v.ID().Rank() != rapport.RankItem {
 				return nil
 			}

@@ -1,0 +1,114 @@
+package twin
+
+import (
+	"time"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/condition"
+)
+
+// itemEnv is one item as conditions see it: the only item of its world.
+type itemEnv struct {
+	item *Item
+	now  time.Time
+}
+
+var (
+	_ condition.Env   = itemEnv{}
+	_ condition.Owner = itemEnv{}
+)
+
+// ItemEnv returns an item for conditions: items.any(i, ...) asks it, traits.x
+// are its facts and computed.x the statistics of its readings
+// (computed.level.mean). The Env refers to the item.
+func ItemEnv(s *Item, now time.Time) condition.Env { return itemEnv{s, now} }
+
+// Value implements condition.Env.
+func (e itemEnv) Value(root condition.Root, path []string) rapport.Value {
+	switch {
+	case root == condition.Traits && len(path) == 1:
+		if f := e.item.Fact(path[0]); f != "" {
+			return rapport.StringValue(f)
+		}
+	case root == condition.Computed && len(path) == 2:
+		r := e.item.Reading(path[0])
+		if r == nil || r.Count == 0 {
+			break
+		}
+		switch path[1] {
+		case "mean":
+			return rapport.NumberValue(r.Mean)
+		case "min":
+			return rapport.NumberValue(r.Min)
+		case "max":
+			return rapport.NumberValue(r.Max)
+		case "deviation":
+			return rapport.NumberValue(r.Deviation())
+		case "count":
+			return rapport.NumberValue(r.Count)
+		case "fast":
+			return rapport.NumberValue(r.Fast)
+		case "slow":
+			return rapport.NumberValue(r.Slow)
+		}
+	}
+	return rapport.Value{}
+}
+
+// Performed implements condition.Env: counts of moments under the present owner.
+func (e itemEnv) Performed(a *condition.Aggregate) rapport.Value {
+	n, last := e.item.Count(a.Event)
+	switch {
+	case a.Op == condition.Count && a.Within == 0 && a.Where == nil:
+		return rapport.NumberValue(float64(n))
+	case a.Op == condition.Last && len(a.Property) == 0 && n > 0:
+		return rapport.NumberValue(float64(last) / 1000)
+	}
+	return rapport.Value{}
+}
+
+// Degree implements condition.Env.
+func (e itemEnv) Degree(string) float64 { return 0 }
+
+// Consent implements condition.Env.
+func (e itemEnv) Consent(string, string) bool { return false }
+
+// Now implements condition.Env.
+func (e itemEnv) Now() time.Time { return e.now }
+
+// NumItems implements condition.Owner.
+func (e itemEnv) NumItems() int { return 1 }
+
+// ItemValue implements condition.Owner.
+func (e itemEnv) ItemValue(_ int, path []string) rapport.Value {
+	s := e.item
+	if len(path) != 1 {
+		return rapport.Value{}
+	}
+	if r := s.Reading(path[0]); r != nil {
+		return r.Value()
+	}
+	text := ""
+	switch path[0] {
+	case "item":
+		text = s.ID
+	case "gtin":
+		text = s.Key().GTIN()
+	case "state":
+		text = string(s.Stage())
+	case "firmware":
+		text = s.Firmware
+	case "seal":
+		text = s.Seal
+	case "owned":
+		return rapport.BoolValue(!s.Owner.Person.IsZero())
+	case "connected":
+		return rapport.BoolValue(s.Connected)
+	default:
+		text = s.Fact(path[0])
+	}
+	if text == "" {
+		return rapport.Value{}
+	}
+	return rapport.StringValue(text)
+}
