@@ -316,3 +316,15 @@ func productFull(p *catalog.ProductDoc) ItemProductFull {
 	}
 	return out
 }
+
+// itemsOf returns the ids of the items a person holds.
+func (a *API) itemsOf(ctx context.Context, person rapport.ID) ([]string, error) {
+	out := []string{}
+	err := a.deps.Engine.View(ctx, person, nil, func(v *engine.View) error {
+		for _, t := range twin.ReadThings(v) {
+			out = append(out, t.Item)
+		}
+		return nil
+	})
+	return out, err
+}

@@ -305,6 +305,9 @@ func (a *API) person(ctx context.Context, ref string) (Person, error) {
 	for _, f := range p.Fragments {
 		out.Fragments = append(out.Fragments, f.String())
 	}
+	if out.Items, err = a.itemsOf(ctx, p.Entity); err != nil {
+		return Person{}, err
+	}
 	who, err := a.deps.Identity.Who(ctx, p.Entity)
 	if err != nil {
 		return Person{}, err

@@ -64,7 +64,7 @@ func (s *Server) bootstrap(ctx context.Context) error {
 
 // kinds lists the documents the rooms declare.
 func kinds() []config.Kind {
-	return []config.Kind{
+	return append([]config.Kind{
 		{Name: "source", Doc: "One program that sends events: a web shop, an app, a till.", New: func() any { return new(collect.SourceDoc) }},
 		{Name: "schema", Doc: "What one event of the tracking plan looks like.", New: func() any { return new(collect.SchemaDoc) }},
 		{Name: "placement", Doc: "A place something may be shown or said in.", New: func() any { return new(decide.PlacementDoc) }},
@@ -72,7 +72,7 @@ func kinds() []config.Kind {
 		{Name: "policy", Doc: "Restraint for all decisions: holdout, caps, quiet hours, exploration.", New: func() any { return new(decide.PolicyDoc) }},
 		{Name: "trigger", Doc: "An event that asks for a decision by itself.", New: func() any { return new(decide.TriggerDoc) }},
 		{Name: "webhook", Doc: "A destination that events and decisions are sent to.", New: func() any { return new(deliver.WebhookDoc) }},
-	}
+	}, productKinds()...)
 }
 
 // compiler turns versions of the configuration into what the rooms work with.
@@ -102,10 +102,11 @@ func parts(set *config.Set) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string]any{
+	compiled := map[string]any{
 		collectPart: doors, decide.Part: decisions, deliver.Part: sends,
 		profile.Part: profile.Compile(decisions.Conditions(), sends.Conditions()),
-	}, nil
+	}
+	return compiled, productParts(set, compiled)
 }
 
 const collectPart = "collect"

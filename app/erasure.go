@@ -65,6 +65,9 @@ func (s *Server) Erase(ctx context.Context, person rapport.ID, by string) (api.J
 	if err != nil {
 		return api.Job{}, err
 	}
+	if err := s.items.LetGo(ctx, person); err != nil {
+		return api.Job{}, err
+	}
 	who, err := s.identity.Who(ctx, s.identity.Person(person))
 	if err != nil {
 		return api.Job{}, err

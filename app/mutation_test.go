@@ -48,6 +48,15 @@ func doors() []door {
 		door{"POST", "/v1/quarantine/{id}/replay", []string{`{"raw":` + mutantEvent + `}`, `{}`}},
 		door{"POST", "/v1/quarantine/replay", []string{`{}`}},
 		door{"PUT", "/v1/demo", []string{`{"speed":60}`}},
+		door{"POST", "/v1/devices", []string{`{"item":"01_09506000134352_21_ABC123","name":"kitchen","tag":"04DE5F1EACC040","facts":{"lot":"L7"}}`}},
+		door{"POST", "/v1/items/{item}/telemetry", []string{`{"at":1767225600000,"seq":4,"level":0.4,"mode":"eco"}`, `[{"level":1},{"level":2}]`}},
+		door{"POST", "/v1/items/{item}/events", []string{`{"event":"Product Opened","properties":{"x":[1,{"y":null}]}}`, `{"command":"c_1","status":"done","result":{"n":1}}`}},
+		door{"POST", "/v1/items/{item}/reported", []string{`{"led":{"on":true,"color":null},"firmware":"1.2.3"}`}},
+		door{"POST", "/v1/items/{item}/commands", []string{`{"name":"blink","args":{"times":3},"expires":"1h","timeout":"30s"}`}},
+		door{"POST", "/v1/items/{item}/claim", []string{`{"person":{"userId":"u1"},"code":"WELCOME"}`}},
+		door{"POST", "/v1/items/{item}/offer", []string{`{"kind":"gift"}`}},
+		door{"POST", "/v1/items/{item}/release", []string{`{}`}},
+		door{"POST", "/v1/items/{item}/members", []string{`{"person":{"userId":"u2"},"role":"guest"}`}},
 		door{"POST", "/v1/nothing", []string{`{}`}},
 	)
 }
@@ -113,7 +122,7 @@ func TestTenThousandMutatedBodiesAreAnsweredByARunningServerWhichLives(t *testin
 		}
 	}
 
-	places := map[string]string{"{ref}": "userId:anna", "{id}": "q_1"}
+	places := map[string]string{"{ref}": "userId:anna", "{id}": "q_1", "{item}": "01_09506000134352_21_ABC123"}
 	var mu sync.Mutex
 	codes, byDoor := map[int]int{}, map[string]map[int]int{}
 	var wg sync.WaitGroup
@@ -147,7 +156,7 @@ func TestTenThousandMutatedBodiesAreAnsweredByARunningServerWhichLives(t *testin
 				}
 				switch key := "Bearer wk_web_1234"; {
 				case r.IntN(20) == 0, path == "/v1/session":
-				case strings.HasPrefix(path, "/v1/config"), strings.Contains(path, "/replay"), strings.Contains(path, "/unmerge"), path == "/v1/tokens", path == "/v1/explain", path == "/v1/demo":
+				case strings.HasPrefix(path, "/v1/config"), strings.Contains(path, "/replay"), strings.Contains(path, "/unmerge"), path == "/v1/tokens", path == "/v1/explain", path == "/v1/demo", path == "/v1/devices", strings.HasPrefix(path, "/v1/items"):
 					key = "Bearer " + houseToken
 					fallthrough
 				default:

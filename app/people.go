@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +35,7 @@ func (s *Server) openPeople(ctx context.Context, key []byte) (err error) {
 	if err != nil {
 		return fmt.Errorf("open identity: %w", err)
 	}
+	s.minter, s.itemKey = s.identity.Minter, subkey(key, "items")
 	s.zones = &profile.Zones{}
 	s.model = decide.NewModel()
 	s.live = api.NewLive(time.Now().UnixMilli())
@@ -55,15 +57,16 @@ func (s *Server) openPeople(ctx context.Context, key []byte) (err error) {
 // folds lists the folds in the order in which they see an event.
 func (s *Server) folds() []engine.Fold {
 	env := func(c *engine.Context, e *rapport.Event) condition.Env { return profile.EventEnv(c, s.zones, e) }
-	return []engine.Fold{
+	return slices.Concat([]engine.Fold{
 		profile.ActivityFold{},
 		profile.ConsentFold{},
 		profile.AboutFold{},
 		profile.AggregateFold{},
 		profile.TimelineFold{},
+	}, s.productFolds(), []engine.Fold{
 		decide.Fold{Env: env},
 		deliver.Fold{Env: env},
-	}
+	})
 }
 
 // openDoors opens what listens, decides and sends.
@@ -96,6 +99,9 @@ func (s *Server) openDoors() error {
 		Append: s.record, Consent: consenter{s}, Clock: s.opts.Clock, Logger: s.log,
 	})
 	s.rates = newRates(s.opts.Clock)
+	if err := s.openProducts(); err != nil {
+		return err
+	}
 	return s.adopt()
 }
 

@@ -28,7 +28,7 @@ func productParts(set *config.Set, into map[string]any) error {
 
 // productFolds are the folds of items, their names, and of who holds what.
 func (s *Server) productFolds() []engine.Fold {
-	mint := func(kind, value string) rapport.ID { return s.identity.Mint(kind, value, 0) }
+	mint := func(kind, value string) rapport.ID { return s.minter.Mint(kind, value, 0) }
 	return []engine.Fold{twin.Fold{Mint: mint}, twin.NameFold{Mint: mint}, twin.ThingsFold{}}
 }
 

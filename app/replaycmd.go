@@ -16,6 +16,7 @@ import (
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/eventlog"
 	"github.com/rapport-engine/rapport/eventlog/local"
+	"github.com/rapport-engine/rapport/identity"
 	"github.com/rapport-engine/rapport/profile"
 	"github.com/rapport-engine/rapport/state"
 )
@@ -192,9 +193,13 @@ func (o *offline) fold(ctx context.Context, dir string, batch int, progress func
 		return h, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	minter, err := identity.NewMinter(subkey(o.key, "identity"))
+	if err != nil {
+		return h, err
+	}
 	e, err := engine.Open(engine.Options{
 		Log: readOnly{o.log, batch}, Store: store, Limits: engine.Limits{CommitEntities: batch}, Clock: stillClock{}, Logger: o.logger, Configs: o.compiled.at,
-		Folds:    (&Server{zones: &profile.Zones{}}).folds(),
+		Folds:    (&Server{zones: &profile.Zones{}, minter: minter}).folds(),
 		DedupDir: filepath.Join(dir, "dedup"), EraseKey: subkey(o.key, "erased"),
 	})
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/rapport-engine/rapport/access"
 	"github.com/rapport-engine/rapport/api"
 	"github.com/rapport-engine/rapport/collect"
+	"github.com/rapport-engine/rapport/collect/item"
 	"github.com/rapport-engine/rapport/config"
 	"github.com/rapport-engine/rapport/console"
 	"github.com/rapport-engine/rapport/decide"
@@ -57,6 +58,9 @@ type Server struct {
 	live     *api.Live
 	compiled *compiler
 	demo     *demoWorld
+	items    *item.Door
+	itemKey  []byte
+	minter   *identity.Minter
 	rates    *rates
 	erasures erasures
 

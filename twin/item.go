@@ -46,7 +46,7 @@ type Item struct {
 	Owner Owner
 	// Epoch counts changes of owner.
 	Epoch uint32
-	// EpochAt is when the present owner, or nobody, took over: what is older is not theirs to see.
+	// EpochAt is when the last owner let go: what is older is nobody's to see who came after.
 	EpochAt int64
 	Members []Member
 	Offer   Offer

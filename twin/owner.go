@@ -47,7 +47,7 @@ func (s *Item) claim(c *engine.Context, e *rapport.Event, person rapport.ID) {
 		s.let(c, e)
 	}
 	s.Epoch++
-	s.EpochAt, s.Offer = e.Timestamp, Offer{}
+	s.Offer = Offer{}
 	s.ClaimCode = nil // a code is good for one claim
 	s.Owner = Owner{Person: person, Since: e.Timestamp, Proof: proof}
 	if s.OwnedAt == 0 {
