@@ -18,7 +18,7 @@ func runBench(ctx context.Context, env Env, flags *flag.FlagSet) error {
 	flags.StringVar(&o.Dir, "dir", "", "`folder` for the data of a server of our own; a temporary one without it")
 	flags.StringVar(&o.Profile, "cpu-profile", "", "`file` for a profile of our server's processor time, for pprof")
 	flags.IntVar(&o.People, "people", 1_000_000, "how many people there are")
-	flags.BoolVar(&o.Preload, "preload", false, "make all of them known first")
+	flags.BoolVar(&o.Preload, "preload", false, "make all of them known first; decide always does")
 	flags.IntVar(&o.Batch, "batch", 100, "events in a request")
 	flags.IntVar(&o.Connections, "connections", 16, "requests under way at a time")
 	flags.Float64Var(&o.Seconds, "seconds", 20, "how long each load is measured")

@@ -8,9 +8,10 @@ import (
 )
 
 // keepHeap lets the heap grow to floor bytes before the collector runs, and
-// beyond that to twice what is alive, as it would by itself. Most of what is
-// alive are people in memory: marking them over and over while there is room
-// took a tenth of the processor.
+// beyond that by half of what is alive. Marking the people in memory over and
+// over while there is room took a tenth of the processor; when there are many,
+// most of what is alive are tables without pointers, cheap to mark and dear to
+// hold twice.
 func keepHeap(ctx context.Context, floor uint64) {
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	before := debug.SetGCPercent(int(maxGCPercent))
@@ -32,12 +33,15 @@ func keepHeap(ctx context.Context, floor uint64) {
 	}
 }
 
-const maxGCPercent = 800
+const (
+	minGCPercent = 50
+	maxGCPercent = 800
+)
 
 // gcPercent returns how much the heap may grow over what is alive, in percent.
 func gcPercent(live, floor uint64) uint64 {
 	if live == 0 || floor <= live {
-		return 100
+		return minGCPercent
 	}
-	return min(max((floor-live)*100/live, 100), maxGCPercent)
+	return min(max((floor-live)*100/live, minGCPercent), maxGCPercent)
 }

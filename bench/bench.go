@@ -41,7 +41,8 @@ type Options struct {
 
 	// People is how many there are. 0 is a million.
 	People int
-	// Preload makes every one of them known before anything is measured.
+	// Preload makes every one of them known before anything is measured. Decide
+	// always does: what is decided for strangers is mostly nothing.
 	Preload bool
 	// ZipfS and ZipfV shape how unevenly people act: the k-th does with weight
 	// (v+k)^-s. 0 is 1.01 and 1.
@@ -250,7 +251,7 @@ func Ingest(ctx context.Context, o Options) (Report, error) {
 	if o.ReadRate > 0 {
 		o.Progress("measuring how soon an event can be read")
 		j := o.job(s, o.ReadRate)
-		j.ProbeRate = 50
+		j.ProbeRate, j.Seconds = 100, min(o.Seconds, 20)
 		l, done, err := s.load(ctx, o, j)
 		if err != nil {
 			return r, err
@@ -310,17 +311,15 @@ func Decide(ctx context.Context, o Options) (DecideReport, error) {
 		return DecideReport{}, err
 	}
 	defer remove()
-	r := DecideReport{Machine: machine(), People: o.People, Preloaded: o.Preload, Actions: o.Actions}
+	r := DecideReport{Machine: machine(), People: o.People, Preloaded: true, Actions: o.Actions}
 	s, err := o.server(ctx, dir)
 	if err != nil {
 		return r, err
 	}
 	defer s.stop()
-	if o.Preload {
-		o.Progress("making every person known")
-		if _, err := s.preload(ctx, o); err != nil {
-			return r, err
-		}
+	o.Progress("making every person known")
+	if _, err := s.preload(ctx, o); err != nil {
+		return r, err
 	}
 	o.Progress("measuring decisions")
 	j := o.job(s, o.EventsRate)

@@ -49,10 +49,10 @@ func newBody(n int, run int64, writer int) *body {
 }
 
 // preloadEvents is how many events make one person known.
-const preloadEvents = 3
+const preloadEvents = 2
 
-// newPreload encodes a request that makes n people known: traits, and two
-// things each of them did. The events of a person stand together.
+// newPreload encodes a request that makes n people known: traits, and one thing
+// each of them did. The events of a person stand together.
 func newPreload(n int, run int64, writer int) *body {
 	var events []string
 	prefix := fmt.Sprintf("p%s-%03d-", strconv.FormatInt(run, 36), writer)
@@ -61,7 +61,7 @@ func newPreload(n int, run int64, writer int) *body {
 			events,
 			fmt.Sprintf(`{"type":"identify",%s,"traits":{"email":"u%s@bench.example","firstName":"Ingrid","lastName":"Haugen","country":"%s","city":"Trondheim","locale":"nb-NO","plan":"%s","birthYear":%d,"newsletter":true}}`,
 				ids(prefix), marks.person, [5]string{"NO", "SE", "DE", "GB", "FR"}[i%5], [3]string{"free", "plus", "club"}[i%3], 1950+i%60),
-			event(i, prefix), event(i+1, prefix),
+			event(i, prefix),
 		)
 	}
 	return compile(events)

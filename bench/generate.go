@@ -222,6 +222,10 @@ func (g *generator) probes(ctx context.Context, writer, n int) {
 		t0 := time.Now()
 		status, _, err := c.do(post, []byte(event))
 		t1 := time.Now()
+		if err == nil && (status == 429 || status == 503) {
+			g.refused.Add(1)
+			return // the next one tries again
+		}
 		if err != nil || status != 200 {
 			if ctx.Err() == nil {
 				g.failed.Add(1)

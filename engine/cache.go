@@ -208,7 +208,9 @@ func (p *partition) load(id rapport.ID) *entity {
 		e.raw, p.cache.raws = p.cache.raws[n-1], p.cache.raws[:n-1]
 	}
 	p.keyBuf = p.entityKey(p.keyBuf[:0], id)
-	if e.raw, found, err = p.store.Get(p.keyBuf, e.raw[:0]); err != nil {
+	if b, ok := p.stub(id); ok {
+		e.raw, found = append(e.raw[:0], b...), true
+	} else if e.raw, found, err = p.store.Get(p.keyBuf, e.raw[:0]); err != nil {
 		p.fail(err)
 	}
 	if found {

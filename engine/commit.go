@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math"
 	"slices"
@@ -13,12 +14,14 @@ import (
 // commit is what a run of records changed: it goes to the store as one batch
 // together with the position after the last of them.
 type commit struct {
-	batch   *state.Batch // timers, effects, cold states and chunks as they come
-	ents    []*entity    // changed ones
-	next    int          // sealed: those before it are encoded
-	sent    bool         // the committer has it
+	batch   *state.Batch        // timers, effects, cold states and chunks as they come
+	ents    []*entity           // changed ones
+	puts    []put               // records of entities, as they were encoded
+	stubs   map[rapport.ID]span // those of entities that are not in memory
+	next    int                 // sealed: those before it are encoded
+	sent    bool                // the committer has it
 	rows    []rowOp
-	arena   []byte // keys and values of rows
+	arena   []byte // keys and values of rows, records of entities
 	effects map[string]*effectRow
 	floors  map[string]int64
 	// migrated are the entities taken over from a rebuild.
@@ -39,6 +42,14 @@ type rowOp struct {
 	delete bool
 }
 
+// put is a record of an entity in a commit, or its end if the value is empty.
+// Of two for one entity the later counts.
+type put struct {
+	id    rapport.ID
+	value span
+	seq   int
+}
+
 // span is a piece of a commit's arena.
 type span struct{ off, len int }
 
@@ -57,11 +68,11 @@ func (p *partition) newCommit() *commit {
 func (c *commit) empty() bool { return c.since.IsZero() }
 
 func (c *commit) full(l partitionLimits) bool {
-	return len(c.ents) >= l.commitEntities || c.bytes+len(c.arena) >= l.commitBytes
+	return len(c.ents)+len(c.stubs) >= l.commitEntities || c.bytes+len(c.arena) >= l.commitBytes
 }
 
 func (c *commit) overfull(l partitionLimits) bool {
-	return len(c.ents) >= 2*l.commitEntities || c.bytes+len(c.arena) >= 2*l.commitBytes
+	return len(c.ents)+len(c.stubs) >= 2*l.commitEntities || c.bytes+len(c.arena) >= 2*l.commitBytes
 }
 
 // touch marks an entity as changed. It was loaded for the record at hand, so
@@ -137,22 +148,74 @@ func (p *partition) encodeDue(e *entity) {
 
 func (p *partition) encode(c *commit, e *entity) {
 	p.relist(c.batch, e)
-	p.keyBuf = p.entityKey(p.keyBuf[:0], e.id)
 	if e.exists {
-		p.valBuf = p.appendEntity(p.valBuf[:0], e)
-		p.check(c.batch.Set(p.keyBuf, p.valBuf))
+		record := p.putEntity(c, e)
 		p.slim(e)
-		p.cache.resize(e, len(p.valBuf))
+		p.cache.resize(e, record.len)
 		p.sealCold(c.batch, e)
-		if p.known != nil {
-			p.known.add(e.id)
-		} else if p.added != nil {
-			p.added.add(e.id)
-		}
 	} else {
-		p.check(c.batch.Delete(p.keyBuf))
+		c.puts = append(c.puts, put{e.id, span{}, len(c.puts)})
 	}
 	e.in, e.sealed = nil, true
+}
+
+// putEntity adds the record of an entity to a commit.
+func (p *partition) putEntity(c *commit, e *entity) span {
+	s := span{off: len(c.arena)}
+	c.arena = p.appendEntity(c.arena, e)
+	s.len = len(c.arena) - s.off
+	c.puts = append(c.puts, put{e.id, s, len(c.puts)})
+	if p.known != nil {
+		p.known.add(e.id)
+	} else if p.added != nil {
+		p.added.add(e.id)
+	}
+	return s
+}
+
+// putStub leaves the record of an entity that will hardly be asked for, and
+// forgets the entity.
+func (p *partition) putStub(e *entity) {
+	e.exists = true
+	if p.open.stubs == nil {
+		p.open.stubs = map[rapport.ID]span{}
+	}
+	p.open.stubs[e.id] = p.putEntity(p.open, e)
+	p.cache.remove(e)
+	p.recycle(e)
+}
+
+// stub returns the record of an entity that is not in memory and perhaps not in
+// the store yet.
+func (p *partition) stub(id rapport.ID) ([]byte, bool) {
+	for _, c := range [...]*commit{p.open, p.sealed} {
+		if c != nil {
+			if s, ok := c.stubs[id]; ok {
+				return c.get(s), true
+			}
+		}
+	}
+	return nil, false
+}
+
+// write moves the records of entities into the batch, in the order of keys: the
+// store finds a place next to the last one much sooner than any other.
+func (p *partition) write(c *commit) error {
+	slices.SortFunc(c.puts, func(a, b put) int { return cmp.Or(a.id.Compare(b.id), cmp.Compare(a.seq, b.seq)) })
+	var key []byte
+	for _, u := range c.puts {
+		key = p.entityKey(key[:0], u.id)
+		var err error
+		if u.value.len > 0 {
+			err = c.batch.Set(key, c.get(u.value))
+		} else {
+			err = c.batch.Delete(key)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return c.batch.Commit()
 }
 
 func (p *partition) check(err error) {
@@ -280,7 +343,7 @@ func (p *partition) committer(wait func(int64) error) {
 	for c := range p.seals {
 		err := wait(c.out)
 		if err == nil {
-			err = c.batch.Commit()
+			err = p.write(c)
 		}
 		p.applied <- err
 	}

@@ -29,6 +29,14 @@ func (p *partition) merge(r *eventlog.Record, data []byte) {
 		return
 	}
 	c := causeOf(p.meta.time, link, false)
+	if !e.exists && e.clean() && e.floor == 0 && int32(to.Partition(p.count)) != p.id {
+		// Usually there was nothing yet: a device is merged at its first event if
+		// that names who uses it.
+		p.send(KindMove, to, appendNothing(moveHeader(moveTail, c), e.id))
+		e.redirect, e.redirectAt = to, c.at
+		p.putStub(e)
+		return
+	}
 	p.bear(e)
 	p.meta.live--
 	p.touch(e)

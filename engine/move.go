@@ -44,7 +44,7 @@ func readIDs(r *reader) (ids []rapport.ID) {
 }
 
 func moveHeader(what byte, c cause) []byte {
-	return c.append(append(make([]byte, 0, 2048), what))
+	return c.append(append(make([]byte, 0, 512), what))
 }
 
 func (p *partition) appendStates(b []byte, e *entity, owner rapport.ID, slots []*slot, secs []section) []byte {
@@ -137,6 +137,12 @@ func (p *partition) sendOff(e *entity, to rapport.ID, c cause) {
 	e.aliases = nil
 	p.send(KindMove, to, b)
 	p.becomeRedirect(e, to, c)
+}
+
+// appendNothing appends the tail of an entity that had nothing.
+func appendNothing(b []byte, id rapport.ID) []byte {
+	b = appendIDs(append(b, id[:]...), []rapport.ID{id})
+	return append(b, 0, 0, 0) // states, timers, effects
 }
 
 // sendFragment moves a decoded fragment to another partition.

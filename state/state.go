@@ -77,12 +77,15 @@ func Open(o Options) (*Store, error) {
 		FormatMajorVersion:          pebble.FormatValueSeparation,
 		MemTableSize:                uint64(o.MemTableBytes),
 		MemTableStopWritesThreshold: memTables,
-		L0CompactionThreshold:       2,
-		L0StopWritesThreshold:       32,
-		LBaseMaxBytes:               max(o.MemTableBytes*4, 64<<20),
-		MaxOpenFiles:                4096,
-		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
-		Logger:                      logger{o.Logger},
+		// A million entities are smaller than a few memtables, so each compaction
+		// rewrites all of the level below: fewer of them cost less than a look into
+		// more files, which the filters mostly spare.
+		L0CompactionThreshold:      6,
+		L0StopWritesThreshold:      48,
+		LBaseMaxBytes:              max(o.MemTableBytes*4, 64<<20),
+		MaxOpenFiles:               4096,
+		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
+		Logger:                     logger{o.Logger},
 	}
 	// Large values stand in files of their own, so that sorting keys does not
 	// copy them: changing one entity of 1 KB among a million costs 18 us of
