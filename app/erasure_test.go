@@ -1,6 +1,8 @@
 package app_test
 
 import (
+	"errors"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -8,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rapport-engine/rapport/state"
 )
 
 const (
@@ -19,8 +23,26 @@ const (
 func TestAnErasedPersonLeavesEveryFileWhenTheRetentionHasPassed(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, 30)
+	// A destination that is down: what is to be sent stays in the outbox.
+	h.apply("kind: webhook\nid: crm\nurl: http://127.0.0.1:9/\nevents: [identify, Newsletter Read]\nsecret: ${CRM_SECRET}\n")
 	h.someone("anna", annaMail, annaPhone)
 	h.someone("bob", "bob@example.com", "+4798765432")
+	waiting := func() (people map[string]int) {
+		var list struct {
+			Deliveries []struct{ PersonID string } `json:"deliveries"`
+		}
+		if code := h.call("GET", "/v1/deliveries?status=waiting", "", &list); code != http.StatusOK {
+			t.Fatal(code)
+		}
+		people = map[string]int{}
+		for _, d := range list.Deliveries {
+			people[d.PersonID]++
+		}
+		return people
+	}
+	if w := waiting(); len(w) != 2 {
+		t.Fatalf("messages wait for %v", w)
+	}
 	var q struct {
 		Total int `json:"total"`
 	}
@@ -41,6 +63,9 @@ func TestAnErasedPersonLeavesEveryFileWhenTheRetentionHasPassed(t *testing.T) {
 	if h.call("GET", "/v1/jobs/"+id, "", &j); j.State != "done" || j.Done != 1 || j.Total != 2 {
 		t.Errorf("before the retention has passed: %+v", j)
 	}
+	if w := waiting(); len(w) != 1 {
+		t.Errorf("messages wait for %v", w)
+	}
 	h.clock.move(31 * day)
 	h.finished(id)
 	for _, text := range []string{annaMail, annaPhone} {
@@ -56,6 +81,12 @@ func TestAnErasedPersonLeavesEveryFileWhenTheRetentionHasPassed(t *testing.T) {
 		if files := holding(t, h.dir, text); len(files) > 0 {
 			t.Errorf("%s is in %v", text, files)
 		}
+		if keys := inState(t, h.dir, text); len(keys) > 0 {
+			t.Errorf("%s is in the state, under %q", text, keys)
+		}
+	}
+	if keys := inState(t, h.dir, "bob@example.com"); len(keys) == 0 {
+		t.Error("bob left the state, too")
 	}
 	if files := holding(t, h.dir, "bob@example.com"); len(files) == 0 {
 		t.Error("bob left the files, too")
@@ -83,8 +114,34 @@ func TestAnErasedPersonLeavesEveryFileWhenTheRetentionHasPassed(t *testing.T) {
 		if files := holding(t, h.dir, text); len(files) > 0 {
 			t.Errorf("after the restore %s is in %v", text, files)
 		}
+		if keys := inState(t, h.dir, text); len(keys) > 0 {
+			t.Errorf("after the restore %s is in the state, under %q", text, keys)
+		}
 	}
 	h.replays()
+}
+
+// inState returns the spans of the state in which a text lies: profiles, rows,
+// timers and outbox. Files are compressed, so that looking at them is not enough.
+func inState(t *testing.T, dir, text string) (spans []string) {
+	t.Helper()
+	s, err := state.Open(state.Options{Dir: filepath.Join(dir, "state"), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	it, err := s.Scan([]byte{0}, []byte{0xff})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		if all := strings.ToLower(string(it.Key()) + " " + string(it.Value())); strings.Contains(all, strings.ToLower(text)) {
+			spans = append(spans, string(it.Key()[:min(2, len(it.Key()))]))
+		}
+	}
+	if err := errors.Join(it.Close(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return spans
 }
 
 func TestWithoutRetentionTheBytesGoAtOnceAndWhoComesBackIsNew(t *testing.T) {
@@ -196,7 +253,7 @@ func (h *house) backup(path string) {
 func (h *house) replays(batches ...int) {
 	h.t.Helper()
 	for _, n := range append(batches, 0) {
-		code, out, errs := run(h.t, nil, "replay", "--data", h.dir, "--batch", strconv.Itoa(n))
+		code, out, errs := run(h.t, houseEnv, "replay", "--data", h.dir, "--batch", strconv.Itoa(n))
 		if code != 0 || strings.Contains(out, "UNEQUAL") || !strings.Contains(out, "equal") {
 			h.t.Errorf("replay in batches of %d: %d\n%s%s", n, code, out, errs)
 		}

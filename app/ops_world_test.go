@@ -17,9 +17,13 @@ import (
 	"time"
 
 	"github.com/rapport-engine/rapport/app"
+	"github.com/rapport-engine/rapport/eventlog/local"
 )
 
 const houseToken = "rp_0123456789abcdefghjkmnpqrstvwxyz"
+
+// houseEnv is the environment of houses.
+var houseEnv = map[string]string{"CRM_SECRET": "a secret of sixteen bytes"}
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
@@ -79,6 +83,7 @@ type house struct {
 	// retain are the days of Options.RetainDays.
 	retain int
 	log    *slog.Logger
+	fs     local.FS
 }
 
 // newHouse returns a server with one source whose key is wk_web_1234.
@@ -99,7 +104,7 @@ func (h *house) start() {
 	}
 	s, err := app.Open(ctx, app.Options{
 		Data: h.dir, Listen: "127.0.0.1:0", Partitions: 4, AdminToken: houseToken, CacheMB: 32, RetainDays: h.retain,
-		Clock: h.clock, Logger: log, Getenv: func(string) string { return "" },
+		Clock: h.clock, Logger: log, Getenv: func(name string) string { return houseEnv[name] }, WebhookAllow: "127.0.0.0/8", LogFS: h.fs,
 	})
 	if err != nil {
 		cancel()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/eventlog/local"
 )
 
 // Options say where and how a server runs.
@@ -40,6 +41,8 @@ type Options struct {
 	Clock  rapport.Clock
 	Logger *slog.Logger
 	Getenv func(string) string
+	// LogFS is the file system the log lies in; nil is the operating system's.
+	LogFS local.FS
 }
 
 // defaults are the values flags begin with.

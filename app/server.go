@@ -120,7 +120,7 @@ func Open(ctx context.Context, o Options) (s *Server, err error) {
 // openStorage opens what everything is kept in: the log and the state.
 func (s *Server) openStorage() (err error) {
 	s.events, err = local.Open(local.Options{
-		Dir: filepath.Join(s.opts.Data, "log"), Partitions: s.partitionsOption(), Clock: s.opts.Clock, Logger: s.log,
+		Dir: filepath.Join(s.opts.Data, "log"), Partitions: s.partitionsOption(), Clock: s.opts.Clock, Logger: s.log, FS: s.opts.LogFS,
 	})
 	if err != nil {
 		return fmt.Errorf("open the log: %w", err)
