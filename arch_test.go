@@ -58,7 +58,7 @@ var rooms = map[string][]string{
 	"learn/ope":             {"learn", "learn/*"},
 	"learn/uplift":          {"learn", "learn/*"},
 	"config":                {"rapport", "condition", "eventlog"},
-	"api":                   {"rapport", "access", "collect", "collect/item", "twin", "gs1", "catalog", "collect/segmentwire", "config", "decide", "deliver", "engine", "identity", "profile", "eventlog", "condition"},
+	"api":                   {"rapport", "access", "collect", "collect/item", "twin", "twin/epcis", "gs1", "catalog", "collect/segmentwire", "config", "decide", "deliver", "engine", "identity", "profile", "eventlog", "condition"},
 	"console":               {},
 	"client":                {"rapport"},
 	"sim":                   {"rapport", "client"},

@@ -52,6 +52,8 @@ func New(d Deps) *API {
 	a.deliveryOperations()
 	a.demoOperations()
 	a.itemOperations()
+	a.chainOperations()
+	a.epcisOperations()
 	mux.HandleFunc("GET /v1/stream", a.stream)
 	mux.HandleFunc("GET /v1/inapp/stream", a.inapp)
 	mux.HandleFunc("GET /docs/api", a.reference)

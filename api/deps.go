@@ -18,6 +18,7 @@ import (
 	"github.com/rapport-engine/rapport/eventlog"
 	"github.com/rapport-engine/rapport/identity"
 	"github.com/rapport-engine/rapport/profile"
+	"github.com/rapport-engine/rapport/twin/epcis"
 )
 
 // Deps are the rooms the handlers call.
@@ -39,7 +40,10 @@ type Deps struct {
 	Logger   *slog.Logger
 	Items    *item.Door
 	System   System
-	Demo     Demo
+	// Chain is the repository of supply chain events; Holder says whose an item is.
+	Chain  *epcis.Chain
+	Holder func(ctx context.Context, item string) (Holding, error)
+	Demo   Demo
 	// InApp streams a person's messages to a client that may read them.
 	InApp func(w http.ResponseWriter, r *http.Request, person rapport.ID) error
 	// Decided is told how long a decision took.

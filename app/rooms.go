@@ -26,6 +26,8 @@ func (s *Server) runRooms(ctx context.Context, group *errgroup.Group) {
 		s.demo.run,
 		s.runErasures,
 		s.keepIdentity,
+		s.chain.Run,
+		s.runRecalls,
 	} {
 		group.Go(func() error { return ignoreEnd(ctx, run(ctx)) })
 	}

@@ -31,6 +31,7 @@ import (
 	"github.com/rapport-engine/rapport/identity"
 	"github.com/rapport-engine/rapport/profile"
 	"github.com/rapport-engine/rapport/state"
+	"github.com/rapport-engine/rapport/twin/epcis"
 )
 
 // Server is a running deployment.
@@ -62,6 +63,7 @@ type Server struct {
 	itemKey  []byte
 	minter   *identity.Minter
 	rates    *rates
+	chain    *epcis.Chain
 	erasures erasures
 
 	// Secret is the bootstrap token's, if it was made by this start.
@@ -113,6 +115,9 @@ func Open(ctx context.Context, o Options) (s *Server, err error) {
 	if err := s.openDoors(); err != nil {
 		return s, err
 	}
+	if err := s.openChain(); err != nil {
+		return s, err
+	}
 	s.demo = newDemoWorld(s)
 	return s, nil
 }
@@ -154,6 +159,8 @@ func (s *Server) handler() (http.Handler, error) {
 	s.door.Register(mux)
 	a := s.api()
 	mux.Handle("/v1/", a)
+	mux.Handle("/epcis", a)
+	mux.Handle("/epcis/", a)
 	mux.Handle("/docs/api", a)
 	mux.Handle("/openapi.json", a)
 	mux.Handle("/openapi.yaml", a)

@@ -82,10 +82,16 @@ func New(o Options) (*Sender, error) {
 	for k, v := range o.Webhook.Headers {
 		s.headers.Set(k, v)
 	}
-	s.client = &http.Client{
+	s.client = o.Guard.client()
+	return s, nil
+}
+
+// client returns an HTTP client that dials what the guard lets through.
+func (g *Guard) client() *http.Client {
+	return &http.Client{
 		Timeout: timeout,
 		Transport: &http.Transport{
-			DialContext:            o.Guard.dial,
+			DialContext:            g.dial,
 			ForceAttemptHTTP2:      true,
 			MaxIdleConnsPerHost:    idleConns,
 			IdleConnTimeout:        idleTimeout,
@@ -95,7 +101,6 @@ func New(o Options) (*Sender, error) {
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	return s, nil
 }
 
 // parseSecret reads whsec_ and base64, or takes the text itself.

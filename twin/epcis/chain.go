@@ -31,10 +31,12 @@ type Deps struct {
 	Limits Limits
 }
 
-// Items turns facts into records of the items' own topic. The records are
-// appended with the mark that says they were told, in one submission.
+// Items lets twins know of facts.
 type Items interface {
-	Records(ctx context.Context, facts []Fact) ([]eventlog.Record, error)
+	// Tell appends what the facts mean to items together with mark, in one
+	// submission, and returns when that is durable. Kinds: Unavailable is tried
+	// again.
+	Tell(ctx context.Context, facts []Fact, mark eventlog.Record) error
 }
 
 // Chain is the repository of events. It is safe for concurrent use once Run runs.
@@ -47,7 +49,8 @@ type Chain struct {
 	err      error
 	pending  map[id]bool // event ids submitted and not folded yet
 
-	capture sync.Mutex // one capture at a time checks and submits
+	recalls chan struct{} // a recall changed; room for one, as more say no more
+	capture sync.Mutex    // one capture at a time checks and submits
 }
 
 // Open returns the chain as far as it was folded before.
@@ -58,7 +61,7 @@ func Open(d Deps) (*Chain, error) {
 	if d.Limits.Events == 0 {
 		d.Limits.Events = DefaultLimits.Events
 	}
-	c := &Chain{Deps: d, moved: make(chan struct{}), pending: map[id]bool{}}
+	c := &Chain{Deps: d, moved: make(chan struct{}), recalls: make(chan struct{}, 1), pending: map[id]bool{}}
 	v, found, err := d.Store.Get(key('p'), nil)
 	if err != nil {
 		return nil, err

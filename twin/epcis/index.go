@@ -27,6 +27,7 @@ import (
 //	q name                  a named query
 //	s query subscription    a subscription
 //	g subscription          how far it was served
+//	r recall                a recall
 const span = "chain/"
 
 func key(kind byte, parts ...[]byte) []byte {
@@ -75,6 +76,7 @@ const (
 	recordQuery                         // a named query made or removed
 	recordSubscription                  // a subscription made or removed
 	recordServed                        // how far a subscription was served
+	recordRecall                        // a recall begun, told or lifted
 )
 
 func eventData(capture string, json []byte) []byte {
@@ -156,6 +158,12 @@ func (f *folding) record(r *eventlog.Record) error {
 		} else {
 			f.set(k, r.Data)
 		}
+	case recordRecall:
+		var x Recall
+		if err := json.Unmarshal(r.Data, &x); err != nil {
+			return err
+		}
+		f.set(key('r', []byte(x.ID)), r.Data)
 	case recordServed:
 		var p progress
 		if err := json.Unmarshal(r.Data, &p); err != nil {

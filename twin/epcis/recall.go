@@ -2,10 +2,124 @@ package epcis
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"math"
 	"slices"
+	"time"
 )
+
+// Recall calls things back: a lot, a class or single things.
+type Recall struct {
+	ID     string `json:"id"`
+	Of     string `json:"of" doc:"Lot, class or thing, as a name, Digital Link URI or EPC URN"`
+	Reason string `json:"reason"`
+	// Instructions and URL tell owners what to do.
+	Instructions string    `json:"instructions"`
+	URL          string    `json:"url"`
+	By           string    `json:"by"`
+	CreatedAt    time.Time `json:"createdAt"`
+	ChangedAt    time.Time `json:"changedAt"`
+	Lifted       bool      `json:"lifted"`
+	// Told says that every item and owner was told of the present state.
+	Told  bool `json:"told"`
+	Items int  `json:"items"`
+}
+
+// StartRecall writes a recall down; whoever carries it out follows
+// [Chain.OpenRecalls]. Things that join the lot later are told when it is
+// started again under the same id.
+func (c *Chain) StartRecall(ctx context.Context, r Recall) (*Recall, error) {
+	if r.Of == "" || r.Reason == "" {
+		return nil, Raise(ValidationException, "a recall says what is called back (of) and why (reason)")
+	}
+	r.Of = Name(r.Of)
+	if r.ID == "" {
+		r.ID = "rc_" + newHex()
+	}
+	if len(r.ID) > 64 || len(r.Reason) > 1024 || len(r.Instructions) > 4096 || len(r.URL) > 1024 {
+		return nil, Raise(ValidationException, "id, reason, instructions or url is too long (64, 1024, 4096, 1024 bytes)")
+	}
+	now := c.Clock.Now().UTC()
+	if known, err := c.RecallOf(ctx, r.ID); err == nil {
+		if known.Of != r.Of {
+			return nil, Raise(ResourceAlreadyExistsException, "the recall %s calls back %s", r.ID, known.Of)
+		}
+		r.CreatedAt = known.CreatedAt
+	} else {
+		r.CreatedAt = now
+	}
+	r.ChangedAt, r.Told, r.Items = now, false, 0
+	if err := c.append(ctx, recordRecall, r); err != nil {
+		return nil, err
+	}
+	c.recalled()
+	return &r, nil
+}
+
+// LiftRecall ends a recall; items and owners are told. Exception: NoSuchResource.
+func (c *Chain) LiftRecall(ctx context.Context, id, by string) (*Recall, error) {
+	r, err := c.RecallOf(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	r.By, r.Lifted, r.Told, r.ChangedAt = by, true, false, c.Clock.Now().UTC()
+	if err := c.append(ctx, recordRecall, r); err != nil {
+		return nil, err
+	}
+	c.recalled()
+	return r, nil
+}
+
+// RecallTold writes down that everybody was told.
+func (c *Chain) RecallTold(ctx context.Context, id string, items int) error {
+	r, err := c.RecallOf(ctx, id)
+	if err != nil {
+		return err
+	}
+	r.Told, r.Items = true, items
+	return c.append(ctx, recordRecall, r)
+}
+
+// RecallOf returns a recall. Exception: NoSuchResource.
+func (c *Chain) RecallOf(ctx context.Context, id string) (*Recall, error) {
+	if err := c.Settle(ctx); err != nil {
+		return nil, err
+	}
+	data, found, err := c.Store.Get(key('r', []byte(id)), nil)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, Raise(NoSuchResourceException, "there is no recall %s", id)
+	}
+	r := &Recall{}
+	return r, json.Unmarshal(data, r)
+}
+
+// Recalls lists all recalls.
+func (c *Chain) Recalls(ctx context.Context) ([]Recall, error) {
+	if err := c.Settle(ctx); err != nil {
+		return nil, err
+	}
+	return decodeAll[Recall](c.Store, key('r'))
+}
+
+// OpenRecalls lists the recalls that not everybody was told of.
+func (c *Chain) OpenRecalls(ctx context.Context) ([]Recall, error) {
+	all, err := c.Recalls(ctx)
+	return slices.DeleteFunc(all, func(r Recall) bool { return r.Told }), err
+}
+
+// RecallsChanged receives after a recall began or was lifted.
+func (c *Chain) RecallsChanged() <-chan struct{} { return c.recalls }
+
+func (c *Chain) recalled() {
+	select {
+	case c.recalls <- struct{}{}:
+	default:
+	}
+}
 
 // recallMost bounds the things one recall returns.
 const recallMost = 1_000_000

@@ -336,3 +336,21 @@ func quoted(b []byte, s string) []byte {
 	q, _ := json.Marshal(s) // a string always encodes
 	return append(b, q...)
 }
+
+// WithContext writes one event as a document of its own.
+func WithContext(e *Event) []byte {
+	m, err := decodeObject(e.JSON)
+	if err != nil {
+		return e.JSON
+	}
+	context := []any{Context}
+	if own, ok := m["@context"].([]any); ok {
+		context = append(context, own...)
+	}
+	m["@context"] = context
+	data, err := json.Marshal(m)
+	if err != nil {
+		return e.JSON
+	}
+	return data
+}

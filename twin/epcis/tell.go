@@ -107,12 +107,8 @@ func (c *Chain) tellSome(ctx context.Context, records []eventlog.Record) (n int,
 	if len(facts) == 0 {
 		return n, nil
 	}
-	out, err := c.Items.Records(ctx, facts)
-	if err != nil {
-		return 0, err
-	}
-	out = append(out, eventlog.Record{Topic: eventlog.Things, Kind: recordMark, Data: num(records[n-1].Offset + 1)})
-	return n, eventlog.Append(ctx, c.Log, out...)
+	mark := eventlog.Record{Topic: eventlog.Things, Kind: recordMark, Data: num(records[n-1].Offset + 1)}
+	return n, c.Items.Tell(ctx, facts, mark)
 }
 
 // facts lists what an event means for things: those it names, and those that

@@ -18,12 +18,16 @@ import (
 
 // items records what items were told.
 type items struct {
+	log   eventlog.Log
 	mu    sync.Mutex
 	facts []epcis.Fact
 	heard chan struct{}
 }
 
-func (x *items) Records(_ context.Context, facts []epcis.Fact) ([]eventlog.Record, error) {
+func (x *items) Tell(ctx context.Context, facts []epcis.Fact, mark eventlog.Record) error {
+	if err := eventlog.Append(ctx, x.log, mark); err != nil {
+		return err
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.facts = append(x.facts, facts...)
@@ -31,7 +35,7 @@ func (x *items) Records(_ context.Context, facts []epcis.Fact) ([]eventlog.Recor
 	case x.heard <- struct{}{}:
 	default:
 	}
-	return []eventlog.Record{{Topic: eventlog.Events, Kind: 1, Data: []byte("told")}}, nil
+	return nil
 }
 
 func (x *items) of(name string) []epcis.Fact {
@@ -56,7 +60,7 @@ type world struct {
 
 func newWorld(tb testing.TB, log eventlog.Log, store *state.Store, n epcis.Notifier) *world {
 	tb.Helper()
-	w := &world{tb: tb, log: log, items: &items{heard: make(chan struct{}, 1)}}
+	w := &world{tb: tb, log: log, items: &items{log: log, heard: make(chan struct{}, 1)}}
 	chain, err := epcis.Open(epcis.Deps{Log: log, Store: store, Clock: rapport.SystemClock{}, Items: w.items, Notify: n, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		tb.Fatal(err)
