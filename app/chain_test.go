@@ -96,6 +96,17 @@ func TestACapturedDocumentIsFoundTracedAndRecalledAlsoAfterARestart(t *testing.T
 	if status, body := s.call("POST", "/v1/recalls", map[string]any{"id": "r1", "of": "01_09520123456788_10_LOT7", "reason": "glass"}); status != http.StatusAccepted {
 		t.Errorf("%d %v", status, body)
 	}
+	// The twin hears of its way, of what happened to the case it was in, and of the recall.
+	var item map[string]any
+	for range 20_000 {
+		if _, item = s.call("GET", "/v1/items/01_09520123456788_21_C1", nil); item["state"] == "recalled" {
+			break
+		}
+	}
+	provenance, _ := item["provenance"].([]any)
+	if item["state"] != "recalled" || len(provenance) != 4 || item["parents"].([]any)[0].(map[string]any)["id"] == "" {
+		t.Errorf("the twin is %v", item)
+	}
 	s.end()
 	again := open(t, dir, nil)
 	check(again)
