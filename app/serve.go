@@ -126,7 +126,7 @@ func serve(ctx context.Context, env Env, o Options, logs *logOptions, demo *demo
 		kept := make(chan struct{})
 		go func() {
 			defer close(kept)
-			keepHeap(ctx, uint64(o.CacheMB)<<20*5/2)
+			keepHeap(ctx, uint64(o.CacheMB)<<20*2)
 		}()
 		defer func() {
 			stop(nil)
