@@ -46,6 +46,7 @@ func New(d Deps) *API {
 	a.tokenOperations()
 	a.systemOperations()
 	a.peopleOperations()
+	a.predictOperations()
 	a.decisionOperations()
 	a.configOperations()
 	a.sourceOperations()

@@ -23,23 +23,24 @@ import (
 
 // Deps are the rooms the handlers call.
 type Deps struct {
-	Access   *access.Store
-	Config   *config.Store
-	Registry *config.Registry
-	Engine   *engine.Engine
-	Identity *identity.Resolver
-	Decider  *decide.Decider
-	Recent   *decide.Recent
-	Model    *decide.Model
-	Door     *collect.Door
-	Deliver  *deliver.Dispatcher
-	Log      eventlog.Log
-	Zones    *profile.Zones
-	Live     *Live
-	Clock    rapport.Clock
-	Logger   *slog.Logger
-	Items    *item.Door
-	System   System
+	Access      *access.Store
+	Config      *config.Store
+	Registry    *config.Registry
+	Engine      *engine.Engine
+	Predictions Predictions
+	Identity    *identity.Resolver
+	Decider     *decide.Decider
+	Recent      *decide.Recent
+	Model       *decide.Model
+	Door        *collect.Door
+	Deliver     *deliver.Dispatcher
+	Log         eventlog.Log
+	Zones       *profile.Zones
+	Live        *Live
+	Clock       rapport.Clock
+	Logger      *slog.Logger
+	Items       *item.Door
+	System      System
 	// Chain is the repository of supply chain events; Holder says whose an item is.
 	Chain  *epcis.Chain
 	Holder func(ctx context.Context, item string) (Holding, error)

@@ -13,6 +13,7 @@ import (
 	"github.com/rapport-engine/rapport/access"
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/identity"
+	"github.com/rapport-engine/rapport/predict"
 	"github.com/rapport-engine/rapport/profile"
 )
 
@@ -25,7 +26,7 @@ type Person struct {
 	TraitSources map[string]TraitSource          `json:"traitSources"`
 	Computed     map[string]any                  `json:"computed"`
 	Segments     []PersonSegment                 `json:"segments"`
-	Scores       map[string]any                  `json:"scores"`
+	Scores       predict.Scores                  `json:"scores"`
 	Consent      map[string]map[string]ConsentIs `json:"consent" doc:"Purpose, then channel ('all' for every channel)"`
 	Items        []string                        `json:"items"`
 	Counters     map[string]int64                `json:"counters"`
@@ -277,13 +278,26 @@ func (a *API) readID(ctx context.Context, id rapport.ID, after []engine.Token) (
 }
 
 func (a *API) person(ctx context.Context, ref string) (Person, error) {
-	p, err := a.read(ctx, ref)
+	id, err := a.deps.Identity.Ref(ref)
+	if err != nil {
+		return Person{}, err
+	}
+	var p profile.Person
+	var future *predict.Person
+	err = a.deps.Engine.View(ctx, id, nil, func(v *engine.View) error {
+		var found bool
+		if p, found = profile.Read(v); !found {
+			return rapport.Errorf(rapport.NotFound, "nothing is known of this person")
+		}
+		future = predict.Of(v.State, v.Config(), rapport.Millis(a.deps.Clock.Now()))
+		return nil
+	})
 	if err != nil {
 		return Person{}, err
 	}
 	out := Person{
 		ID: p.ID.String(), Name: p.Name(), Traits: map[string]any{}, TraitSources: map[string]TraitSource{}, Computed: map[string]any{},
-		Segments: []PersonSegment{}, Scores: map[string]any{}, Consent: map[string]map[string]ConsentIs{}, Items: []string{},
+		Segments: []PersonSegment{}, Scores: future.Scores(), Consent: map[string]map[string]ConsentIs{}, Items: []string{},
 		Counters: map[string]int64{}, Events: p.Activity.Events, FirstSeen: rapport.Time(p.Activity.First), LastSeen: rapport.Time(p.Activity.Last),
 		Zone: p.Zone, Version: p.Version,
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/rapport-engine/rapport"
@@ -14,6 +15,7 @@ import (
 	"github.com/rapport-engine/rapport/deliver"
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/eventlog"
+	"github.com/rapport-engine/rapport/predict"
 	"github.com/rapport-engine/rapport/profile"
 )
 
@@ -64,7 +66,7 @@ func (s *Server) bootstrap(ctx context.Context) error {
 
 // kinds lists the documents the rooms declare.
 func kinds() []config.Kind {
-	return append([]config.Kind{
+	return slices.Concat([]config.Kind{
 		{Name: "source", Doc: "One program that sends events: a web shop, an app, a till.", New: func() any { return new(collect.SourceDoc) }},
 		{Name: "schema", Doc: "What one event of the tracking plan looks like.", New: func() any { return new(collect.SchemaDoc) }},
 		{Name: "placement", Doc: "A place something may be shown or said in.", New: func() any { return new(decide.PlacementDoc) }},
@@ -72,7 +74,7 @@ func kinds() []config.Kind {
 		{Name: "policy", Doc: "Restraint for all decisions: holdout, caps, quiet hours, exploration.", New: func() any { return new(decide.PolicyDoc) }},
 		{Name: "trigger", Doc: "An event that asks for a decision by itself.", New: func() any { return new(decide.TriggerDoc) }},
 		{Name: "webhook", Doc: "A destination that events and decisions are sent to.", New: func() any { return new(deliver.WebhookDoc) }},
-	}, productKinds()...)
+	}, productKinds(), predictionKinds())
 }
 
 // compiler turns versions of the configuration into what the rooms work with.
@@ -102,8 +104,13 @@ func parts(set *config.Set) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	predictions, err := compilePredictions(set)
+	if err != nil {
+		return nil, err
+	}
 	compiled := map[string]any{
-		collectPart: doors, decide.Part: decisions, deliver.Part: sends,
+		predict.Part: predictions,
+		collectPart:  doors, decide.Part: decisions, deliver.Part: sends,
 		profile.Part: profile.Compile(decisions.Conditions(), sends.Conditions()),
 	}
 	return compiled, productParts(set, compiled)

@@ -21,6 +21,7 @@ import (
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/eventlog"
 	"github.com/rapport-engine/rapport/identity"
+	"github.com/rapport-engine/rapport/predict"
 	"github.com/rapport-engine/rapport/profile"
 )
 
@@ -56,13 +57,16 @@ func (s *Server) openPeople(ctx context.Context, key []byte) (err error) {
 
 // folds lists the folds in the order in which they see an event.
 func (s *Server) folds() []engine.Fold {
-	env := func(c *engine.Context, e *rapport.Event) condition.Env { return profile.EventEnv(c, s.zones, e) }
+	env := func(c *engine.Context, e *rapport.Event) condition.Env {
+		return scored(profile.EventEnv(c, s.zones, e), c.State, c.Config, c.Time)
+	}
 	return slices.Concat([]engine.Fold{
 		profile.ActivityFold{},
 		profile.ConsentFold{},
 		profile.AboutFold{},
 		profile.AggregateFold{},
 		profile.TimelineFold{},
+		predict.PurchasesFold{},
 	}, s.productFolds(), []engine.Fold{
 		decide.Fold{Env: env},
 		deliver.Fold{Env: env},
@@ -79,7 +83,7 @@ func (s *Server) openDoors() error {
 	s.decider = decide.New(decide.Deps{
 		Home: s.engine, Log: s.events, Model: s.model, Recent: s.recent, Clock: s.opts.Clock,
 		Env: func(v *engine.View, now time.Time) condition.Env {
-			return profile.ViewEnv(v, s.zones, rapport.Millis(now), nil)
+			return scored(profile.ViewEnv(v, s.zones, rapport.Millis(now), nil), v.State, v.Config(), rapport.Millis(now))
 		},
 		Random: func() uint64 {
 			var b [8]byte
@@ -102,6 +106,7 @@ func (s *Server) openDoors() error {
 	if err := s.openProducts(); err != nil {
 		return err
 	}
+	s.fitter = s.newFitter()
 	return s.adopt()
 }
 

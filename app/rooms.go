@@ -23,6 +23,7 @@ func (s *Server) runRooms(ctx context.Context, group *errgroup.Group) {
 		s.deliver.Run,
 		s.serveTriggers,
 		s.rates.run,
+		s.fitter.Run,
 		s.demo.run,
 		s.runErasures,
 		s.keepIdentity,

@@ -29,6 +29,7 @@ import (
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/eventlog/local"
 	"github.com/rapport-engine/rapport/identity"
+	"github.com/rapport-engine/rapport/predict"
 	"github.com/rapport-engine/rapport/profile"
 	"github.com/rapport-engine/rapport/state"
 	"github.com/rapport-engine/rapport/twin/epcis"
@@ -63,6 +64,7 @@ type Server struct {
 	itemKey  []byte
 	minter   *identity.Minter
 	rates    *rates
+	fitter   *predict.Fitter
 	chain    *epcis.Chain
 	erasures erasures
 

@@ -155,7 +155,7 @@ func (c *clv) run(ctx context.Context, progress Progress) (*CLVReport, error) {
 		}
 		r.Models = append(r.Models, m)
 	}
-	r.IntervalCoverage80 = Number(judge.coverage(fitted[chosen].Model))
+	r.IntervalCoverage80 = Number(fitted[chosen].Model.Coverage(judge.histories, judge.made, judge.ahead))
 	r.Spend = spend(people, end)
 	if c.report != "" {
 		return r, c.write(r, judge, fitted[chosen].Model)
@@ -304,25 +304,6 @@ func (j *holdout) figures(predict func(btyd.History) float64) Holdout {
 		Actual: Number(actual), Predicted: Number(all), TotalError: Number((all - actual) / actual),
 		MAE: Number(mae), RMSE: Number(rmse), Correlation: Number(metric.Pearson(predicted, j.made)),
 	}
-}
-
-// coverage tells how often the number of purchases fell into the middle 80 % of
-// what the model held possible. Numbers are whole, so a customer counts by the
-// share of their number's chance that lies inside (Czado, Gneiting, Held,
-// "Predictive model assessment for count data", Biometrics 65 (2009)).
-func (j *holdout) coverage(m *btyd.Model) float64 {
-	var inside float64
-	for i, h := range j.histories {
-		n := int(j.made[i])
-		under := 1 - m.AtLeast(h, j.ahead, n)
-		upTo := 1 - m.AtLeast(h, j.ahead, n+1)
-		if upTo-under > 1e-12 {
-			inside += max(0, min(upTo, 0.9)-max(under, 0.1)) / (upTo - under)
-		} else if under > 0.1 && under < 0.9 {
-			inside++
-		}
-	}
-	return inside / float64(len(j.made))
 }
 
 // spend fits what a repeat purchase of the calibration period is worth.

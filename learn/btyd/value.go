@@ -19,26 +19,40 @@ type Worth struct {
 // matters beside the spread of their number.
 const many = 60
 
-// Value returns the customer's worth after Age.
-func (m *Model) Value(h History, w Worth) Value {
-	each := w.Each
+// Mean returns the expected worth after Age, as Value does, at a fraction of its cost.
+func (m *Model) Mean(h History, w Worth) float64 {
+	each, discounted, _ := m.discounted(h, w)
+	return each * discounted
+}
+
+// discounted returns what a purchase is worth, and how many to expect: as money
+// of today and in all.
+func (m *Model) discounted(h History, w Worth) (each, discounted, total float64) {
+	each = w.Each
 	if w.Spend != nil {
 		each = w.Spend.Expected(w.X, w.Mean)
 	}
-	// Discounted purchases: in parts their sum over the midpoints of periods.
-	total := m.Expected(h, w.Horizon)
-	discounted := total
-	if w.Discount > 0 {
-		const periods = 12
-		discounted = 0
-		var before float64
-		for i := range periods {
-			now := m.Expected(h, w.Horizon*float64(i+1)/periods)
-			middle := w.Horizon * (float64(i) + 0.5) / periods
-			discounted += (now - before) * math.Exp(-w.Discount*middle)
-			before = now
-		}
+	total = m.Expected(h, w.Horizon)
+	if w.Discount <= 0 {
+		return each, total, total
 	}
+	// In parts, each from the middle of its period.
+	const periods = 12
+	var before float64
+	for i := range periods {
+		now := total
+		if i < periods-1 {
+			now = m.Expected(h, w.Horizon*float64(i+1)/periods)
+		}
+		discounted += (now - before) * math.Exp(-w.Discount*w.Horizon*(float64(i)+0.5)/periods)
+		before = now
+	}
+	return each, discounted, total
+}
+
+// Value returns the customer's worth after Age.
+func (m *Model) Value(h History, w Worth) Value {
+	each, discounted, total := m.discounted(h, w)
 	v := Value{Mean: each * discounted}
 	share := 1.0
 	if total > 0 {

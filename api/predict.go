@@ -1,0 +1,82 @@
+package api
+
+import (
+	"context"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/access"
+	"github.com/rapport-engine/rapport/engine"
+	"github.com/rapport-engine/rapport/predict"
+)
+
+// Predictions are the models behind people's scores.
+type Predictions interface {
+	// Pages returns the health of every model.
+	Pages() []predict.ModelPage
+	// Fit fits the models anew. Kinds: Conflict, not enough to learn from; Unavailable.
+	Fit(ctx context.Context) error
+}
+
+type modelList struct {
+	Models []predict.ModelPage `json:"models"`
+}
+
+type scoreAnswer struct {
+	Scores       predict.Scores             `json:"scores"`
+	Explanations []predict.ScoreExplanation `json:"explanations"`
+}
+
+func (a *API) predictOperations() {
+	handle(a, operation{id: "list-models", method: "GET", path: "/v1/models", tag: "Predictions", summary: "Models and their health", role: access.Viewer}, nil,
+		func(context.Context, *struct{}) (*body[modelList], error) {
+			return &body[modelList]{modelList{a.deps.Predictions.Pages()}}, nil
+		})
+	handle(a, operation{id: "model", method: "GET", path: "/v1/models/{id}", tag: "Predictions", summary: "One model and its health", role: access.Viewer}, nil,
+		func(_ context.Context, in *IDPath) (*body[predict.ModelPage], error) {
+			p, err := a.modelPage(in.ID)
+			return &body[predict.ModelPage]{p}, err
+		})
+	handle(a, operation{id: "fit-model", method: "POST", path: "/v1/models/{id}/fit", tag: "Predictions", summary: "Fit a model now", role: access.Marketer, audit: "model.fit"},
+		func(in *IDPath) string { return in.ID },
+		func(ctx context.Context, in *IDPath) (*body[predict.ModelPage], error) {
+			if _, err := a.modelPage(in.ID); err != nil {
+				return nil, err
+			}
+			if err := a.deps.Predictions.Fit(ctx); err != nil {
+				return nil, err
+			}
+			p, err := a.modelPage(in.ID)
+			return &body[predict.ModelPage]{p}, err
+		})
+	handle(a, operation{id: "person-scores", method: "GET", path: "/v1/people/{ref}/scores", tag: "People", summary: "What is foretold of a person, taken apart", role: access.Viewer}, nil,
+		func(ctx context.Context, in *RefPath) (*body[scoreAnswer], error) {
+			id, err := a.deps.Identity.Ref(in.Ref)
+			if err != nil {
+				return nil, err
+			}
+			out := &body[scoreAnswer]{}
+			found := false
+			var p *predict.Person
+			err = a.deps.Engine.View(ctx, id, nil, func(v *engine.View) error {
+				found = v.Exists()
+				p = predict.Of(v.State, v.Config(), rapport.Millis(a.deps.Clock.Now()))
+				return nil
+			})
+			if err == nil && !found {
+				err = rapport.Errorf(rapport.NotFound, "nothing is known of this person")
+			}
+			if err == nil {
+				out.Body.Scores, out.Body.Explanations = p.Scores(), p.Explain()
+			}
+			return out, err
+		})
+}
+
+func (a *API) modelPage(id string) (predict.ModelPage, error) {
+	for _, p := range a.deps.Predictions.Pages() {
+		if p.ID == id {
+			return p, nil
+		}
+	}
+	return predict.ModelPage{}, rapport.Errorf(rapport.NotFound, "there is no model %s", id)
+}
