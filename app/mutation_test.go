@@ -47,6 +47,7 @@ func doors() []door {
 		door{"POST", "/v1/deliveries/{id}/replay", []string{`{}`}},
 		door{"POST", "/v1/quarantine/{id}/replay", []string{`{"raw":` + mutantEvent + `}`, `{}`}},
 		door{"POST", "/v1/quarantine/replay", []string{`{}`}},
+		door{"POST", "/v1/models/{id}/fit", []string{`{}`}},
 		door{"PUT", "/v1/demo", []string{`{"speed":60}`}},
 		door{"POST", "/v1/devices", []string{`{"item":"01_09506000134352_21_ABC123","name":"kitchen","tag":"04DE5F1EACC040","facts":{"lot":"L7"}}`}},
 		door{"POST", "/v1/items/{item}/telemetry", []string{`{"at":1767225600000,"seq":4,"level":0.4,"mode":"eco"}`, `[{"level":1},{"level":2}]`}},
