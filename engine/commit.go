@@ -61,8 +61,23 @@ func (c *commit) keep(b []byte) span {
 
 func (c *commit) get(s span) []byte { return c.arena[s.off : s.off+s.len : s.off+s.len] }
 
+// newCommit returns an empty commit, in the memory of one that has arrived.
 func (p *partition) newCommit() *commit {
-	return &commit{batch: p.store.Batch(), effects: map[string]*effectRow{}, floors: map[string]int64{}, migrated: map[rapport.ID]bool{}}
+	c := p.spare
+	if p.spare = nil; c == nil {
+		return &commit{batch: p.store.Batch(), effects: map[string]*effectRow{}, floors: map[string]int64{}, migrated: map[rapport.ID]bool{}}
+	}
+	clear(c.ents)
+	clear(c.rows)
+	clear(c.stubs)
+	clear(c.effects)
+	clear(c.floors)
+	clear(c.migrated)
+	*c = commit{
+		batch: p.store.Batch(), ents: c.ents[:0], puts: c.puts[:0], stubs: c.stubs, rows: c.rows[:0], arena: c.arena[:0],
+		effects: c.effects, floors: c.floors, migrated: c.migrated,
+	}
+	return c
 }
 
 func (c *commit) empty() bool { return c.since.IsZero() }
@@ -287,6 +302,9 @@ func (p *partition) settle(err error) {
 		default:
 			p.releaseCold(e)
 		}
+	}
+	if cap(c.arena) <= 2*p.limits.commitBytes {
+		p.spare = c
 	}
 	if p.open.full(p.limits) || p.wanted > c.pos {
 		p.seal()

@@ -32,7 +32,7 @@ func (p *partition) merge(r *eventlog.Record, data []byte) {
 	if !e.exists && e.clean() && e.floor == 0 && int32(to.Partition(p.count)) != p.id {
 		// Usually there was nothing yet: a device is merged at its first event if
 		// that names who uses it.
-		p.send(KindMove, to, appendNothing(moveHeader(moveTail, c), e.id))
+		p.send(KindMove, to, appendNothing(c.append(append(make([]byte, 0, 64), moveTail)), e.id))
 		e.redirect, e.redirectAt = to, c.at
 		p.putStub(e)
 		return

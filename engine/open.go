@@ -55,11 +55,11 @@ type Options struct {
 // Limits bound memory and set the pace of commits.
 type Limits struct {
 	// CacheEntities and CacheBytes bound the entities in memory over all
-	// partitions. Default 131072 and 256 MiB.
+	// partitions. Default 65536 and 256 MiB.
 	CacheEntities int
 	CacheBytes    int
 	// CommitEntities and CommitBytes are how many changed entities make a
-	// partition commit (4096, 8 MiB), CommitAge is the latest (1 s).
+	// partition commit (2048, 8 MiB), CommitAge is the latest (1 s).
 	CommitEntities int
 	CommitBytes    int
 	CommitAge      time.Duration
@@ -79,9 +79,9 @@ func (l *Limits) defaults() {
 			*v = d
 		}
 	}
-	set(&l.CacheEntities, 128<<10)
+	set(&l.CacheEntities, 64<<10)
 	set(&l.CacheBytes, 256<<20)
-	set(&l.CommitEntities, 4096)
+	set(&l.CommitEntities, 2048)
 	set(&l.CommitBytes, 8<<20)
 	if l.CommitAge <= 0 {
 		l.CommitAge = time.Second

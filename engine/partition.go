@@ -43,8 +43,10 @@ type partition struct {
 
 	meta meta
 	open *commit
-	// sealed is the commit on its way to the store, or nil.
+	// sealed is the commit on its way to the store, or nil; spare one that has
+	// arrived, for its memory.
 	sealed *commit
+	spare  *commit
 	// wanted is the position somebody waits to see stored, storedMark the mark
 	// of the deduplication memory in the last commit stored.
 	wanted     int64
@@ -81,7 +83,7 @@ type partition struct {
 	activeIDs atomic.Pointer[[]uint16]
 	out       *outbound
 	batches   chan []eventlog.Record // capacity 1: the next is read while one is folded
-	spare     chan []eventlog.Record // capacity 2: the slices batches travel in
+	emptied   chan []eventlog.Record // capacity 2: the slices batches travel in
 	reqs      chan *request          // capacity 256: requests queue while a record is folded
 	seals     chan *commit           // capacity 1: one commit is on its way at a time
 	applied   chan error             // capacity 1: answers a commit
@@ -173,7 +175,7 @@ func (p *partition) fold(batch []eventlog.Record) {
 		}
 	}
 	clear(batch)
-	p.spare <- batch[:0]
+	p.emptied <- batch[:0]
 	p.publish()
 	if p.moving != nil {
 		p.migrateSome(64)
@@ -388,7 +390,7 @@ func (p *partition) tail(ctx context.Context, from int64) error {
 			return err
 		}
 		select {
-		case batch := <-p.spare:
+		case batch := <-p.emptied:
 			select {
 			case p.batches <- append(batch, records...):
 			case <-p.stopped:

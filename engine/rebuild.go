@@ -484,14 +484,14 @@ func (g *Engine) newPartition(id int32, prefix []byte, l *layout) *partition {
 			commitEntities: g.limits.CommitEntities, commitBytes: g.limits.CommitBytes, commitAge: g.limits.CommitAge,
 		},
 		pcg:     mrand.NewPCG(0, 0),
-		batches: make(chan []eventlog.Record, 1), spare: make(chan []eventlog.Record, 2),
+		batches: make(chan []eventlog.Record, 1), emptied: make(chan []eventlog.Record, 2),
 		reqs: make(chan *request, 256), seals: make(chan *commit, 1), applied: make(chan error, 1),
 		stopped: make(chan struct{}), built: newGate(0), migrated: newGate(0),
 	}
 	p.rng = mrand.New(p.pcg)
 	p.ctx.ops = p
-	p.spare <- nil
-	p.spare <- nil
+	p.emptied <- nil
+	p.emptied <- nil
 	p.open = p.newCommit()
 	p.stored = newGate(0)
 	p.use(l)

@@ -52,7 +52,6 @@ type timeline struct {
 	spans  []span // oldest first
 	recent []TimelineEntry
 	key    [18]byte
-	row    []byte
 }
 
 // span counts the entries with times from its begin to that of the next.
@@ -88,8 +87,7 @@ func (t *timeline) Apply(c *engine.Context, e *rapport.Event) {
 	t.newest = max(t.newest, at)
 	t.insert(TimelineEntry{TimelineKey{At: at, Partition: c.Partition, Offset: c.Offset}, e.Type})
 	if len(t.recent) >= rowEvents {
-		t.row = appendEntries(t.row[:0], t.recent)
-		c.PutRow(t.recent[len(t.recent)-1].Append(t.key[:0]), t.row)
+		c.PutRow(t.recent[len(t.recent)-1].Append(t.key[:0]), appendEntries(make([]byte, 0, 16*rowEvents), t.recent))
 		t.recent = t.recent[:0]
 	}
 	s := &t.spans[i]
