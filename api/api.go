@@ -10,8 +10,11 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
+	"reflect"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -40,6 +43,7 @@ func New(d Deps) *API {
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"token": {Type: "http", Scheme: "bearer", Description: "An API token with the role the operation names."},
 	}
+	cfg.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	a := &API{deps: d, mux: mux, guard: newGuard(d.Clock)}
 	a.huma = humago.New(mux, cfg)
 	a.sessionOperations()
@@ -99,17 +103,8 @@ func handle[I, O any](a *API, op operation, object func(*I) string, h func(conte
 	huma.Register(a.huma, huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Description: description,
 		Tags: []string{op.tag}, DefaultStatus: op.status, Security: security, MaxBodyBytes: op.maxBody,
-		BodyReadTimeout: 30 * time.Second, Errors: []int{400, 401, 403, 404, 409, 429, 503},
+		Middlewares: huma.Middlewares{need(op.role)}, BodyReadTimeout: 30 * time.Second, Errors: []int{400, 401, 403, 404, 409, 429, 503},
 	}, func(ctx context.Context, in *I) (*O, error) {
-		if op.role != "" {
-			p, ok := principal(ctx)
-			if !ok {
-				return nil, problemOf(ctx, rapport.WithHint(rapport.Errorf(rapport.Unauthenticated, "this needs a token"), "send Authorization: Bearer TOKEN"))
-			}
-			if !p.Role.Includes(op.role) {
-				return nil, problemOf(ctx, rapport.Errorf(rapport.Denied, "the role %s may not do this; it needs %s", p.Role, op.role))
-			}
-		}
 		out, err := h(ctx, in)
 		if op.audit != "" {
 			e := access.Entry{Author: author(ctx), Action: op.audit, Request: requestID(ctx)}
@@ -128,6 +123,51 @@ func handle[I, O any](a *API, op operation, object func(*I) string, h func(conte
 		}
 		return out, nil
 	})
+}
+
+// need lets those pass who have a role, before anything of the request is read.
+func need(role access.Role) func(huma.Context, func(huma.Context)) {
+	return func(hc huma.Context, next func(huma.Context)) {
+		if role != "" {
+			var err error
+			p, ok := principal(hc.Context())
+			switch {
+			case !ok:
+				err = rapport.WithHint(rapport.Errorf(rapport.Unauthenticated, "this needs a token"), "send Authorization: Bearer TOKEN")
+			case !p.Role.Includes(role):
+				err = rapport.Errorf(rapport.Denied, "the role %s may not do this; it needs %s", p.Role, role)
+			}
+			if err != nil {
+				problem := newProblem(err, requestID(hc.Context()))
+				hc.SetHeader("Content-Type", "application/problem+json")
+				hc.SetStatus(problem.Status)
+				_ = json.NewEncoder(hc.BodyWriter()).Encode(problem)
+				return
+			}
+		}
+		next(hc)
+	}
+}
+
+// schemaName names the schemas of the OpenAPI document. Types without a name
+// of their own are named after what they hold.
+func schemaName(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	if !strings.ContainsAny(name, " {") {
+		return name
+	}
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	name = ""
+	if t.Kind() == reflect.Struct {
+		for f := range t.Fields() {
+			if tag, _, _ := strings.Cut(f.Tag.Get("json"), ","); tag != "" && tag != "-" {
+				name += strings.ToUpper(tag[:1]) + tag[1:]
+			}
+		}
+	}
+	return name + "Answer"
 }
 
 // none is the object function of changes without one.

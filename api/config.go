@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rapport-engine/rapport"
@@ -144,6 +145,9 @@ func (a *API) configOperations() {
 				}
 				out.Body.Versions = append(out.Body.Versions, rev)
 			}
+			if len(out.Body.Versions) == 0 {
+				return nil, rapport.Errorf(rapport.NotFound, "there never was a document %s %s", in.Kind, in.ID)
+			}
 			return out, nil
 		})
 	handle(a, operation{id: "config-export", method: "GET", path: "/v1/config/export", tag: "Config", summary: "All documents as files", role: access.Viewer}, nil,
@@ -220,7 +224,11 @@ func (a *API) desired(text string, prune bool) (config.Plan, *config.Set, []Conf
 		wrong = a.deps.Registry.Check(config.NewSet(all...))
 	}
 	for _, p := range wrong {
-		problems = append(problems, ConfigError{Line: p.Line, Column: p.Column, Message: p.Message})
+		message, hint := p.Message, ""
+		if at := strings.Index(message, "; did you mean "); at >= 0 {
+			message, hint = message[:at], message[at+2:]
+		}
+		problems = append(problems, ConfigError{Line: p.Line, Column: p.Column, Message: message, Hint: hint})
 	}
 	return plan, set, problems
 }

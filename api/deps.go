@@ -151,13 +151,14 @@ type Overview struct {
 	FirstEventAt  *time.Time     `json:"firstEventAt"`
 	Version       string         `json:"version"`
 	UptimeSeconds float64        `json:"uptimeSeconds"`
+	Clock         time.Time      `json:"clock" doc:"Now, by the server's clock: a demo world's may run ahead"`
 }
 
 // EventRates are events in all and lately.
 type EventRates struct {
 	Total     int64   `json:"total"`
 	PerSecond float64 `json:"perSecond"`
-	LastHour  []int64 `json:"lastHour" doc:"Events of each of the last 60 minutes, oldest first"`
+	LastHour  []int64 `json:"lastHour" doc:"Events of each of the last 60 minutes, oldest first, history that was imported left out"`
 }
 
 // DecisionRates are decisions in all and lately.

@@ -119,7 +119,7 @@ func (a *API) peopleOperations() {
 		})
 	handle(a, operation{id: "person-identity", method: "GET", path: "/v1/people/{ref}/identity", tag: "People", summary: "Which identifiers are this person, and why", role: access.Analyst}, nil,
 		func(ctx context.Context, in *RefPath) (*body[identityAnswer], error) {
-			id, err := a.deps.Identity.Ref(in.Ref)
+			id, err := a.known(ctx, in.Ref)
 			if err != nil {
 				return nil, err
 			}

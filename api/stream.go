@@ -29,6 +29,14 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	person := r.URL.Query().Get("person")
+	// A decision names its person by id alone: what to call them is asked only
+	// when somebody watches.
+	named := func(m Moment) Moment {
+		if id, err := rapport.ParseID(m.PersonID); err == nil && m.Kind == "decision" && strings.HasPrefix(m.PersonID, m.Person) {
+			m.Person = a.label(r.Context(), id)
+		}
+		return m
+	}
 	wanted := func(m Moment) bool {
 		return (len(kinds) == 0 || kinds[m.Kind]) && (person == "" || person == m.PersonID)
 	}
@@ -41,7 +49,7 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request) {
 	}
 	for _, m := range backlog {
 		if wanted(m) {
-			out.event("", m.ID, m)
+			out.event("", m.ID, named(m))
 		}
 	}
 	if out.flush() != nil {
@@ -59,13 +67,13 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request) {
 			out.comment("beat")
 		case m := <-watch.C:
 			if wanted(m) {
-				out.event("", m.ID, m)
+				out.event("", m.ID, named(m))
 			}
 			for more := true; more; { // one flush for a burst
 				select {
 				case m = <-watch.C:
 					if wanted(m) {
-						out.event("", m.ID, m)
+						out.event("", m.ID, named(m))
 					}
 				default:
 					more = false

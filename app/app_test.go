@@ -246,7 +246,7 @@ func TestConfigIsPlannedAppliedAndUndone(t *testing.T) {
 	found := false
 	for _, f := range faults {
 		f := f.(map[string]any)
-		found = found || f["line"] == 4.0 && strings.Contains(f["message"].(string), "did you mean placements?")
+		found = found || f["line"] == 4.0 && f["hint"] == "did you mean placements?"
 	}
 	if !found {
 		t.Errorf("a typo is reported as %v", wrong)

@@ -21,6 +21,9 @@ func (s *Server) observe(_ int32, _ int64, e *rapport.Event, entity rapport.ID) 
 		}
 	} else {
 		s.rates.events.Add(1)
+		if e.History {
+			s.rates.history.Add(1)
+		}
 	}
 	if !s.live.Watched() {
 		return
@@ -98,6 +101,7 @@ func clip(s string, n int) string {
 // minute over the last hour, on the wall clock: they are about the machine.
 type rates struct {
 	events, decisions atomic.Int64
+	history           atomic.Int64 // those of events that happened long ago
 
 	mu        sync.Mutex
 	seconds   [60]sample
@@ -108,7 +112,7 @@ type rates struct {
 	lastTotal sample
 }
 
-type sample struct{ events, decisions int64 }
+type sample struct{ events, decisions, history int64 }
 
 func newRates(rapport.Clock) *rates { return &rates{took: make([]float64, 0, 2048)} }
 
@@ -122,11 +126,12 @@ func (r *rates) run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		now := sample{r.events.Load(), r.decisions.Load()}
+		now := sample{r.events.Load(), r.decisions.Load(), r.history.Load()}
 		r.mu.Lock()
 		r.at = (r.at + 1) % len(r.seconds)
-		r.seconds[r.at] = sample{now.events - r.lastTotal.events, now.decisions - r.lastTotal.decisions}
-		r.minutes[len(r.minutes)-1] += now.events - r.lastTotal.events
+		last := sample{now.events - r.lastTotal.events, now.decisions - r.lastTotal.decisions, now.history - r.lastTotal.history}
+		r.seconds[r.at] = last
+		r.minutes[len(r.minutes)-1] += last.events - last.history
 		if n%60 == 0 {
 			copy(r.minutes[:], r.minutes[1:])
 			r.minutes[len(r.minutes)-1] = 0
