@@ -58,6 +58,7 @@ func doors() []door {
 		door{"POST", "/v1/items/{item}/offer", []string{`{"kind":"gift"}`}},
 		door{"POST", "/v1/items/{item}/release", []string{`{}`}},
 		door{"POST", "/v1/items/{item}/members", []string{`{"person":{"userId":"u2"},"role":"guest"}`}},
+		door{"POST", "/v1/recalls", []string{`{"gtin":"09506000134352","lot":"ABC","reason":"glass","message":"Bring it back"}`}},
 		door{"POST", "/v1/nothing", []string{`{}`}},
 	)
 }
