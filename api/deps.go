@@ -65,6 +65,8 @@ type System interface {
 	Erase(ctx context.Context, person rapport.ID, by string) (Job, error)
 	// Job returns a job. Kind: NotFound.
 	Job(id string) (Job, error)
+	// Building returns what is built for new definitions.
+	Building() Building
 	// Backup writes a consistent copy of everything as a tar stream.
 	Backup(ctx context.Context, w io.Writer) error
 }
@@ -101,6 +103,14 @@ type Job struct {
 	Total int64     `json:"total"`
 	Since time.Time `json:"since"`
 	Error string    `json:"error,omitempty"`
+}
+
+// Building is what is built beside everything else for new definitions:
+// answers from history, then segments filled. Phase is empty when nothing is.
+type Building struct {
+	Phase string `json:"phase" doc:"reading history, filling segments, or empty"`
+	Done  int64  `json:"done"`
+	Total int64  `json:"total"`
 }
 
 // Status is what the system page shows.

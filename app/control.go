@@ -17,6 +17,7 @@ import (
 	"github.com/rapport-engine/rapport/eventlog"
 	"github.com/rapport-engine/rapport/predict"
 	"github.com/rapport-engine/rapport/profile"
+	"github.com/rapport-engine/rapport/segment"
 )
 
 // openControl opens what folds the control topic: configuration and access.
@@ -27,19 +28,22 @@ func (s *Server) openControl(ctx context.Context, key []byte) error {
 		return err
 	}
 	s.registry = registry
+	environment := func(name string) (string, bool) {
+		v := s.opts.Getenv(name)
+		return v, v != ""
+	}
 	s.compiled = &compiler{server: s, versions: map[int64]*engine.Config{}}
 	s.config = config.NewStore(config.Options{
 		Journal: s.journal, Registry: registry, Publish: s.compiled.publish,
-		Environment: func(name string) (string, bool) {
-			v := s.opts.Getenv(name)
-			return v, v != ""
-		},
+		Environment: environment, Settled: s.settleDefinitions,
 	})
+	s.compiled.defs = newDefinitions(s.config, registry, environment)
+	s.journal.OnFact(s.compiled.defs.fold)
 	// Sessions and expiry follow the wall clock, whatever the demo's clock does.
 	s.access = access.New(access.Deps{Journal: s.journal, Clock: rapport.SystemClock{}, Key: subkey(key, "sessions")})
 	s.journal.OnFact(func(f config.Fact) error { return s.access.Fold(f.Kind, f.Time, f.Author, f.Body) })
 	s.journal.OnFact(func(f config.Fact) error {
-		if f.Kind != config.FactChanged || s.door == nil { // while replaying there is no door yet
+		if f.Kind != config.FactChanged && f.Kind != factReady || s.door == nil { // while replaying there is no door yet
 			return nil
 		}
 		return s.adopt()
@@ -73,6 +77,8 @@ func kinds() []config.Kind {
 		{Name: "action", Doc: "One thing that may be said or done, to whom, where, and what it is worth.", New: func() any { return new(decide.ActionDoc) }},
 		{Name: "policy", Doc: "Restraint for all decisions: holdout, caps, quiet hours, exploration.", New: func() any { return new(decide.PolicyDoc) }},
 		{Name: "trigger", Doc: "An event that asks for a decision by itself.", New: func() any { return new(decide.TriggerDoc) }},
+		{Name: "computed", Doc: "A trait kept up to date from what a person does: counts, sums, averages, streaks and more.", New: func() any { return new(profile.ComputedDoc) }},
+		{Name: "segment", Doc: "The people for whom a condition holds, at every moment.", New: func() any { return new(segment.Doc) }},
 		{Name: "webhook", Doc: "A destination that events and decisions are sent to.", New: func() any { return new(deliver.WebhookDoc) }},
 	}, productKinds(), predictionKinds())
 }
@@ -80,13 +86,18 @@ func kinds() []config.Kind {
 // compiler turns versions of the configuration into what the rooms work with.
 type compiler struct {
 	server *Server
+	defs   *definitions
 
 	mu       sync.Mutex
 	versions map[int64]*engine.Config
 }
 
 // parts compiles a resolved set for every room. An error tells what is wrong with it.
-func parts(set *config.Set) (map[string]any, error) {
+func parts(set *config.Set) (map[string]any, error) { return partsAt(set, nil) }
+
+// partsAt compiles what is in force of a set at a stage.
+func partsAt(set *config.Set, at *stage) (map[string]any, error) {
+	set = at.inForce(set)
 	doors, err := collect.Compile(collect.Documents{
 		Sources: deref(config.Specs[*collect.SourceDoc](set, "source")), Schemas: deref(config.Specs[*collect.SchemaDoc](set, "schema")),
 	})
@@ -108,12 +119,11 @@ func parts(set *config.Set) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	compiled := map[string]any{
-		predict.Part: predictions,
-		collectPart:  doors, decide.Part: decisions, deliver.Part: sends,
-		profile.Part: profile.Compile(decisions.Conditions(), sends.Conditions()),
+	out := map[string]any{predict.Part: predictions, collectPart: doors, decide.Part: decisions, deliver.Part: sends}
+	if err := compileSegments(out, set, at, decisions.Conditions(), sends.Conditions()); err != nil {
+		return nil, err
 	}
-	return compiled, productParts(set, compiled)
+	return out, productParts(set, out)
 }
 
 const collectPart = "collect"
@@ -129,7 +139,10 @@ func deref[T any](list []*T) []T {
 // publish is asked before a change is written: it compiles the whole and adds
 // the barriers at which the partitions adopt it.
 func (c *compiler) publish(_ context.Context, version int64, set *config.Set) ([]eventlog.Record, error) {
-	compiled, err := parts(set)
+	if _, err := parts(set); err != nil { // what was asked for must be right, in force at once or not
+		return nil, err
+	}
+	compiled, err := c.compile(set, c.defs.propose(version, set))
 	if err != nil {
 		return nil, err
 	}
@@ -140,42 +153,43 @@ func (c *compiler) publish(_ context.Context, version int64, set *config.Set) ([
 func (c *compiler) keep(v *engine.Config) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.versions[v.Version] = v
+	c.versions[engine.Number(v.Version, v.Stage)] = v
 	for old := range c.versions { // barriers lag by moments; older ones compile again
-		if old < v.Version-16 {
+		if version, _ := engine.VersionStage(old); version < v.Version-16 {
 			delete(c.versions, old)
 		}
 	}
 }
 
-// at returns a version for a partition that reaches its barrier.
-func (c *compiler) at(version int64) (*engine.Config, error) {
+// at returns a stage of a version for a partition that reaches its barrier.
+func (c *compiler) at(number int64) (*engine.Config, error) {
 	c.mu.Lock()
-	have := c.versions[version]
+	have := c.versions[number]
 	c.mu.Unlock()
 	if have != nil {
 		return have, nil
 	}
+	version, stage := engine.VersionStage(number)
 	set, err := c.server.config.ResolvedAt(version)
 	if err != nil {
 		return nil, fmt.Errorf("configuration version %d: %w", version, err)
 	}
-	compiled, err := parts(set)
+	compiled, err := c.compile(set, c.defs.at(number))
 	if err != nil {
 		return nil, fmt.Errorf("configuration version %d: %w", version, err)
 	}
-	v := engine.NewConfig(version, compiled)
+	v := engine.NewStage(version, stage, compiled)
 	c.keep(v)
 	return v, nil
 }
 
 // adopt gives the doors and senders the current configuration.
 func (s *Server) adopt() error {
-	version := s.config.Version()
-	if version == 0 {
+	number := s.compiled.defs.number()
+	if number == 0 {
 		return nil
 	}
-	v, err := s.compiled.at(version)
+	v, err := s.compiled.at(number)
 	if err != nil {
 		return err
 	}

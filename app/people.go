@@ -23,6 +23,7 @@ import (
 	"github.com/rapport-engine/rapport/identity"
 	"github.com/rapport-engine/rapport/predict"
 	"github.com/rapport-engine/rapport/profile"
+	"github.com/rapport-engine/rapport/segment"
 )
 
 // openPeople opens who is who and the engine with everything folded per person.
@@ -57,9 +58,7 @@ func (s *Server) openPeople(ctx context.Context, key []byte) (err error) {
 
 // folds lists the folds in the order in which they see an event.
 func (s *Server) folds() []engine.Fold {
-	env := func(c *engine.Context, e *rapport.Event) condition.Env {
-		return scored(profile.EventEnv(c, s.zones, e), c.State, c.Config, c.Time)
-	}
+	env := func(c *engine.Context, e *rapport.Event) condition.Env { return s.eventEnv(c, e) }
 	return slices.Concat([]engine.Fold{
 		profile.ActivityFold{},
 		profile.ConsentFold{},
@@ -68,6 +67,7 @@ func (s *Server) folds() []engine.Fold {
 		profile.TimelineFold{},
 		predict.PurchasesFold{},
 	}, s.productFolds(), []engine.Fold{
+		segment.Fold{Env: s.segmentEnv},
 		decide.Fold{Env: env},
 		deliver.Fold{Env: env},
 	})
@@ -83,7 +83,7 @@ func (s *Server) openDoors() error {
 	s.decider = decide.New(decide.Deps{
 		Home: s.engine, Log: s.events, Model: s.model, Recent: s.recent, Clock: s.opts.Clock,
 		Env: func(v *engine.View, now time.Time) condition.Env {
-			return scored(profile.ViewEnv(v, s.zones, rapport.Millis(now), nil), v.State, v.Config(), rapport.Millis(now))
+			return s.viewEnv(v, rapport.Millis(now))
 		},
 		Random: func() uint64 {
 			var b [8]byte

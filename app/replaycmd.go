@@ -149,6 +149,8 @@ func openOffline(ctx context.Context, dir string, env Env, logger *slog.Logger) 
 	}
 	o.config = config.NewStore(config.Options{Journal: journal, Registry: registry, Environment: environment(env)})
 	o.compiled = &compiler{server: &Server{config: o.config}, versions: map[int64]*engine.Config{}}
+	o.compiled.defs = newDefinitions(o.config, registry, environment(env))
+	journal.OnFact(o.compiled.defs.fold)
 	return o, journal.Replay(ctx)
 }
 

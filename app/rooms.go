@@ -26,6 +26,7 @@ func (s *Server) runRooms(ctx context.Context, group *errgroup.Group) {
 		s.fitter.Run,
 		s.demo.run,
 		s.runErasures,
+		s.buildDefinitions,
 		s.keepIdentity,
 		s.chain.Run,
 		s.runRecalls,
@@ -50,6 +51,7 @@ func (s *Server) begin(ctx context.Context) error {
 	if err := s.applyErasures(ctx); err != nil {
 		return err
 	}
+	s.awaitDefinitions(ctx, 3*time.Second)
 	s.ready.Store(true)
 	return nil
 }

@@ -67,6 +67,7 @@ type Server struct {
 	fitter   *predict.Fitter
 	chain    *epcis.Chain
 	erasures erasures
+	builder  builder
 
 	// Secret is the bootstrap token's, if it was made by this start.
 	Secret string

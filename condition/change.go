@@ -20,6 +20,10 @@ type Timed interface {
 	NextComputed(path []string, matters func(rapport.Value) bool) int64
 }
 
+// scoresAge is after what time a score is looked at again: models let it drift
+// slowly, and nobody can tell when it passes a value.
+const scoresAge = 24 * time.Hour
+
 // never is later than every time.
 const never = math.MaxInt64
 
@@ -79,7 +83,7 @@ func clockOf(n *node) *clock {
 	}
 	c := &clock{holds: compileBool(n), affine: isAffine(n)}
 	n.walk(func(m *node) bool {
-		changing := m.kind == kindPerformed || m.kind == kindNow || m.kind == kindPath && m.root == Computed
+		changing := m.kind == kindPerformed || m.kind == kindNow || m.kind == kindPath && (m.root == Computed || m.root == Scores)
 		if changing && !slices.ContainsFunc(c.leaves, func(o *node) bool { return o.String() == m.String() }) {
 			c.leaves = append(c.leaves, m)
 		}
@@ -165,6 +169,12 @@ func (c *clock) flips(env Env, holds bool) int64 {
 	for _, leaf := range c.leaves {
 		switch leaf.kind {
 		case kindPerformed, kindPath:
+			if leaf.root == Scores && leaf.kind == kindPath {
+				if !env.Value(Scores, leaf.path).IsNull() {
+					later(env.Now().Add(scoresAge).UnixMilli())
+				}
+				continue
+			}
 			if timed == nil {
 				continue
 			}

@@ -102,7 +102,13 @@ func (s *Store) Diff(version int64) (Plan, error) {
 // and those of Apply.
 func (s *Store) Undo(ctx context.Context, version int64, author string) (int64, error) {
 	s.o.Journal.mu.Lock()
-	defer s.o.Journal.mu.Unlock()
+	next, err := s.undoLocked(ctx, version, author)
+	s.o.Journal.mu.Unlock()
+	s.settle(ctx, err)
+	return next, err
+}
+
+func (s *Store) undoLocked(ctx context.Context, version int64, author string) (int64, error) {
 	if err := s.o.Journal.catchUp(ctx); err != nil {
 		return 0, err
 	}

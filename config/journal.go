@@ -126,6 +126,22 @@ func (j *Journal) Append(ctx context.Context, kind, author string, body []byte) 
 	return j.append(ctx, kind, author, body, nil)
 }
 
+// AppendWith writes a fact and other records in one submission. make is called
+// while nothing else can be written to the topic, after everything in it was
+// folded; a nil body writes nothing. Kinds: those of Append, and of make.
+func (j *Journal) AppendWith(ctx context.Context, kind, author string, make func() (body []byte, more []eventlog.Record, err error)) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.catchUp(ctx); err != nil {
+		return err
+	}
+	body, more, err := make()
+	if err != nil || body == nil {
+		return err
+	}
+	return j.append(ctx, kind, author, body, more)
+}
+
 // append writes a fact and more records in one submission; j.mu is held.
 func (j *Journal) append(ctx context.Context, kind, author string, body []byte, more []eventlog.Record) error {
 	switch {

@@ -70,6 +70,9 @@ type Options struct {
 	Environment Environment
 	// Publish may be nil.
 	Publish PublishFunc
+	// Settled is called after a change was written, before whoever made it is
+	// answered: it may wait a moment for the change to be in force. It may be nil.
+	Settled func(ctx context.Context)
 }
 
 // Store is the configuration of a deployment with its history: a fold of the
@@ -257,8 +260,17 @@ func (s *Store) Entries() []Entry {
 // version), NotFound (a document to delete), TooLarge, Unavailable.
 func (s *Store) Apply(ctx context.Context, c Change) (int64, error) {
 	s.o.Journal.mu.Lock()
-	defer s.o.Journal.mu.Unlock()
-	return s.apply(ctx, c)
+	version, err := s.apply(ctx, c)
+	s.o.Journal.mu.Unlock()
+	s.settle(ctx, err)
+	return version, err
+}
+
+// settle waits for a change that was written to be in force.
+func (s *Store) settle(ctx context.Context, err error) {
+	if err == nil && s.o.Settled != nil {
+		s.o.Settled(ctx)
+	}
 }
 
 // apply is Apply with the journal locked, so that nothing changes meanwhile.

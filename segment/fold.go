@@ -379,3 +379,17 @@ func (m *Memberships) DecodeBinary(b []byte) error {
 	}
 	return nil
 }
+
+// Candidates returns those of some segments that must be evaluated for the
+// person of a view: their condition disagrees with the membership kept, or may
+// turn when time passes.
+func Candidates(env *profile.Env, v *engine.View, defs []*Definition) (ids []string) {
+	m, _ := v.State(FoldName).(*Memberships)
+	for _, d := range defs {
+		_, is := m.find(d.Key)
+		if d.When.Holds(env) != is || !d.When.Timeless() && d.When.Next(env) != 0 {
+			ids = append(ids, d.ID)
+		}
+	}
+	return ids
+}
