@@ -58,7 +58,7 @@ func doors() []door {
 		door{"POST", "/v1/items/{item}/offer", []string{`{"kind":"gift"}`}},
 		door{"POST", "/v1/items/{item}/release", []string{`{}`}},
 		door{"POST", "/v1/items/{item}/members", []string{`{"person":{"userId":"u2"},"role":"guest"}`}},
-		door{"POST", "/v1/recalls", []string{`{"gtin":"09506000134352","lot":"ABC","reason":"glass","message":"Bring it back"}`}},
+		door{"POST", "/v1/recalls", []string{`{"of":"urn:epc:class:lgtin:9506000.013435.ABC","reason":"glass","instructions":"Bring it back"}`}},
 		door{"POST", "/v1/nothing", []string{`{}`}},
 	)
 }
@@ -158,7 +158,7 @@ func TestTenThousandMutatedBodiesAreAnsweredByARunningServerWhichLives(t *testin
 				}
 				switch key := "Bearer wk_web_1234"; {
 				case r.IntN(20) == 0, path == "/v1/session":
-				case strings.HasPrefix(path, "/v1/config"), strings.Contains(path, "/replay"), strings.Contains(path, "/unmerge"), path == "/v1/tokens", path == "/v1/explain", path == "/v1/demo", path == "/v1/devices", strings.HasPrefix(path, "/v1/items"):
+				case strings.HasPrefix(path, "/v1/config"), path == "/v1/recalls", strings.Contains(path, "/replay"), strings.Contains(path, "/unmerge"), path == "/v1/tokens", path == "/v1/explain", path == "/v1/demo", path == "/v1/devices", strings.HasPrefix(path, "/v1/items"):
 					key = "Bearer " + houseToken
 					fallthrough
 				default:
