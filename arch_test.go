@@ -56,6 +56,7 @@ var rooms = map[string][]string{
 	"catalog":               {"rapport", "gs1"},
 	"twin":                  {"rapport", "gs1", "catalog", "condition", "engine"},
 	"learn/ope":             {"learn", "learn/*"},
+	"learn/survival":        {"learn", "learn/*"},
 	"learn/uplift":          {"learn", "learn/*"},
 	"config":                {"rapport", "condition", "eventlog"},
 	"api":                   {"rapport", "access", "collect", "collect/item", "twin", "twin/epcis", "gs1", "catalog", "collect/segmentwire", "config", "decide", "deliver", "engine", "identity", "profile", "eventlog", "condition", "predict"},

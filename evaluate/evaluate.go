@@ -32,6 +32,7 @@ type Progress func(format string, args ...any)
 func Jobs() []Job {
 	return []Job{
 		anomalyJob(),
+		lifeJob(),
 		policyJob(),
 		upliftJob(),
 		clvJob(),

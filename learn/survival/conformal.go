@@ -1,0 +1,102 @@
+package survival
+
+import (
+	"math"
+	"slices"
+)
+
+// Interval turns predictions into intervals that hold with a chosen chance, by
+// the errors made where the model had not learned (split conformal prediction:
+// Papadopoulos et al., 2002; Lei et al., "Distribution-free predictive
+// inference for regression", 2018). Errors are scaled by what is usual at that
+// height of the prediction, so that the interval narrows where the model is sure.
+type Interval struct {
+	heights []float64 // of the calibration predictions, sorted
+	scales  []float64 // usual error around each height
+	quant   float64   // of the scaled errors
+}
+
+// neighbours is how many calibration errors make the usual one at a height.
+const neighbours = 100
+
+// NewInterval calibrates on predictions with what then was true. coverage is
+// in (0, 1). Weights count examples that came more often; nil weighs all the same.
+func NewInterval(predicted, truth, weight []float64, coverage float64) *Interval {
+	n := len(predicted)
+	order := make([]int, n)
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		switch {
+		case predicted[a] < predicted[b]:
+			return -1
+		case predicted[a] > predicted[b]:
+			return 1
+		}
+		return a - b
+	})
+	v := &Interval{heights: make([]float64, n), scales: make([]float64, n)}
+	errs := make([]float64, n)
+	for i, k := range order {
+		v.heights[i], errs[i] = predicted[k], math.Abs(predicted[k]-truth[k])
+	}
+	half := min(neighbours/2, max(1, n/4))
+	overall := 0.0
+	for _, e := range errs {
+		overall += e
+	}
+	overall /= float64(max(n, 1))
+	for i := range v.scales {
+		sum, count := 0.0, 0.0
+		for j := max(0, i-half); j <= min(n-1, i+half); j++ {
+			sum, count = sum+errs[j], count+1
+		}
+		v.scales[i] = max(sum/count, overall/20, 1e-9)
+	}
+	scaled := make([]weighed, n)
+	total := 0.0
+	for i, k := range order {
+		w := 1.0
+		if weight != nil {
+			w = weight[k]
+		}
+		scaled[i] = weighed{errs[i] / v.scales[i], w}
+		total += w
+	}
+	slices.SortFunc(scaled, func(a, b weighed) int {
+		switch {
+		case a.x < b.x:
+			return -1
+		case a.x > b.x:
+			return 1
+		}
+		return 0
+	})
+	// The (1+1/n) of split conformal: the new example counts as one more.
+	need := coverage * total * (1 + 1/float64(max(n, 1)))
+	v.quant = math.Inf(1)
+	sum := 0.0
+	for _, s := range scaled {
+		if sum += s.w; sum >= need {
+			v.quant = s.x
+			break
+		}
+	}
+	if math.IsInf(v.quant, 1) && n > 0 {
+		v.quant = scaled[n-1].x
+	}
+	return v
+}
+
+type weighed struct{ x, w float64 }
+
+// Around returns the interval of a prediction.
+func (v *Interval) Around(predicted float64) (low, high float64) {
+	if len(v.heights) == 0 {
+		return math.Inf(-1), math.Inf(1)
+	}
+	i, _ := slices.BinarySearch(v.heights, predicted)
+	d := v.scales[min(i, len(v.scales)-1)] * v.quant
+	return predicted - d, predicted + d
+}
