@@ -29,12 +29,7 @@ func (p *partition) merge(r *eventlog.Record, data []byte) {
 		return
 	}
 	c := causeOf(p.meta.time, link, false)
-	if !e.exists && e.clean() && e.floor == 0 && int32(to.Partition(p.count)) != p.id {
-		// Usually there was nothing yet: a device is merged at its first event if
-		// that names who uses it.
-		p.send(KindMove, to, appendNothing(c.append(append(make([]byte, 0, 64), moveTail)), e.id))
-		e.redirect, e.redirectAt = to, c.at
-		p.putStub(e)
+	if !e.exists && e.clean() && e.floor == 0 && p.mergeNothing(e, to, c) {
 		return
 	}
 	p.bear(e)
@@ -53,6 +48,33 @@ func (p *partition) merge(r *eventlog.Record, data []byte) {
 		}
 	}
 	p.sendOff(e, to, c)
+}
+
+// mergeNothing merges an entity nothing is known of, as most are: a device is
+// merged at its first event if that names who uses it. It does what mergeHere or
+// sendOff would, and reports false where there is more to it.
+func (p *partition) mergeNothing(e *entity, to rapport.ID, c cause) bool {
+	id := e.id
+	leave := func(to rapport.ID) {
+		e.redirect, e.redirectAt = to, c.at
+		p.putStub(e)
+	}
+	if int32(to.Partition(p.count)) != p.id {
+		p.send(KindMove, to, appendNothing(c.append(append(make([]byte, 0, 64), moveTail)), id))
+		leave(to)
+		return true
+	}
+	w, _ := p.follow(to, rapport.ID{}, p.meta.time, p.meta.time)
+	if w == nil || w == e {
+		return false
+	}
+	p.bear(w)
+	p.touch(w)
+	leave(w.id)
+	ids := []rapport.ID{id}
+	p.route(w.id, rapport.ID{}, &ids, &c)
+	p.join(w, ids, c, id)
+	return true
 }
 
 // pass hands a record on to the home of target, which may be this partition.
