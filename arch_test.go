@@ -54,6 +54,7 @@ var rooms = map[string][]string{
 	"learn/metric":          {},
 	"gs1":                   {"rapport"},
 	"catalog":               {"rapport", "gs1"},
+	"twin/tap":              {"rapport", "gs1"},
 	"twin":                  {"rapport", "gs1", "catalog", "condition", "engine"},
 	"learn/ope":             {"learn", "learn/*"},
 	"learn/survival":        {"learn", "learn/*"},
