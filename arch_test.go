@@ -25,6 +25,7 @@ var rooms = map[string][]string{
 	"app":                   {"*"},
 	"collect":               {"rapport", "eventlog", "identity", "gs1", "engine", "collect/segmentwire"},
 	"collect/segmentwire":   {"rapport"},
+	"collect/mqtt":          {"rapport", "eventlog", "collect/item", "twin"},
 	"collect/item":          {"rapport", "eventlog", "identity", "engine", "gs1", "twin", "collect/segmentwire"},
 	"eventlog":              {"rapport"},
 	"eventlog/local":        {"rapport", "eventlog"},

@@ -17,6 +17,8 @@ type Options struct {
 	Config string
 	// Listen is the address of the HTTP listener.
 	Listen string
+	// MQTT is the address of the MQTT listener; empty or "off" is none.
+	MQTT MQTTOptions
 	// Partitions of the events topic; fixed when the data folder is made.
 	Partitions int
 	// AdminToken is the secret of the bootstrap admin; empty makes one.
@@ -57,6 +59,7 @@ func (o *Options) flags(fs *flag.FlagSet) {
 	fs.StringVar(&o.Data, "data", o.Data, "`folder` everything is kept in")
 	fs.StringVar(&o.Config, "config", o.Config, "`folder` of configuration documents, applied at the start")
 	fs.StringVar(&o.Listen, "listen", o.Listen, "`address` to listen on")
+	o.MQTT.flags(fs)
 	fs.IntVar(&o.Partitions, "partitions", o.Partitions, "partitions of a new data folder; an existing one keeps its own")
 	fs.StringVar(&o.PublicURL, "public-url", o.PublicURL, "`URL` clients reach this server at, if it is behind a proxy")
 	fs.StringVar(&o.WebhookAllow, "webhook-allow", o.WebhookAllow, "comma-separated `networks` webhooks may reach although they are private")

@@ -28,6 +28,7 @@ func (s *Server) runRooms(ctx context.Context, group *errgroup.Group) {
 		s.runErasures,
 		s.buildDefinitions,
 		s.keepIdentity,
+		s.runMQTT,
 		s.chain.Run,
 		s.runRecalls,
 	} {

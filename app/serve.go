@@ -161,6 +161,9 @@ func serve(ctx context.Context, env Env, o Options, logs *logOptions, demo *demo
 // greet tells whoever started the server where it is and how to get in.
 func (s *Server) greet(w io.Writer) {
 	fmt.Fprintf(w, "Rapport %s is ready at %s\n", rapport.Version, s.URL)
+	if s.mqtt != nil {
+		fmt.Fprintf(w, "Items connect to mqtt://%s\n", s.mqtt.Addr())
+	}
 	switch {
 	case s.Secret != "":
 		fmt.Fprintf(w, "Sign in with %s  (admin; it is kept as a hash only and not shown again)\n", s.Secret)

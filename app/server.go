@@ -20,6 +20,7 @@ import (
 	"github.com/rapport-engine/rapport/api"
 	"github.com/rapport-engine/rapport/collect"
 	"github.com/rapport-engine/rapport/collect/item"
+	"github.com/rapport-engine/rapport/collect/mqtt"
 	"github.com/rapport-engine/rapport/config"
 	"github.com/rapport-engine/rapport/console"
 	"github.com/rapport-engine/rapport/decide"
@@ -63,6 +64,7 @@ type Server struct {
 	items    *item.Door
 	itemKey  []byte
 	minter   *identity.Minter
+	mqtt     *mqtt.Broker
 	rates    *rates
 	fitter   *predict.Fitter
 	chain    *epcis.Chain

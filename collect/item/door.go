@@ -59,6 +59,8 @@ type Door struct {
 	// Changed, if set, is told of an item something waits for: a desired state or
 	// a command. It must be set before the door is used.
 	Changed func(item string)
+	// Revoked, if set, is told of an item whose device tokens ended.
+	Revoked func(item string)
 }
 
 // New returns a door.
@@ -240,7 +242,11 @@ func (d *Door) NewToken(ctx context.Context, r Registration, revoke bool) (token
 	}
 	now := d.now()
 	name := rapport.Identifier{Kind: rapport.KindItem, Value: r.Item}
-	return token, d.append(ctx, twin.Fact(name, twin.EventCredential, random(), now, now, p))
+	err = d.append(ctx, twin.Fact(name, twin.EventCredential, random(), now, now, p))
+	if err == nil && revoke && d.Revoked != nil {
+		d.Revoked(r.Item)
+	}
+	return token, err
 }
 
 // RevokeTokens ends all device tokens of an item. Kinds: NotFound.
@@ -250,7 +256,11 @@ func (d *Door) RevokeTokens(ctx context.Context, item string) error {
 	}
 	now := d.now()
 	p := rapport.AppendField(nil, "revoke", rapport.BoolValue(true))
-	return d.append(ctx, twin.Fact(rapport.Identifier{Kind: rapport.KindItem, Value: item}, twin.EventCredential, random(), now, now, p))
+	err := d.append(ctx, twin.Fact(rapport.Identifier{Kind: rapport.KindItem, Value: item}, twin.EventCredential, random(), now, now, p))
+	if err == nil && d.Revoked != nil {
+		d.Revoked(item)
+	}
+	return err
 }
 
 // TokenPrefix begins every device token.

@@ -292,8 +292,8 @@ func (h *hook) OnPublish(cl *broker.Client, pk packets.Packet) (packets.Packet, 
 		if err == nil && (pk.FixedHeader.Retain || h.b.listened(pk.TopicName)) {
 			a.pass = &passed{pk.TopicName, pk.Payload}
 		}
-		if start, ok := s.push(a); ok && start {
-			h.b.later(func() { h.b.acknowledge(s) })
+		if start, ok := s.push(a); ok && start && !h.b.later(func() { h.b.acknowledge(s) }) {
+			s.end()
 		}
 		return pk, packets.ErrRejectPacket // we acknowledge it, not the broker
 	}
@@ -352,13 +352,14 @@ func (b *Broker) acknowledge(s *session) {
 }
 
 // later runs fn on a goroutine that Run waits for; once it stops, not at all.
-func (b *Broker) later(fn func()) {
+func (b *Broker) later(fn func()) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.ctx.Err() != nil {
-		return
+		return false
 	}
 	b.connects.Go(fn)
+	return true
 }
 
 func (b *Broker) listened(t string) bool {
