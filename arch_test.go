@@ -39,6 +39,7 @@ var rooms = map[string][]string{
 	"deliver":               {"rapport", "engine", "condition"},
 	"deliver/webhook":       {"rapport", "deliver"},
 	"deliver/inapp":         {"rapport", "deliver"},
+	"deliver/liquid":        {"rapport"},
 	"deliver/delivertest":   {"rapport", "deliver"},
 	"access":                {"rapport", "engine"},
 	"state":                 {"rapport"},
