@@ -372,16 +372,20 @@ func (g *Engine) release() error {
 }
 
 // Ready waits until everything that was in the log when Run was called is
-// folded. It returns ctx.Err(), or Unavailable when the engine stops.
+// folded, by the folds the engine was opened with: new versions of them are
+// built from the log first, for a fold that reads as empty would forget caps
+// and consent. It returns ctx.Err(), or Unavailable when the engine stops.
 func (g *Engine) Ready(ctx context.Context) error {
-	select {
-	case <-g.ready:
-		return nil
-	case <-g.done:
-		return errStopped()
-	case <-ctx.Done():
-		return ctx.Err()
+	for _, step := range []chan struct{}{g.ready, g.renewed} {
+		select {
+		case <-step:
+		case <-g.done:
+			return errStopped()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
+	return nil
 }
 
 func (g *Engine) becomeReady(ctx context.Context) error {
@@ -408,7 +412,8 @@ func quiet(ctx context.Context, err error) error {
 }
 
 // renew rebuilds folds that are not run yet: new ones, and those whose version
-// changed since the last run. Until then they read as empty.
+// changed since the last run. Until then they read as empty, and the engine is
+// not ready.
 func (g *Engine) renew(ctx context.Context) error {
 	select {
 	case g.building <- struct{}{}:

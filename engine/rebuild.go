@@ -64,13 +64,6 @@ func (g *Engine) Replace(ctx context.Context, folds ...Fold) error {
 		return err
 	}
 	select {
-	case <-g.renewed:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-g.stopping:
-		return errStopped()
-	}
-	select {
 	case g.building <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
