@@ -66,13 +66,14 @@ var rooms = map[string][]string{
 	"learn/survival":        {"learn", "learn/*"},
 	"learn/uplift":          {"learn", "learn/*"},
 	"config":                {"rapport", "condition", "eventlog"},
-	"api":                   {"rapport", "access", "collect", "collect/item", "twin", "twin/epcis", "gs1", "catalog", "collect/segmentwire", "config", "decide", "deliver", "engine", "identity", "profile", "eventlog", "condition", "predict"},
+	"api":                   {"rapport", "access", "collect", "collect/item", "twin", "twin/epcis", "twin/ota", "gs1", "catalog", "collect/segmentwire", "config", "decide", "deliver", "engine", "identity", "profile", "eventlog", "condition", "predict"},
 	"predict":               {"rapport", "engine", "learn", "learn/*"},
 	"console":               {},
 	"client":                {"rapport"},
 	"sim":                   {"rapport", "client"},
 	"bench":                 {"rapport", "client"},
 	"evaluate":              {"rapport", "client", "learn", "learn/*"},
+	"twin/ota":              {"rapport", "eventlog", "state"},
 	"twin/epcis":            {"rapport", "eventlog", "state", "gs1"},
 }
 

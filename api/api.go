@@ -59,6 +59,8 @@ func New(d Deps) *API {
 	a.itemOperations()
 	a.chainOperations()
 	a.epcisOperations()
+	a.updateOperations()
+	a.ddiOperations()
 	mux.HandleFunc("GET /v1/stream", a.stream)
 	mux.HandleFunc("GET /v1/inapp/stream", a.inapp)
 	mux.HandleFunc("GET /docs/api", a.reference)

@@ -19,6 +19,7 @@ import (
 	"github.com/rapport-engine/rapport/identity"
 	"github.com/rapport-engine/rapport/profile"
 	"github.com/rapport-engine/rapport/twin/epcis"
+	"github.com/rapport-engine/rapport/twin/ota"
 )
 
 // Deps are the rooms the handlers call.
@@ -42,9 +43,12 @@ type Deps struct {
 	Items       *item.Door
 	System      System
 	// Chain is the repository of supply chain events; Holder says whose an item is.
-	Chain  *epcis.Chain
-	Holder func(ctx context.Context, item string) (Holding, error)
-	Demo   Demo
+	Chain *epcis.Chain
+	// Updates brings software to devices; links in its answers begin with PublicURL.
+	Updates   *ota.Updates
+	PublicURL string
+	Holder    func(ctx context.Context, item string) (Holding, error)
+	Demo      Demo
 	// InApp streams a person's messages to a client that may read them.
 	InApp func(w http.ResponseWriter, r *http.Request, person rapport.ID) error
 	// Decided is told how long a decision took.

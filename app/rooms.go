@@ -31,6 +31,8 @@ func (s *Server) runRooms(ctx context.Context, group *errgroup.Group) {
 		s.runMQTT,
 		s.chain.Run,
 		s.runRecalls,
+		s.updates.Run,
+		s.sweepUpdates,
 	} {
 		group.Go(func() error { return ignoreEnd(ctx, run(ctx)) })
 	}

@@ -34,6 +34,7 @@ import (
 	"github.com/rapport-engine/rapport/profile"
 	"github.com/rapport-engine/rapport/state"
 	"github.com/rapport-engine/rapport/twin/epcis"
+	"github.com/rapport-engine/rapport/twin/ota"
 )
 
 // Server is a running deployment.
@@ -68,6 +69,7 @@ type Server struct {
 	rates    *rates
 	fitter   *predict.Fitter
 	chain    *epcis.Chain
+	updates  *ota.Updates
 	erasures erasures
 	builder  builder
 
@@ -123,6 +125,9 @@ func Open(ctx context.Context, o Options) (s *Server, err error) {
 	if err := s.openChain(); err != nil {
 		return s, err
 	}
+	if err := s.openUpdates(key); err != nil {
+		return s, err
+	}
 	s.demo = newDemoWorld(s)
 	return s, nil
 }
@@ -166,6 +171,8 @@ func (s *Server) handler() (http.Handler, error) {
 	mux.Handle("/v1/", a)
 	mux.Handle("/epcis", a)
 	mux.Handle("/epcis/", a)
+	mux.Handle("/DEFAULT/", a)
+	mux.Handle("/ota/", a)
 	mux.Handle("/docs/api", a)
 	mux.Handle("/openapi.json", a)
 	mux.Handle("/openapi.yaml", a)
