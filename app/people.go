@@ -81,7 +81,7 @@ func (s *Server) openDoors() error {
 	})
 	s.recent = decide.NewRecent(s.events, 5_000)
 	s.decider = decide.New(decide.Deps{
-		Home: s.engine, Log: s.events, Model: s.model, Recent: s.recent, Clock: s.opts.Clock,
+		Home: arrivals{s.engine, s.identity, s.events.Partitions(eventlog.Events)}, Log: s.events, Model: s.model, Recent: s.recent, Clock: s.opts.Clock,
 		Env: func(v *engine.View, now time.Time) condition.Env {
 			return s.viewEnv(v, rapport.Millis(now))
 		},

@@ -266,15 +266,18 @@ func (p *partition) overlap(snap *state.Snapshot, a, b uint64) (n int64, err err
 	return n, err
 }
 
-// freeze commits what is folded and returns a snapshot of the store.
+// freeze commits what is folded and returns a snapshot of the store. The owner
+// goes on meanwhile.
 func (p *partition) freeze(ctx context.Context) (snap *state.Snapshot, err error) {
+	var at int64
+	if err := p.call(ctx, func() error { at = p.wantStored(); return p.err }); err != nil {
+		return nil, err
+	}
+	if err := p.stored.wait(ctx, at); err != nil {
+		return nil, err
+	}
 	err = p.call(ctx, func() error {
-		if p.relistOpen(); !p.open.empty() || p.sealed != nil {
-			p.drain()
-		}
-		if p.err == nil {
-			snap = p.store.Snapshot()
-		}
+		snap = p.store.Snapshot()
 		return p.err
 	})
 	return snap, err

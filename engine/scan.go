@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"math"
 	"runtime"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -23,6 +24,9 @@ type ScanOptions struct {
 	Config *Config
 	// At is what views answer as their time, Unix ms; 0 is each partition's.
 	At int64
+	// Background walks one partition at a time with long pauses: four times as
+	// long and beside decisions that are awaited.
+	Background bool
 }
 
 // Scan calls fn with entities as they were at one moment in each partition,
@@ -34,7 +38,9 @@ func (g *Engine) Scan(ctx context.Context, o ScanOptions, fn func(worker int, v 
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(max(runtime.GOMAXPROCS(0), 1))
+	if group.SetLimit(max(runtime.GOMAXPROCS(0), 1)); o.Background {
+		group.SetLimit(1)
+	}
 	for i, p := range g.parts {
 		group.Go(func() error {
 			var reader *partition
@@ -89,6 +95,7 @@ func (p *partition) scanEntities(ctx context.Context, snap *state.Snapshot, o Sc
 		width = max(uint64(o.Share*math.MaxUint64), 1)
 	}
 	n := 0
+	begun := time.Now()
 	for ok := it.First(); ok; {
 		key := it.Key()
 		id := rapport.ID(key[len(prefix):])
@@ -102,8 +109,17 @@ func (p *partition) scanEntities(ctx context.Context, snap *state.Snapshot, o Sc
 				continue
 			}
 		}
-		if n++; n%256 == 0 && ctx.Err() != nil {
-			return ctx.Err()
+		if n++; n%256 == 0 {
+			if o.Background {
+				select {
+				case <-time.After(4 * time.Since(begun)):
+				case <-ctx.Done():
+				}
+				begun = time.Now()
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 		}
 		e := p.newEntity(id)
 		e.raw = append(e.raw[:0], it.Value()...)

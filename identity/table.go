@@ -19,7 +19,9 @@ type table struct {
 	// their first; intervals finds the interval of a device by its owner.
 	devices   map[uint32]device
 	intervals map[uint64]uint32
-	ops       uint32
+	// firsts leads from a later interval to the device's first.
+	firsts map[uint32]uint32
+	ops    uint32
 }
 
 // node is 32 bytes.
@@ -45,7 +47,7 @@ type device struct {
 }
 
 func newTable() *table {
-	return &table{devices: make(map[uint32]device), intervals: make(map[uint64]uint32)}
+	return &table{devices: make(map[uint32]device), intervals: make(map[uint64]uint32), firsts: make(map[uint32]uint32)}
 }
 
 func (t *table) at(i uint32) *node { return &t.pages[i/pageSize][i%pageSize] }
@@ -259,6 +261,9 @@ func (t *table) enter(first, n, epoch uint32) {
 		if o := t.at(first).owner; o != 0 {
 			t.intervals[uint64(first)<<32|uint64(o)] = first
 		}
+	}
+	if n != first {
+		t.firsts[n] = first
 	}
 	d.current, d.epochs, d.turn = n, max(d.epochs, epoch+1), d.turn+1
 	t.devices[first] = d

@@ -161,7 +161,7 @@ func hashOf(id rapport.ID) uint64 { return binary.BigEndian.Uint64(id[4:12]) * 0
 // gather reads everybody's purchases up to a day.
 func (f *Fitter) gather(ctx context.Context, end int32) (*crowd, error) {
 	c := &crowd{below: math.MaxUint64}
-	err := f.d.Home.Scan(ctx, engine.ScanOptions{}, func(_ int, v *engine.View) error {
+	err := f.d.Home.Scan(ctx, engine.ScanOptions{Background: true}, func(_ int, v *engine.View) error {
 		hash := hashOf(v.ID())
 		if !c.wants(hash) {
 			return nil

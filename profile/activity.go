@@ -98,8 +98,17 @@ func (a *Activity) Apply(_ *engine.Context, e *rapport.Event) {
 	if len(e.Identifiers) > 0 {
 		a.identify(e.Identifiers[0])
 	}
-	tell(&a.Zone, e.Context, "timezone", e.Timestamp)
-	tell(&a.Locale, e.Context, "locale", e.Timestamp)
+	var zone, locale rapport.Value
+	for k, v := range e.Context.All() { // once: every event comes by here
+		switch string(k) {
+		case "timezone":
+			zone = v
+		case "locale":
+			locale = v
+		}
+	}
+	tell(&a.Zone, zone, e.Timestamp)
+	tell(&a.Locale, locale, e.Timestamp)
 	a.count(EventName(e), 1, e.Timestamp)
 }
 
@@ -126,11 +135,10 @@ func (a *Activity) identify(i rapport.Identifier) {
 	}
 }
 
-func tell(t *Told, context rapport.Fields, key string, at int64) {
+func tell(t *Told, v rapport.Value, at int64) {
 	if at < t.At {
 		return
 	}
-	v, _ := context.Get(key)
 	b, ok := v.Text()
 	if !ok || len(b) == 0 || len(b) > 64 {
 		return
