@@ -59,6 +59,7 @@ var rooms = map[string][]string{
 	"learn/linkage":         {},
 	"learn/metric":          {},
 	"gs1":                   {"rapport"},
+	"passport":              {"rapport", "gs1", "catalog", "collect/item", "decide", "twin", "twin/tap"},
 	"catalog":               {"rapport", "gs1"},
 	"twin/tap":              {"rapport", "gs1"},
 	"twin":                  {"rapport", "gs1", "catalog", "condition", "engine"},

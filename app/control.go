@@ -194,6 +194,7 @@ func (s *Server) adopt() error {
 		return err
 	}
 	s.door.Apply(v.Part(collectPart).(*collect.Config))
+	s.adoptProducts(v)
 	return s.setDestinations(v.Part(deliver.Part).(*deliver.Config))
 }
 

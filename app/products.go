@@ -14,13 +14,16 @@ import (
 	"github.com/rapport-engine/rapport/collect/mqtt"
 	"github.com/rapport-engine/rapport/config"
 	"github.com/rapport-engine/rapport/engine"
+	"github.com/rapport-engine/rapport/passport"
 	"github.com/rapport-engine/rapport/twin"
+	"github.com/rapport-engine/rapport/twin/tap"
 )
 
 // productKinds lists the documents of products.
 func productKinds() []config.Kind {
 	return []config.Kind{
 		{Name: "product", Doc: "One thing the brand makes: its GTIN, its passport, what its sensors mean.", New: func() any { return new(catalog.ProductDoc) }},
+		{Name: "tag", Doc: "The keys of the NFC tags on some products, which prove that a tap is fresh.", New: func() any { return new(tap.TagDoc) }},
 	}
 }
 
@@ -31,7 +34,24 @@ func productParts(set *config.Set, into map[string]any) error {
 		return err
 	}
 	into[catalog.Part] = products
+	tags, err := tap.Compile(deref(config.Specs[*tap.TagDoc](set, "tag")))
+	if err != nil {
+		return err
+	}
+	into[tagPart] = tags
 	return nil
+}
+
+const tagPart = "tag"
+
+// adoptProducts gives the pages the current configuration.
+func (s *Server) adoptProducts(v *engine.Config) {
+	products, _ := v.Part(catalog.Part).(*catalog.Catalog)
+	tags, _ := v.Part(tagPart).(*tap.Config)
+	for _, err := range tags.Problems() {
+		s.log.Warn("taps of some tags cannot be checked", "error", err)
+	}
+	s.pages.Apply(&passport.Config{Products: products, Tags: tags})
 }
 
 // productFolds are the folds of items, their names, and of who holds what.
@@ -43,6 +63,13 @@ func (s *Server) productFolds() []engine.Fold {
 // openProducts opens the doors of items.
 func (s *Server) openProducts() error {
 	s.items = item.New(item.Deps{Log: s.events, Resolver: s.identity, Engine: s.engine, Clock: s.opts.Clock, Key: s.itemKey})
+	var err error
+	s.pages, err = passport.New(passport.Deps{
+		Items: s.items, Decider: s.decider, Identity: s.identity, Record: s.record, Clock: s.opts.Clock, Logger: s.log, PublicURL: s.opts.PublicURL,
+	})
+	if err != nil {
+		return err
+	}
 	return s.openMQTT()
 }
 

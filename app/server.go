@@ -30,6 +30,7 @@ import (
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/eventlog/local"
 	"github.com/rapport-engine/rapport/identity"
+	"github.com/rapport-engine/rapport/passport"
 	"github.com/rapport-engine/rapport/predict"
 	"github.com/rapport-engine/rapport/profile"
 	"github.com/rapport-engine/rapport/state"
@@ -66,6 +67,7 @@ type Server struct {
 	itemKey  []byte
 	minter   *identity.Minter
 	mqtt     *mqtt.Broker
+	pages    *passport.Server
 	rates    *rates
 	fitter   *predict.Fitter
 	chain    *epcis.Chain
@@ -167,6 +169,7 @@ func (s *Server) handler() (http.Handler, error) {
 	}
 	mux := http.NewServeMux()
 	s.door.Register(mux)
+	s.pages.Register(mux)
 	a := s.api()
 	mux.Handle("/v1/", a)
 	mux.Handle("/epcis", a)

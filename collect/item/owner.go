@@ -306,3 +306,29 @@ func (d *Door) sign(parts ...string) string {
 	}
 	return base64.RawURLEncoding.EncodeToString(m.Sum(nil)[:18])
 }
+
+// Know makes sure that an item has a twin.
+func (d *Door) Know(ctx context.Context, item string) error {
+	return d.Register(ctx, []Registration{{Item: item}})
+}
+
+// Tap records a tap whose code was right and reports whether it is fresh: the
+// tag is the item's own and no tap with this or a higher counter came before.
+// What is asked next sees the tap and all it caused.
+func (d *Door) Tap(ctx context.Context, item, uid string, counter int64, seal string) (fresh bool, err error) {
+	tag := twin.TagName(uid)
+	id, now := random(), d.now()
+	p := rapport.AppendField(nil, "item", rapport.StringValue(item))
+	p = rapport.AppendField(p, "counter", rapport.NumberValue(float64(counter)))
+	if seal != "" {
+		p = rapport.AppendField(p, "tamper", rapport.StringValue(seal))
+	}
+	if err := d.append(ctx, twin.Fact(tag, twin.EventTapped, id, now, now, p)); err != nil {
+		return false, err
+	}
+	l, err := d.Label(ctx, tag)
+	if err != nil {
+		return false, err
+	}
+	return l.Fresh(id), nil
+}

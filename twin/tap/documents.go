@@ -73,6 +73,9 @@ type Config struct{ sets []set }
 type set struct {
 	gtins []string
 	keys  Keys
+	// broken says why the keys could not be read; a configuration must compile
+	// wherever it is folded, also where the key file is not.
+	broken error
 }
 
 // Compile reads the keys of the documents. Errors are Invalid and name the
@@ -92,7 +95,9 @@ func Compile(docs []TagDoc) (*Config, error) {
 		if d.KeyFile != "" {
 			var err error
 			if meta, file, err = readKeys(d.KeyFile); err != nil {
-				return nil, rapport.Errorf(rapport.Invalid, "tag %s: %w", d.ID, err)
+				s.broken = rapport.Errorf(rapport.Unavailable, "tag %s: %w", d.ID, err)
+				c.sets = append(c.sets, s)
+				continue
 			}
 		}
 		if err := s.keys.set(d, meta, file); err != nil {
@@ -161,8 +166,19 @@ func readKeys(path string) (meta, file string, err error) {
 	return meta, file, nil
 }
 
+// Problems tells which keys could not be read.
+func (c *Config) Problems() (list []error) {
+	for _, s := range c.sets {
+		if s.broken != nil {
+			list = append(list, s.broken)
+		}
+	}
+	return list
+}
+
 // Verify checks a message of a tag on a product with the keys it may have.
-// Kinds: Invalid, Denied; NotFound when no keys are known for the product.
+// Kinds: Invalid, Denied; NotFound when no keys are
+// known for the product, Unavailable when they cannot be read.
 func (c *Config) Verify(gtin string, m Message) (Tap, error) {
 	var err error = rapport.Errorf(rapport.NotFound, "no keys are known for the tags of this product")
 	if c == nil {
@@ -170,6 +186,10 @@ func (c *Config) Verify(gtin string, m Message) (Tap, error) {
 	}
 	for _, s := range c.sets {
 		if len(s.gtins) > 0 && !slices.Contains(s.gtins, gtin) {
+			continue
+		}
+		if s.broken != nil {
+			err = s.broken
 			continue
 		}
 		t, verr := Verify(m, s.keys)

@@ -286,3 +286,17 @@ func sum(key, text []byte) []byte {
 	m.Write(text)
 	return m.Sum(nil)
 }
+
+// Sign makes the message that a tag with these keys would make in AES mode, for
+// simulated tags. uid has 7 bytes.
+func Sign(k Keys, uid [7]byte, counter int64) Message {
+	plain := make([]byte, 16)
+	plain[0] = 0xc7
+	copy(plain[1:], uid[:])
+	c := []byte{byte(counter), byte(counter >> 8), byte(counter >> 16)}
+	copy(plain[8:], c)
+	picc := make([]byte, 16)
+	cipher.NewCBCEncrypter(block(k.Meta), make([]byte, 16)).CryptBlocks(picc, plain)
+	s := newSession(k.File(uid[:]), uid[:], c, false)
+	return Message{PICC: strings.ToUpper(hex.EncodeToString(picc)), CMAC: strings.ToUpper(hex.EncodeToString(truncate(s.mac(nil))))}
+}
