@@ -141,13 +141,18 @@ type bench struct {
 }
 
 func newBench(b *testing.B) *bench {
-	w := &bench{b: b, people: 1_000_000}
+	people := 1_000_000
 	if testing.Short() {
-		w.people = 20_000
+		people = 20_000
 	}
 	if s := os.Getenv("RAPPORT_BENCH_PEOPLE"); s != "" {
-		w.people, _ = strconv.Atoi(s)
+		people, _ = strconv.Atoi(s)
 	}
+	return newBenchOf(b, people)
+}
+
+func newBenchOf(b *testing.B, people int) *bench {
+	w := &bench{b: b, people: people}
 	dir := b.TempDir()
 	must := func(err error) {
 		if err != nil {
@@ -241,6 +246,21 @@ func BenchmarkFoldOverWarmPeople(b *testing.B) {
 	b.ReportMetric(100*float64(hits)/max(float64(hits+misses), 1), "hit%")
 	b.ReportMetric(residentMB(), "rss-MB")
 	b.Logf("disk %d MB, debt %d MB, read amplification %d, %d compactions, %d commits", m.DiskBytes>>20, m.CompactionDebt>>20, m.ReadAmp, m.Compactions, end.Commits-start.Commits)
+}
+
+// BenchmarkFoldNewPeople folds the first event of people nothing is known of, a
+// thousand an iteration: none of them may cost a look into the store.
+func BenchmarkFoldNewPeople(b *testing.B) {
+	w := newBenchOf(b, 1000)
+	next := w.people
+	cpu, folded := cpuSeconds(), 0
+	b.ReportAllocs()
+	for b.Loop() {
+		w.accept(1000, func() int { next++; return next })
+		folded += 1000
+	}
+	w.read(0)
+	b.ReportMetric((cpuSeconds()-cpu)*1e6/float64(folded), "cpu-us/event")
 }
 
 // BenchmarkReadAfterAcceptance reads one person right after an event of theirs
