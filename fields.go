@@ -27,14 +27,20 @@ func (f Fields) Get(key string) (Value, bool) {
 	var found Value
 	ok := false
 	for b := []byte(f); len(b) > 0; {
-		k, v, n := decodeMember(b)
+		l, k := uvarint(b)
+		if k <= 0 || l > uint64(len(b)-k) {
+			break
+		}
+		at := k + int(l)
+		n := valueSize(b[at:])
 		if n <= 0 {
 			break
 		}
-		if string(k) == key {
-			found, ok = v, true
+		if string(b[k:at]) == key {
+			found, _ = decodeValue(b[at:])
+			ok = true
 		}
-		b = b[n:]
+		b = b[at+n:]
 	}
 	return found, ok
 }
@@ -110,7 +116,7 @@ func (v Value) valid(depth int) bool {
 }
 
 func decodeMember(b []byte) (key []byte, v Value, n int) {
-	l, k := binary.Uvarint(b)
+	l, k := uvarint(b)
 	if k <= 0 || l > uint64(len(b)-k) {
 		return nil, Value{}, -1
 	}

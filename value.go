@@ -134,6 +134,38 @@ func DecodeValue(b []byte) (Value, int) {
 	return v, max(n, 0)
 }
 
+// uvarint is binary.Uvarint, faster for what takes one byte, as most lengths do.
+func uvarint(b []byte) (uint64, int) {
+	if len(b) > 0 && b[0] < 0x80 {
+		return uint64(b[0]), 1
+	}
+	return binary.Uvarint(b)
+}
+
+// valueSize returns how many bytes the value at the start of b takes; none or
+// fewer if there is no whole one.
+func valueSize(b []byte) int {
+	if len(b) == 0 {
+		return -1
+	}
+	switch ValueKind(b[0]) {
+	case KindNull, KindFalse, KindTrue:
+		return 1
+	case KindNumber:
+		if len(b) < 9 {
+			return -1
+		}
+		return 9
+	case KindBigNumber, KindString, KindObject, KindArray:
+		l, n := uvarint(b[1:])
+		if n <= 0 || l > uint64(len(b)-1-n) {
+			return -1
+		}
+		return 1 + n + int(l)
+	}
+	return -1
+}
+
 func decodeValue(b []byte) (Value, int) {
 	if len(b) == 0 {
 		return Value{}, -1
@@ -148,7 +180,7 @@ func decodeValue(b []byte) (Value, int) {
 		}
 		return Value{kind: k, num: math.Float64frombits(binary.LittleEndian.Uint64(b[1:]))}, 9
 	case KindBigNumber, KindString, KindObject, KindArray:
-		l, n := binary.Uvarint(b[1:])
+		l, n := uvarint(b[1:])
 		if n <= 0 || l > uint64(len(b)-1-n) {
 			return Value{}, -1
 		}
