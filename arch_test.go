@@ -35,7 +35,7 @@ var rooms = map[string][]string{
 	"identity":              {"rapport", "eventlog", "engine", "state", "learn", "learn/*"},
 	"profile":               {"rapport", "engine", "condition", "learn/sketch"},
 	"segment":               {"rapport", "engine", "condition", "profile"},
-	"decide":                {"rapport", "engine", "condition", "learn", "profile", "eventlog"},
+	"decide":                {"rapport", "engine", "condition", "learn", "profile", "eventlog", "learn/*"},
 	"deliver":               {"rapport", "engine", "condition"},
 	"deliver/webhook":       {"rapport", "deliver"},
 	"deliver/inapp":         {"rapport", "deliver"},

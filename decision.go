@@ -31,8 +31,8 @@ type Decision struct {
 	Holdout bool   `json:"holdout"`
 	// Items are the chosen actions in slot order; empty is the decision "nothing".
 	Items []Choice `json:"items"`
-	// Withheld is what a person in the holdout would have been given: the
-	// counterfactual that lift is measured against. Empty for everybody else.
+	// Withheld is what a person in the holdout, or in the control group of an
+	// action, would have been given: the counterfactual that lift is measured against.
 	Withheld []Choice `json:"withheld,omitempty"`
 	// Nothing says why nothing was chosen, in plain words; empty otherwise.
 	Nothing string `json:"nothing,omitempty"`
@@ -64,6 +64,10 @@ type Choice struct {
 	// to; both empty for a slot on one's own site.
 	Channel string `json:"channel,omitempty"`
 	Purpose string `json:"purpose,omitempty"`
+	// Lever names what of a marketer's wishes led to it ("weight", "share",
+	// "priority"), and LeverCost what the best action would have been worth more.
+	Lever     string  `json:"lever,omitempty"`
+	LeverCost float64 `json:"leverCost,omitempty"`
 }
 
 // Candidate is one action as the arbitration saw it.

@@ -40,6 +40,9 @@ func (s *Server) openPeople(ctx context.Context, key []byte) (err error) {
 	s.minter, s.itemKey = s.identity.Minter, subkey(key, "items")
 	s.zones = &profile.Zones{}
 	s.model = decide.NewModel()
+	if err := s.openModel(); err != nil {
+		return err
+	}
 	s.live = api.NewLive(time.Now().UnixMilli())
 	s.engine, err = engine.Open(engine.Options{
 		Log: s.events, Store: s.store, Clock: s.opts.Clock, Logger: s.log,
@@ -68,6 +71,7 @@ func (s *Server) folds() []engine.Fold {
 		predict.PurchasesFold{},
 	}, s.productFolds(), []engine.Fold{
 		segment.Fold{Env: s.segmentEnv},
+		decide.InterestFold{},
 		decide.Fold{Env: env},
 		deliver.Fold{Env: env},
 	})

@@ -19,6 +19,7 @@ func (s *Server) runRooms(ctx context.Context, group *errgroup.Group) {
 		s.identity.Run,
 		s.engine.Run,
 		func(ctx context.Context) error { return s.model.Run(ctx, s.events) },
+		s.keepModel,
 		s.door.Run,
 		s.deliver.Run,
 		s.serveTriggers,

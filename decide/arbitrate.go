@@ -3,7 +3,10 @@ package decide
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
+	"strings"
+	"sync"
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/condition"
@@ -15,34 +18,84 @@ import (
 type Scorer interface {
 	// Version names the state, for the record of a decision.
 	Version() int64
-	// Gain returns what giving the action once is believed to earn, its cost
-	// not deducted, and appends the signed contributions, which add up to the
-	// mean, to terms.
-	Gain(q Query, terms []rapport.Term) (learn.Estimate, []rapport.Term)
-}
-
-// Query is one action at one moment.
-type Query struct {
-	Placement string
-	Action    *Action
-	Features  rapport.Fields
+	// Score writes to out what giving each action once is believed to earn, its
+	// cost not deducted. seen says how often the person got each of late.
+	Score(q *Query, actions []*Action, seen []float64, out []learn.Estimate)
+	// Terms appends the signed contributions to the mean of one action, which
+	// add up to it.
+	Terms(q *Query, action *Action, seen float64, terms []rapport.Term) []rapport.Term
+	// Harm says why an action is paused by rule, "" if it is not.
+	Harm(action string, rule *PauseDoc) string
 }
 
 // moment is everything one decision is made from. Arbitration is a pure
-// function of it.
+// function of it. What is asked of the person (env) is asked in screen, on the
+// goroutine that owns them; the rest needs nothing but the moment.
 type moment struct {
 	config    *Config
 	placement *Placement
 	person    rapport.ID
-	env       condition.Env // with the request's context on top
+	env       condition.Env // with the request's context on top; valid in screen only
 	now       int64         // Unix ms
 	uses      []use         // what the person got, reservations included
+	past      past
 	scorer    Scorer
 	features  rapport.Fields
 	context   rapport.Fields
 	limit     int // 0 is the placement's slots
 	seed      uint64
 	cause     string
+	version   int64                  // of the config
+	spent     func(a *Action) *quota // which quota of an action is used up; nil asks none
+
+	locale     string
+	clv        float64
+	candidates []rapport.Candidate // as screen left them
+	rules      *restraint
+}
+
+// past is what of a person's record a decision looks at.
+type past struct {
+	fatigue float64 // unanswered contacts, fading
+	last    int64   // when something was given that stays unanswered
+	seen    []sight // by action
+}
+
+// sight is how often a person was given an action of late, fading.
+type sight struct {
+	action string
+	times  float64
+}
+
+// of returns how often an action was given of late.
+func (p *past) of(action string) float64 {
+	at, found := slices.BinarySearchFunc(p.seen, action, func(s sight, a string) int { return strings.Compare(s.action, a) })
+	if !found {
+		return 0
+	}
+	return p.seen[at].times
+}
+
+// past returns what a decision looks at.
+func (s *record) past(now int64, cfg *Config) past {
+	p := past{fatigue: s.tiredness(now, cfg.policy.fatigueHalf), last: s.last}
+	for i := range s.results {
+		if r := &s.results[i]; r.seen > 0 {
+			if times := r.seenBy(now); times > 0.05 {
+				p.seen = append(p.seen, sight{r.action, times})
+			}
+		}
+	}
+	return p
+}
+
+// gather completes the features of the moment by those of the person.
+func (m *moment) gather(f rapport.Fields, liked *interest) rapport.Fields {
+	f = m.config.personal(f, m.env)
+	if m.past.fatigue >= 0.5 {
+		f = rapport.AppendField(f, "unanswered", rapport.NumberValue(math.Round(m.past.fatigue)))
+	}
+	return liked.feature(f)
 }
 
 // channel returns how an action would be pushed here, "" if it would not.
@@ -56,30 +109,56 @@ func (m *moment) channel(a *Action) string {
 // arbitrate decides: candidates, rules, scores, draws, slots. "Nothing" is a
 // candidate worth 0: a slot stays empty when no draw is positive.
 func (m *moment) arbitrate() *rapport.Decision {
-	candidates := m.placement.Candidates
+	m.screen()
+	return m.contend()
+}
+
+// screen asks every rule of every candidate.
+func (m *moment) screen() {
+	m.rules = newRestraint(m)
+	m.locale = m.localeOf()
+	if v, ok := m.env.Value(condition.Scores, clvPath[:]).Number(); ok {
+		m.clv = v
+	} else if f, ok := m.env.Value(condition.Scores, clvPath[:]).Object(); ok {
+		x, _ := f.Get("value")
+		m.clv, _ = x.Number()
+	}
+	m.candidates = make([]rapport.Candidate, len(m.placement.Candidates))
+	for i, a := range m.placement.Candidates {
+		c := &m.candidates[i]
+		c.Action = a.ID
+		c.Excluded, c.Detail = m.rules.exclude(a)
+	}
+}
+
+var clvPath = [...]string{"clv"}
+
+// contend scores the candidates that screen left and draws for the slots. It
+// may be called again after uses have changed.
+func (m *moment) contend() *rapport.Decision {
 	d := &rapport.Decision{
 		Person: m.person, Placement: m.placement.ID, Time: m.now, Seed: m.seed, Cause: m.cause,
 		Model: m.scorer.Version(), Holdout: m.config.policy.held(m.person),
-		Candidates: make([]rapport.Candidate, len(candidates)),
+		Candidates: slices.Clone(m.candidates),
 		Features:   m.features, Context: m.context,
 	}
-	rules := newRestraint(m)
-	field := contest{m: m, d: d, runners: make([]runner, 0, len(candidates)), terms: make([]rapport.Term, 0, 3*len(candidates))}
-	for i, a := range candidates {
-		c := &d.Candidates[i]
-		c.Action = a.ID
-		c.Excluded, c.Detail = rules.exclude(a)
-		if c.Excluded == "" {
-			field.enter(i, a)
+	field := contest{m: m, d: d, runners: make([]runner, 0, len(d.Candidates)), uses: m.uses[:len(m.uses):len(m.uses)]}
+	for i, a := range m.placement.Candidates {
+		if d.Candidates[i].Excluded == "" {
+			field.runners = append(field.runners, runner{index: i, action: a, seen: m.past.of(a.ID)})
 		}
 	}
+	field.score()
 	allowed := len(field.runners)
-	chosen := field.fill(rules)
-	field.trim(chosen)
-	if d.Holdout {
-		d.Withheld = chosen
-	} else {
-		d.Items = chosen
+	given := field.fill()
+	field.explain(given)
+	for _, c := range given {
+		a := m.config.Action(c.Action)
+		if d.Holdout && a.Right == "" || a.controls(m.person) {
+			d.Withheld = append(d.Withheld, c)
+		} else {
+			d.Items = append(d.Items, c)
+		}
 	}
 	if len(d.Items) == 0 {
 		d.Nothing = m.nothing(d, allowed)
@@ -91,7 +170,9 @@ func (m *moment) arbitrate() *rapport.Decision {
 type runner struct {
 	index    int // among the candidates
 	action   *Action
-	estimate learn.Estimate
+	seen     float64
+	plain    float64        // expected value before any lever
+	estimate learn.Estimate // with levers, cost and fatigue
 }
 
 // contest is the draw for the slots.
@@ -99,30 +180,57 @@ type contest struct {
 	m       *moment
 	d       *rapport.Decision
 	runners []runner
-	terms   []rapport.Term // one backing array for all
+	uses    []use
+	tired   float64 // what fatigue adds to the cost of each
+	query   Query
 }
 
-// enter scores a candidate.
-func (f *contest) enter(index int, a *Action) {
-	from := len(f.terms)
-	e, terms := f.m.scorer.Gain(Query{Placement: f.m.placement.ID, Action: a, Features: f.m.features}, f.terms)
-	for i := range terms[from:] {
-		terms[from+i].Value = round32(terms[from+i].Value * a.Weight)
+// score values the runners, all at once.
+func (f *contest) score() {
+	m := f.m
+	n := len(f.runners)
+	if n == 0 {
+		return
 	}
-	if a.Cost != 0 {
-		terms = append(terms, rapport.Term{Name: "cost", Value: round32(-a.Cost)})
+	f.tired = m.config.policy.fatigue * m.past.fatigue
+	f.query = Query{Placement: m.placement.ID, Features: m.features, CLV: m.clv}
+	w := workspaces.Get().(*workspace)
+	defer workspaces.Put(w)
+	w.fit(n)
+	for i := range f.runners {
+		w.actions[i], w.seen[i] = f.runners[i].action, f.runners[i].seen
 	}
-	f.terms = terms
-	e = learn.Estimate{Mean: e.Mean*a.Weight - a.Cost, SD: e.SD * a.Weight, Floor: e.Floor*a.Weight - a.Cost}
-	f.runners = append(f.runners, runner{index: index, action: a, estimate: e})
-	c := &f.d.Candidates[index]
-	c.Mean = round32(e.Mean)
-	c.Terms = terms[from:len(terms):len(terms)]
+	m.scorer.Score(&f.query, w.actions, w.seen, w.estimates)
+	for i := range f.runners {
+		r, e := &f.runners[i], w.estimates[i]
+		cost := r.action.Cost + f.tired
+		r.plain = e.Mean - cost
+		r.estimate = learn.Estimate{Mean: e.Mean*r.action.Weight - cost, SD: e.SD * r.action.Weight, Floor: e.Floor*r.action.Weight - cost}
+		f.d.Candidates[r.index].Mean = round32(r.estimate.Mean)
+	}
 }
+
+// workspace is the memory of one scoring.
+type workspace struct {
+	actions   []*Action
+	seen      []float64
+	estimates []learn.Estimate
+	chances   []float64
+}
+
+func (w *workspace) fit(n int) {
+	w.actions, w.seen = slices.Grow(w.actions[:0], n)[:n], slices.Grow(w.seen[:0], n)[:n]
+	w.estimates, w.chances = slices.Grow(w.estimates[:0], n)[:n], slices.Grow(w.chances[:0], n)[:n]
+}
+
+// workspaces keep that memory between decisions; what it holds is overwritten.
+var workspaces = sync.Pool{New: func() any { return new(workspace) }}
 
 // fill runs one draw per slot over those not chosen yet, until the slots are
-// full or a slot stays empty.
-func (f *contest) fill(rules *restraint) (chosen []rapport.Choice) {
+// full or a slot stays empty. Somebody in an action's control group passes the
+// draw like everybody; what they would have got is withheld, and the slot goes
+// to the next.
+func (f *contest) fill() (given []rapport.Choice) {
 	m := f.m
 	slots := m.placement.Slots
 	if m.limit > 0 {
@@ -131,12 +239,14 @@ func (f *contest) fill(rules *restraint) (chosen []rapport.Choice) {
 	var source rand.PCG
 	source.Seed(m.seed, 0)
 	random := rand.New(&source)
-	estimates := make([]learn.Estimate, len(f.runners))
-	chances := make([]float64, len(f.runners))
+	w := workspaces.Get().(*workspace)
+	defer workspaces.Put(w)
+	w.fit(len(f.runners))
 	f.d.Idle = 1
-	for slot := 0; slot < slots && len(f.runners) > 0; slot++ {
+	first := true
+	for slot := 0; slot < slots && len(f.runners) > 0; {
 		tier, bar := f.tier()
-		estimates, chances = estimates[:len(tier)], chances[:len(tier)]
+		estimates, chances := w.estimates[:len(tier)], w.chances[:len(tier)]
 		for i := range tier {
 			estimates[i] = tier[i].estimate
 		}
@@ -144,14 +254,16 @@ func (f *contest) fill(rules *restraint) (chosen []rapport.Choice) {
 		floor := m.config.policy.exploration
 		explored := random.Float64() < floor
 		lucky := random.IntN(len(tier))
+		reserved, lever := f.reserved(tier, random)
 		best, winner := bar, -1
 		for i := range tier {
 			draw := estimates[i].Draw(random)
 			if draw > best {
 				best, winner = draw, i
 			}
-			chances[i] = floor/float64(len(tier)) + (1-floor)*chances[i]
-			if slot == 0 {
+			// The shares guaranteed to some come first, then the floor, then the draw.
+			chances[i] = (1-reserved)*(floor/float64(len(tier))+(1-floor)*chances[i]) + tier[i].action.guaranteed(bar)
+			if first {
 				c := &f.d.Candidates[tier[i].index]
 				c.Score, c.Propensity = round32(draw), round32(chances[i])
 			}
@@ -159,18 +271,57 @@ func (f *contest) fill(rules *restraint) (chosen []rapport.Choice) {
 		if explored {
 			winner = lucky
 		}
-		if slot == 0 {
-			f.d.Idle = (1 - floor) * idle
+		if lever >= 0 {
+			winner, explored = lever, false
+		}
+		if first {
+			f.d.Idle = (1 - reserved) * (1 - floor) * idle
+			first = false
 		}
 		if winner < 0 {
 			break
 		}
-		w := tier[winner]
+		won := tier[winner]
 		// Behind the leading candidates a chance is too small to be computed, not nought.
-		chosen = append(chosen, f.choice(w, slot, max(chances[winner], 1e-6), explored))
-		f.leave(w, rules)
+		given = append(given, f.choice(won, slot, max(chances[winner], 1e-6), explored, lever >= 0))
+		withheld := won.action.controls(m.person)
+		f.leave(won)
+		if !withheld {
+			slot++
+		}
 	}
-	return chosen
+	return given
+}
+
+// guaranteed is the share of decisions in which an action is given whatever it
+// is worth; those of higher priority need none.
+func (a *Action) guaranteed(bar float64) float64 {
+	if math.IsInf(bar, -1) {
+		return 0
+	}
+	return a.Share
+}
+
+// reserved draws for the guaranteed shares: how much of the chance they take,
+// and who gets this slot by it (-1 for nobody).
+func (f *contest) reserved(tier []runner, random *rand.Rand) (sum float64, winner int) {
+	winner = -1
+	if tier[0].action.Priority > 0 {
+		return 0, winner
+	}
+	for i := range tier {
+		sum += tier[i].action.Share
+	}
+	if sum == 0 {
+		return 0, winner
+	}
+	u := random.Float64() * max(1, sum)
+	for i := range tier {
+		if u -= tier[i].action.Share; u < 0 {
+			return min(sum, 1), i
+		}
+	}
+	return min(sum, 1), winner
 }
 
 // tier moves those who may compete for the next slot to the front: the highest
@@ -193,63 +344,109 @@ func (f *contest) tier() (tier []runner, bar float64) {
 	return f.runners[:n], math.Inf(-1)
 }
 
-// leave takes the winner out of the contest, and with it those whose caps it used up.
-func (f *contest) leave(w runner, rules *restraint) {
+// leave takes the winner out of the contest, and with it those whose caps it
+// used up and those of its group.
+func (f *contest) leave(w runner) {
 	m := f.m
 	if len(f.runners) > 1 && !m.placement.Uncapped {
-		m.uses = append(m.uses, use{at: m.now, action: w.action.ID, channel: m.channel(w.action), topic: w.action.Topic})
+		f.uses = append(f.uses, use{at: m.now, action: w.action.ID, channel: m.channel(w.action), topic: w.action.Topic})
 	}
 	left := f.runners[:0]
 	for _, r := range f.runners {
-		if r.index != w.index && rules.spent(r.action, m.channel(r.action)) == nil {
-			left = append(left, r)
+		if r.index == w.index || w.action.Group != "" && r.action.Group == w.action.Group || m.full(f.uses, r.action) != nil {
+			continue
 		}
+		left = append(left, r)
 	}
 	f.runners = left
 }
 
 // choice writes down a winner.
-func (f *contest) choice(w runner, slot int, propensity float64, explored bool) rapport.Choice {
+func (f *contest) choice(w runner, slot int, propensity float64, explored, share bool) rapport.Choice {
 	m, a := f.m, w.action
 	reason := "expected to be worth " + money(w.estimate.Mean) + ", the best draw of " + plural(len(f.runners), "action") + " allowed"
+	lever := ""
 	switch {
+	case a.Right != "":
+		reason = "given by the right of a " + a.Right + " message"
+	case share:
+		reason, lever = "given to keep its guaranteed share of "+percent(a.Share), "share"
 	case explored:
 		reason = "given by chance to keep learning what it is worth"
 	case a.Priority > 0:
-		reason = "goes first with priority " + strconv.Itoa(a.Priority)
+		reason, lever = "goes first with priority "+strconv.Itoa(a.Priority), "priority"
 	case len(f.runners) == 1:
 		reason = "expected to be worth " + money(w.estimate.Mean) + ", the only action allowed"
 	}
-	return rapport.Choice{
-		Action: a.ID, Type: a.Type, Slot: slot, Content: a.contentFor(m.locale()), Value: w.estimate.Mean,
+	if lever == "" && a.Weight != 1 && !explored {
+		lever = "weight"
+	}
+	c := rapport.Choice{
+		Action: a.ID, Type: a.Type, Slot: slot, Content: a.contentFor(m.placement.ID, m.locale), Value: w.estimate.Mean,
 		Propensity: propensity, Reason: reason, Explored: explored, Channel: m.channel(a), Purpose: a.Purpose,
+	}
+	if lever != "" {
+		// What the lever cost: what the best would have been worth without any.
+		best := 0.0
+		for i := range f.runners {
+			best = max(best, f.runners[i].plain)
+		}
+		c.Lever, c.LeverCost = lever, round32(max(0, best-w.plain))
+		if c.LeverCost == 0 && lever == "weight" {
+			c.Lever = ""
+		}
+	}
+	return c
+}
+
+// explain keeps the contributions of those that had a chance, which somebody may
+// ask about, so that a decision among hundreds stays small.
+func (f *contest) explain(given []rapport.Choice) {
+	floor := round32(f.m.config.policy.exploration / float64(max(1, len(f.d.Candidates))))
+	few := len(f.d.Candidates) <= learn.Leading
+	for i := range f.d.Candidates {
+		c := &f.d.Candidates[i]
+		if c.Excluded != "" {
+			continue
+		}
+		won := few
+		for j := range given {
+			won = won || given[j].Action == c.Action
+		}
+		if !won && c.Propensity <= 2*floor {
+			continue
+		}
+		c.Terms = f.m.terms(&f.query, f.m.placement.Candidates[i], f.tired)
 	}
 }
 
-// trim drops the contributions of candidates that had no chance, which nobody
-// will ask about, so that a decision among hundreds stays small.
-func (f *contest) trim(chosen []rapport.Choice) {
-	floor := round32(f.m.config.policy.exploration / float64(max(1, len(f.d.Candidates))))
-	if len(f.d.Candidates) <= learn.Leading {
-		return
+// terms returns the contributions that add up to an action's expected value.
+func (m *moment) terms(q *Query, a *Action, tired float64) []rapport.Term {
+	terms := m.scorer.Terms(q, a, m.past.of(a.ID), make([]rapport.Term, 0, len(a.Goals)+6))
+	plain := 0.0
+	for i := range terms {
+		plain += terms[i].Value
+		terms[i].Value = round32(terms[i].Value)
 	}
-	for i := range f.d.Candidates {
-		c := &f.d.Candidates[i]
-		won := false
-		for j := range chosen {
-			won = won || chosen[j].Action == c.Action
-		}
-		if !won && c.Propensity <= 2*floor {
-			c.Terms = nil
-		}
+	if a.Weight != 1 {
+		terms = append(terms, rapport.Term{Name: "weight", Value: round32(plain * (a.Weight - 1))})
 	}
+	if a.Cost != 0 {
+		terms = append(terms, rapport.Term{Name: "cost", Value: round32(-a.Cost)})
+	}
+	if tired != 0 {
+		terms = append(terms, rapport.Term{Name: "fatigue", Value: round32(-tired)})
+	}
+	return terms
 }
 
 // nothing says in plain words why nothing was given.
 func (m *moment) nothing(d *rapport.Decision, allowed int) string {
 	switch {
-	case len(d.Withheld) > 0:
+	case d.Holdout && len(d.Withheld) > 0:
 		return "this person is in the permanent holdout; " + d.Withheld[0].Action + " was withheld"
+	case len(d.Withheld) > 0:
+		return "this person is in the control group of " + d.Withheld[0].Action + ", and nothing else was worth giving"
 	case d.Holdout:
 		return "this person is in the permanent holdout"
 	case len(d.Candidates) == 0:
@@ -269,7 +466,7 @@ func (m *moment) nothing(d *rapport.Decision, allowed int) string {
 // tally counts the exclusions by rule, in the order the rules are asked.
 func tally(candidates []rapport.Candidate) string {
 	s := ""
-	for _, rule := range []string{RuleValidity, RuleCondition, RuleConsent, RuleCap, RuleQuietHours} {
+	for _, rule := range ruleOrder {
 		n := 0
 		for i := range candidates {
 			if candidates[i].Excluded == rule {
@@ -286,7 +483,7 @@ func tally(candidates []rapport.Candidate) string {
 	return s
 }
 
-func (m *moment) locale() string {
+func (m *moment) localeOf() string {
 	if v := m.env.Value(condition.Context, localePath[:]); !v.IsNull() {
 		return v.Str()
 	}
@@ -350,6 +547,11 @@ func failing(a *Action, env condition.Env) string {
 	if !ok {
 		return ""
 	}
+	return decisive(c, env)
+}
+
+// decisive returns the parts of a condition that make it fail, with the values found.
+func decisive(c *condition.Condition, env condition.Env) string {
 	s := ""
 	for _, x := range c.Explain(env).Clauses {
 		if x.Decisive {

@@ -124,7 +124,7 @@ func TestEveryRuleSaysWhatFailed(t *testing.T) {
 			t.Errorf("%s would be changed by %q, want %q", action, x.Changes, change)
 		}
 	}
-	for i, want := range []int{5, 4, 3, 2, 1, 0, 0} {
+	for i, want := range []int{5, 4, 3, 3, 2, 2, 1, 1, 0, 0} {
 		if f := Explain(d).Funnel[i]; f.Left != want {
 			t.Errorf("after %s %d are left, want %d", f.Rule, f.Left, want)
 		}

@@ -170,7 +170,7 @@ func (r *reader) done(what string) error {
 	return nil
 }
 
-const decisionCodec = 1
+const decisionCodec = 2
 
 const (
 	bitHoldout = 1 << iota
@@ -226,6 +226,10 @@ func (w *writer) choices(cs []rapport.Choice) {
 		w.repeat(c.Purpose)
 		w.text(c.Reason)
 		w.bytes(c.Content)
+		w.repeat(c.Lever)
+		if c.Lever != "" {
+			w.small(c.LeverCost)
+		}
 	}
 }
 
@@ -268,8 +272,9 @@ func DecodeDecision(b []byte) (*rapport.Decision, error) { return decodeDecision
 // attributed without them, and they are most of the record.
 func decodeDecision(b []byte, all bool) (*rapport.Decision, error) {
 	r := reader{b: b}
-	if v := r.byte(); v != decisionCodec && !r.bad {
-		return nil, rapport.Errorf(rapport.Internal, "decision codec %d is not known to this version", v)
+	version := r.byte()
+	if version != decisionCodec && version != 1 && !r.bad {
+		return nil, rapport.Errorf(rapport.Internal, "decision codec %d is not known to this version", version)
 	}
 	d := &rapport.Decision{Holdout: r.uint()&bitHoldout != 0}
 	d.ID = r.text()
@@ -282,7 +287,7 @@ func decodeDecision(b []byte, all bool) (*rapport.Decision, error) {
 	d.Cause, d.Nothing = r.text(), r.text()
 	d.Idle = r.float()
 	d.Features, d.Context = r.fields(), r.fields()
-	d.Items, d.Withheld = r.choices(), r.choices()
+	d.Items, d.Withheld = r.choices(version), r.choices(version)
 	if !all {
 		if r.bad {
 			return nil, r.done("decision record")
@@ -301,7 +306,7 @@ func decodeDecision(b []byte, all bool) (*rapport.Decision, error) {
 	return d, nil
 }
 
-func (r *reader) choices() []rapport.Choice {
+func (r *reader) choices(version byte) []rapport.Choice {
 	n := r.count(8)
 	if n == 0 {
 		return nil
@@ -311,6 +316,11 @@ func (r *reader) choices() []rapport.Choice {
 		cs[i] = rapport.Choice{
 			Action: r.text(), Type: rapport.ActionType(r.repeat()), Slot: int(r.uint()), Value: r.float(), Propensity: r.float(),
 			Explored: r.bool(), Channel: r.repeat(), Purpose: r.repeat(), Reason: r.text(), Content: r.fields(),
+		}
+		if version > 1 {
+			if cs[i].Lever = r.repeat(); cs[i].Lever != "" {
+				cs[i].LeverCost = r.small()
+			}
 		}
 	}
 	return cs

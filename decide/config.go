@@ -35,6 +35,8 @@ type Config struct {
 	outcomes   []outcome
 	goals      map[string]struct{} // events that are a goal or an outcome
 	horizon    int64               // longest window of a cap, ms
+	features   []known
+	gateWhen   *condition.Condition
 }
 
 // Action is one compiled action.
@@ -49,13 +51,20 @@ type Action struct {
 	Weight   float64 // > 0
 	Priority int
 	When     condition.Expr // nil holds always
+	Group    string
+	Share    float64
+	Right    string // "recall" or "safety": beside all pressure
+	Control  float64
 
-	from, until int64 // 0 is open
+	quotas      []*quota
+	seed        uint64 // of its control group
+	from, until int64  // 0 is open
 	validity    string
 	condition   string // text of When
 	consent     string // what is said when consent is missing
 	content     rapport.Fields
 	locales     map[string]rapport.Fields
+	places      map[string]place
 	caps        []*limit
 	longest     int64    // longest goal window, ms
 	events      []string // of the goals
@@ -66,7 +75,9 @@ type Goal struct {
 	Event    string
 	Within   int64 // ms
 	Value    Amount
-	Feedback bool // a click or dismissal of the decision itself, which nobody in the holdout can give
+	Margin   float64 // share of the value
+	CLV      float64 // change of what the person is worth in all
+	Feedback bool    // a click or dismissal of the decision itself, which nobody in the holdout can give
 }
 
 // Placement is one compiled placement with its candidates in config order.
@@ -99,6 +110,28 @@ type policy struct {
 	salt        uint64
 	exploration float64
 	quiet       *quiet
+	goals       []GoalDoc
+	fatigue     float64 // cost of one unanswered contact
+	fatigueHalf float64 // ms
+	gate        *gate
+	pause       PauseDoc
+}
+
+// gate says when people may be spoken to unasked.
+type gate struct {
+	when condition.Expr // nil holds always
+	text string
+	busy int64 // ms
+	all  bool
+}
+
+// quota is a limit over all people: units of stock, or money of a budget.
+type quota struct {
+	id    string
+	name  string // for people
+	max   float64
+	per   int64   // ms; 0 is for ever
+	units float64 // that giving the action once takes
 }
 
 // quiet is a daily span in minutes since midnight.
@@ -116,7 +149,7 @@ const (
 	scopeTopic
 )
 
-var scopes = map[string]scope{"person": scopePerson, "action": scopeAction, "channel": scopeChannel, "topic": scopeTopic}
+var scopes = map[string]scope{"person": scopePerson, "overall": scopePerson, "action": scopeAction, "channel": scopeChannel, "topic": scopeTopic}
 
 // limit is one compiled cap.
 type limit struct {
@@ -156,6 +189,9 @@ func Compile(docs Documents) (*Config, error) {
 	}
 	c.addTriggers(docs.Triggers, &f)
 	c.addOutcomes(docs.Policies)
+	if len(c.features) > maxKnownFeatures {
+		c.features = c.features[:maxKnownFeatures]
+	}
 	if err := f.err(); err != nil {
 		return nil, err
 	}
@@ -211,6 +247,28 @@ func (c *Config) addPolicy(docs []PolicyDoc, f *faults) (caps []*limit) {
 		if d.QuietHours != nil {
 			c.policy.quiet, _ = d.QuietHours.compile() // validated above
 		}
+		c.policy.goals = d.Goals
+		if x := d.Fatigue; x != nil {
+			c.policy.fatigue, c.policy.fatigueHalf = x.Cost, float64(max(x.HalfLife.Millis(), 0))
+			if x.HalfLife == 0 {
+				c.policy.fatigueHalf = 7 * 24 * 3600e3
+			}
+		}
+		if x := d.Gate; x != nil {
+			c.policy.gate = &gate{busy: x.Busy.Millis(), all: x.Scope == "all"}
+			if !x.When.IsZero() {
+				c.policy.gate.when, c.policy.gate.text = x.When, x.When.Text()
+				c.gateWhen = x.When
+			}
+		}
+		if d.Pause != nil {
+			c.policy.pause = *d.Pause
+		}
+		for _, name := range d.Features {
+			if k, ok := knownOf(name); ok {
+				c.feature(k)
+			}
+		}
 		for _, x := range d.Caps {
 			name := "policy " + d.ID + ", cap per " + x.Scope
 			if x.Of != "" {
@@ -257,19 +315,42 @@ func (c *Config) addAction(d *ActionDoc, caps []*limit, f *faults) {
 	}
 	a.consent = "no consent to " + d.Purpose
 	a.content = d.Content
-	for l, content := range d.Locales {
-		if a.locales == nil {
-			a.locales = map[string]rapport.Fields{}
+	a.locales = byLocale(d.Locales)
+	for name, in := range d.In {
+		if a.places == nil {
+			a.places = map[string]place{}
 		}
-		a.locales[strings.ToLower(strings.ReplaceAll(l, "_", "-"))] = content
+		a.places[name] = place{in.Content, byLocale(in.Locales)}
+		if !slices.Contains(d.Placements, name) {
+			f.add(at+": in."+name, "is not among the action's placements")
+		}
 	}
+	a.Group, a.Share, a.Right, a.Control, a.seed = d.Group, d.Share, d.Right, d.Control, mix(hashText(d.ID)^c.policy.salt)
+	if d.Stock > 0 {
+		a.quotas = append(a.quotas, &quota{id: "stock/" + d.ID, name: fmt.Sprintf("stock of %d", d.Stock), max: float64(d.Stock), units: 1})
+	}
+	if b := d.Budget; b != nil {
+		a.quotas = append(a.quotas, &quota{
+			id: "budget/" + d.ID, name: fmt.Sprintf("budget of %v per %s", b.Max, b.Per), max: b.Max, per: b.Per.Millis(), units: d.Cost,
+		})
+	}
+	c.learnFrom(d.When)
 	goals := d.Goals
 	if len(goals) == 0 {
 		goals = defaultGoals()
 	}
+	for _, g := range c.policy.goals {
+		if !slices.ContainsFunc(goals, func(own GoalDoc) bool { return own.Event == g.Event }) && len(goals) < maxGoals {
+			goals = append(slices.Clip(goals), g)
+		}
+	}
 	for _, g := range goals {
+		margin := g.Margin
+		if margin == 0 {
+			margin = 1
+		}
 		a.Goals = append(a.Goals, Goal{
-			Event: g.Event, Within: g.Within.Millis(), Value: g.Value.orDefault(), Feedback: isFeedback(g.Event),
+			Event: g.Event, Within: g.Within.Millis(), Value: g.Value.orDefault(), Margin: margin, CLV: g.CLV, Feedback: isFeedback(g.Event),
 		})
 		a.longest = max(a.longest, g.Within.Millis())
 		a.events = append(a.events, g.Event)
@@ -296,6 +377,49 @@ func (c *Config) addAction(d *ActionDoc, caps []*limit, f *faults) {
 			p.Candidates = append(p.Candidates, a)
 		}
 	}
+}
+
+// learnFrom makes what a condition asks of the person a feature.
+func (c *Config) learnFrom(when *condition.Condition) {
+	if when == nil {
+		return
+	}
+	u := when.Uses()
+	for root, names := range map[condition.Root][]string{condition.Traits: u.Traits, condition.Computed: u.Computed, condition.Scores: u.Scores} {
+		for _, name := range names {
+			c.feature(known{name: root.String() + "." + name, root: root, path: strings.Split(name, ".")})
+		}
+	}
+	for _, name := range u.Segments {
+		c.feature(known{name: "segments." + name, segment: name})
+	}
+}
+
+// feature adds a feature once; they stand by name.
+func (c *Config) feature(k known) {
+	at, found := slices.BinarySearchFunc(c.features, k.name, func(k known, name string) int { return strings.Compare(k.name, name) })
+	if !found && len(k.name) <= maxFeatureName {
+		c.features = slices.Insert(c.features, at, k)
+	}
+}
+
+// knownOf reads the name of a feature as config writes it.
+func knownOf(name string) (known, bool) {
+	root, rest, ok := strings.Cut(name, ".")
+	if !ok || rest == "" || len(name) > maxFeatureName {
+		return known{}, false
+	}
+	switch root {
+	case "segments":
+		return known{name: name, segment: rest}, true
+	case "traits":
+		return known{name: name, root: condition.Traits, path: strings.Split(rest, ".")}, true
+	case "computed":
+		return known{name: name, root: condition.Computed, path: strings.Split(rest, ".")}, true
+	case "scores":
+		return known{name: name, root: condition.Scores, path: strings.Split(rest, ".")}, true
+	}
+	return known{}, false
 }
 
 func (c *Config) addTriggers(docs []TriggerDoc, f *faults) {
@@ -368,6 +492,9 @@ func (c *Config) Conditions() iter.Seq[condition.Expr] {
 				return
 			}
 		}
+		if c.gateWhen != nil && !yield(c.gateWhen) {
+			return
+		}
 		for _, on := range slices.Sorted(maps.Keys(c.triggers)) {
 			for _, t := range c.triggers[on] {
 				if t.When != nil && !yield(t.When) {
@@ -378,14 +505,31 @@ func (c *Config) Conditions() iter.Seq[condition.Expr] {
 	}
 }
 
-// contentFor returns the content in the best locale of those asked for.
-func (a *Action) contentFor(locale string) rapport.Fields {
-	if locale == "" || len(a.locales) == 0 {
-		return a.content
+// contentFor returns the content for a placement in the best locale of those
+// asked for: that of the placement in the locale, then of the placement, then
+// of the locale, then the action's own.
+func (a *Action) contentFor(placement, locale string) rapport.Fields {
+	in := a.places[placement]
+	if f, ok := inLocale(in.locales, locale); ok {
+		return f
+	}
+	if in.content != nil {
+		return in.content
+	}
+	if f, ok := inLocale(a.locales, locale); ok {
+		return f
+	}
+	return a.content
+}
+
+// inLocale finds the content of a locale, or of the language it belongs to.
+func inLocale(locales map[string]rapport.Fields, locale string) (rapport.Fields, bool) {
+	if locale == "" || len(locales) == 0 {
+		return nil, false
 	}
 	for l := strings.ToLower(strings.ReplaceAll(locale, "_", "-")); l != ""; {
-		if f, ok := a.locales[l]; ok {
-			return f
+		if f, ok := locales[l]; ok {
+			return f, true
 		}
 		i := strings.LastIndexByte(l, '-')
 		if i < 0 {
@@ -393,13 +537,35 @@ func (a *Action) contentFor(locale string) rapport.Fields {
 		}
 		l = l[:i]
 	}
-	return a.content
+	return nil, false
+}
+
+// place is the content an action has in one placement.
+type place struct {
+	content rapport.Fields
+	locales map[string]rapport.Fields
+}
+
+func byLocale(locales map[string]rapport.Fields) map[string]rapport.Fields {
+	if len(locales) == 0 {
+		return nil
+	}
+	out := make(map[string]rapport.Fields, len(locales))
+	for l, content := range locales {
+		out[strings.ToLower(strings.ReplaceAll(l, "_", "-"))] = content
+	}
+	return out
 }
 
 // held reports whether a person belongs to the permanent holdout. It depends
 // on the person and the policy's salt alone, so it never changes by itself.
 func (p *policy) held(id rapport.ID) bool {
 	return float64(mix(id.Hash64()^p.salt)>>11)/(1<<53) < p.holdout
+}
+
+// controls reports whether a person belongs to an action's own control group.
+func (a *Action) controls(id rapport.ID) bool {
+	return a.Control > 0 && float64(mix(id.Hash64()^a.seed)>>11)/(1<<53) < a.Control
 }
 
 // mix is the finaliser of splitmix64 (Steele, Lea and Flood, 2014).

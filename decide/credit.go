@@ -21,6 +21,8 @@ func (s *record) feedback(c *engine.Context, cfg *Config, e *rapport.Event) {
 		} else {
 			o.clicked = true
 		}
+		s.answer()
+		o.click(c, cfg, item)
 	}
 	a := cfg.Action(o.given[item].action)
 	if a == nil {
@@ -28,7 +30,7 @@ func (s *record) feedback(c *engine.Context, cfg *Config, e *rapport.Event) {
 	}
 	if goal := a.goal(e.Name); goal != nil && e.Timestamp <= o.at+goal.Within && o.given[item].hit(e.Name) < 0 {
 		if value, ok := goal.Value.Of(e); ok {
-			o.credit(c, item, goal, value)
+			o.credit(c, cfg, item, goal, value)
 		}
 	}
 }
@@ -40,9 +42,12 @@ func (s *record) outcome(c *engine.Context, cfg *Config, e *rapport.Event) {
 	if o == nil {
 		return
 	}
+	if !o.withheld {
+		s.answer()
+	}
 	goal := cfg.Action(o.given[item].action).goal(e.Name)
 	if value, ok := goal.Value.Of(e); ok {
-		o.credit(c, item, goal, value)
+		o.credit(c, cfg, item, goal, value)
 	}
 }
 
@@ -51,7 +56,7 @@ func (s *record) outcome(c *engine.Context, cfg *Config, e *rapport.Event) {
 // credit makes no difference here: nobody in the holdout can click, so a
 // comparison of credits would compare habits of clicking.
 func (s *record) measure(c *engine.Context, cfg *Config, e *rapport.Event) {
-	if s.group == groupNone || s.group == groupMixed || e.Timestamp < s.first {
+	if s.group == groupMixed || s.group != groupNone && e.Timestamp < s.first {
 		return
 	}
 	for i := range cfg.outcomes {
@@ -63,11 +68,15 @@ func (s *record) measure(c *engine.Context, cfg *Config, e *rapport.Event) {
 		if !ok || v == 0 {
 			continue
 		}
-		m := Measure{Holdout: s.group == groupHoldout, Before: s.total, After: s.total + v}
+		if s.group == groupNone { // before anything was decided: what the comparison is adjusted by
+			s.prior += v
+			continue
+		}
+		m := Measure{Holdout: s.group == groupHoldout, Before: s.total, After: s.total + v, Covariate: s.prior}
 		s.total = m.After
 		for k := range s.results {
 			if r := &s.results[k]; e.Timestamp >= r.at {
-				m.Actions = append(m.Actions, Change{Action: r.action, Before: r.total, After: r.total + v})
+				m.Actions = append(m.Actions, Change{Action: r.action, Held: m.Holdout || r.held, Before: r.total, After: r.total + v})
 				r.total += v
 			}
 		}
@@ -183,12 +192,27 @@ func (a *Action) goal(event string) *Goal {
 	return nil
 }
 
-func (g *given) hit(event string) int {
+func (g *item) hit(event string) int {
 	return slices.IndexFunc(g.hits, func(h hit) bool { return h.event == event })
 }
 
+// click teaches the first click on an action, which is what other goals come by.
+func (o *open) click(c *engine.Context, cfg *Config, item int) {
+	g := &o.given[item]
+	if g.answered || o.unseen {
+		return
+	}
+	g.answered = true
+	x := o.example(cfg, item)
+	if a := cfg.Action(g.action); a != nil {
+		x.Goals = a.events
+	}
+	x.Goal, x.First = clicked, true
+	c.Reward(appendExample(nil, &x))
+}
+
 // credit counts an outcome of one action given, and teaches it.
-func (o *open) credit(c *engine.Context, item int, goal *Goal, value float64) {
+func (o *open) credit(c *engine.Context, cfg *Config, item int, goal *Goal, value float64) {
 	g := &o.given[item]
 	h := g.hit(goal.Event)
 	first := h < 0
@@ -198,10 +222,8 @@ func (o *open) credit(c *engine.Context, item int, goal *Goal, value float64) {
 	}
 	before := g.hits[h].total
 	g.hits[h].total += value
-	if o.withheld {
-		return
-	}
-	x := o.example(item)
+	x := o.example(cfg, item)
+	x.Via = g.answered
 	x.Goal, x.First, x.Before, x.After = goal.Event, first, before, g.hits[h].total
 	c.Reward(appendExample(nil, &x))
 }

@@ -210,7 +210,7 @@ func (w *world) places() (out []string) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		if x := l.Example; x != nil && x.Goal != "" {
+		if x := l.Example; x != nil && x.Goal != "" && x.Goal != decide.Clicked {
 			out = append(out, x.Placement)
 		}
 	}

@@ -2,7 +2,7 @@ package decide
 
 import (
 	"context"
-	"strconv"
+	"slices"
 	"sync"
 	"time"
 
@@ -53,8 +53,10 @@ type Request struct {
 
 // Decider decides. Its methods are safe for concurrent use.
 type Decider struct {
-	deps    Deps
-	ledgers []*ledger // per partition of the events topic
+	deps     Deps
+	ledgers  []*ledger // per partition of the events topic
+	treasury *treasury
+	lanes    [256]chan struct{} // by hash of the person: one decision at a time
 }
 
 // New returns a Decider.
@@ -66,6 +68,10 @@ func New(d Deps) *Decider {
 	for i := range s.ledgers {
 		s.ledgers[i] = &ledger{held: map[rapport.ID][]*reservation{}}
 	}
+	for i := range s.lanes {
+		s.lanes[i] = make(chan struct{}, 1) // who holds the token decides
+	}
+	s.treasury = newTreasury(d.Log, d.Model)
 	return s
 }
 
@@ -79,11 +85,7 @@ func (s *Decider) Decide(ctx context.Context, r Request) (*rapport.Decision, err
 // decide makes a decision for a cause. messageID is set for a trigger's
 // request, so that the log takes it once.
 func (s *Decider) decide(ctx context.Context, r Request, cause, messageID string) (*rapport.Decision, error) {
-	var made *arbitrated
-	err := s.deps.Home.View(ctx, r.Person, r.Tokens, func(v *engine.View) (err error) {
-		made, err = s.arbitrate(v, &r, cause)
-		return err
-	})
+	made, err := s.make(ctx, &r, cause)
 	if err != nil {
 		return nil, err
 	}
@@ -106,6 +108,7 @@ func (s *Decider) decide(ctx context.Context, r Request, cause, messageID string
 	}
 	if err != nil {
 		made.reserved.drop()
+		made.undo()
 		return nil, rapport.Errorf(rapport.KindOf(err), "record decision: %w", err)
 	}
 	made.reserved.settle(records[0].Offset)
@@ -121,31 +124,106 @@ const abandoned = 100_000
 // arbitrated is a decision on its way to the log.
 type arbitrated struct {
 	decision *rapport.Decision
+	id       [16]byte
 	entity   rapport.ID
 	token    engine.Token
-	reserved *reservation
+	turn     uint32
 	moment   *moment
+	reserved *reservation
+	undo     func() // gives back what was taken of stock and budgets
 }
 
-// arbitrate runs on the home's goroutine.
-func (s *Decider) arbitrate(v *engine.View, r *Request, cause string) (*arbitrated, error) {
+// make makes a decision up to the point where it is reserved. The goroutine that
+// owns the person is asked what only it knows, which rules hold among it; scores
+// and draws are made here. Decisions for one person take turns, and one that was
+// overtaken all the same (the person was asked for by two names) looks again.
+func (s *Decider) make(ctx context.Context, r *Request, cause string) (*arbitrated, error) {
+	lane := s.lanes[r.Person.Hash64()%uint64(len(s.lanes))]
+	select {
+	case lane <- struct{}{}:
+		defer func() { <-lane }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	for {
+		var made *arbitrated
+		err := s.deps.Home.View(ctx, r.Person, r.Tokens, func(v *engine.View) (err error) {
+			made, err = s.look(v, r, cause)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		if err := s.choose(ctx, made, r.Dry); err != nil {
+			return nil, err
+		}
+		if r.Dry {
+			return made, nil
+		}
+		if made.reserved = s.ledgers[made.token.Partition].reserve(made, chosen(made.decision)); made.reserved != nil {
+			return made, nil
+		}
+		made.undo()
+	}
+}
+
+// look gathers a moment and asks the rules. It runs on the home's goroutine.
+func (s *Decider) look(v *engine.View, r *Request, cause string) (*arbitrated, error) {
 	m, err := s.moment(v, r, cause)
 	if err != nil {
 		return nil, err
 	}
-	a := &arbitrated{entity: v.ID(), token: v.Token(), moment: m}
-	l := s.ledgers[a.token.Partition]
-	m.uses = l.pending(v, m.uses)
-	d := m.arbitrate()
-	a.decision = d
-	id := newID(a.token.Partition, a.token.Offset, s.deps.Random())
-	d.ID = formatID(id)
-	d.Config = v.Config().Version
-	if r.Dry {
-		return a, nil
+	made := &arbitrated{entity: v.ID(), token: v.Token(), moment: m, undo: func() {}}
+	m.uses, made.turn = s.ledgers[made.token.Partition].pending(v, m.uses)
+	made.id = newID(made.token.Partition, made.token.Offset, s.deps.Random())
+	m.version = v.Config().Version
+	m.screen()
+	return made, nil
+}
+
+// choose draws, and takes from stock and budgets what is to be given.
+func (s *Decider) choose(ctx context.Context, made *arbitrated, dry bool) error {
+	m := made.moment
+	for {
+		d := m.contend()
+		d.ID, d.Config = formatID(made.id), m.version
+		made.decision = d
+		if dry {
+			return nil
+		}
+		spent, action, err := s.pay(ctx, made)
+		if err != nil {
+			return err
+		}
+		if spent == nil {
+			return nil
+		}
+		// Others were faster: it is out, and the draw is made among the rest.
+		for i := range m.candidates {
+			if c := &m.candidates[i]; c.Action == action {
+				c.Excluded, c.Detail = RuleQuota, spent.name+" is used up for now"
+			}
+		}
 	}
-	a.reserved = l.reserve(v, m, id, chosen(d))
-	return a, nil
+}
+
+// pay takes one use of every quota of what is given.
+func (s *Decider) pay(ctx context.Context, made *arbitrated) (spent *quota, action string, err error) {
+	made.undo = func() {}
+	for i := range made.decision.Items {
+		a := made.moment.config.Action(made.decision.Items[i].Action)
+		if len(a.quotas) == 0 {
+			continue
+		}
+		undo, spent, err := s.treasury.take(ctx, a, made.moment.now)
+		if err != nil || spent != nil {
+			made.undo()
+			return spent, a.ID, err
+		}
+		before := made.undo
+		made.undo = func() { before(); undo() }
+	}
+	return nil, "", nil
 }
 
 // moment gathers what a decision is made from.
@@ -163,11 +241,15 @@ func (s *Decider) moment(v *engine.View, r *Request, cause string) (*moment, err
 	}
 	m := &moment{
 		config: cfg, placement: p, person: person, env: env, now: now, scorer: s.deps.Model.Knowledge(),
-		features: s.deps.Features(env, r.Context), context: r.Context, limit: r.Limit, seed: s.deps.Random(), cause: cause,
+		context: r.Context, limit: r.Limit, seed: s.deps.Random(), cause: cause,
 	}
 	if rec, ok := v.State(FoldName).(*record); ok && rec != nil {
-		m.uses = rec.uses[:len(rec.uses):len(rec.uses)] // appending copies
+		m.uses = slices.Clone(rec.uses) // the state goes on without us
+		m.past = rec.past(now, cfg)
 	}
+	m.spent = func(a *Action) *quota { return s.treasury.open(a, now) }
+	liked, _ := v.State(InterestName).(*interest)
+	m.features = m.gather(s.deps.Features(env, r.Context), liked)
 	return m, nil
 }
 
@@ -177,8 +259,11 @@ func (s *Decider) Explain(ctx context.Context, r Request, action string) (*Expla
 	r.Dry = true
 	var x *Explanation
 	err := s.deps.Home.View(ctx, r.Person, r.Tokens, func(v *engine.View) error {
-		a, err := s.arbitrate(v, &r, "explain")
+		a, err := s.look(v, &r, "explain")
 		if err != nil {
+			return err
+		}
+		if err := s.choose(ctx, a, true); err != nil {
 			return err
 		}
 		if action != "" && a.moment.config.Action(action) == nil {
@@ -260,40 +345,6 @@ func decisionEvent(d *rapport.Decision, entity rapport.ID) *rapport.Event {
 		Body: AppendDecision(make([]byte, 0, 512+48*len(d.Candidates)), d),
 	}
 }
-
-// Features are the default features: hour and weekday where the person is, and
-// up to 16 plain values of the context. They go into the rewards topic, which
-// knows no people and so is not reached by an erasure: a text is therefore kept
-// as a 32-bit hash, and a number large enough to name somebody not at all.
-func Features(env condition.Env, context rapport.Fields) rapport.Fields {
-	now := env.Now()
-	f := make(rapport.Fields, 0, 64)
-	f = rapport.AppendField(f, "hour", rapport.NumberValue(float64(now.Hour())))
-	f = rapport.AppendField(f, "weekday", rapport.NumberValue(float64(now.Weekday())))
-	n := 0
-	for k, v := range context.All() {
-		if n == maxFeatures {
-			break
-		}
-		if len(k) > 32 {
-			continue
-		}
-		if text, ok := v.Text(); ok {
-			v = rapport.StringValue(strconv.FormatUint(mix(hashText(string(text)))>>32, 36))
-		} else if x, ok := v.Number(); ok && !(x > -maxFeature && x < maxFeature) || !ok && v.Kind() != rapport.KindTrue && v.Kind() != rapport.KindFalse {
-			continue
-		}
-		f = rapport.AppendField(f, "context."+string(k), v)
-		n++
-	}
-	return f
-}
-
-// Limits of the default features.
-const (
-	maxFeatures = 16
-	maxFeature  = 1e5
-)
 
 // SeededRandom returns a source of 64-bit numbers for [Deps.Random] that is
 // fixed by a seed; safe for concurrent use.

@@ -3,6 +3,7 @@ package decide
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +22,7 @@ type ActionDoc struct {
 	When       *condition.Condition      `yaml:"when,omitempty" doc:"Who is eligible; everybody if left out."`
 	Content    rapport.Fields            `yaml:"content,omitempty" doc:"What the client shows; any JSON."`
 	Locales    map[string]rapport.Fields `yaml:"locales,omitempty" doc:"Content per locale (nb, pt-BR); chosen by context.locale, then traits.locale; content is the fallback."`
+	In         map[string]ContentDoc     `yaml:"in,omitempty" doc:"Content of its own in some placements."`
 	Goals      []GoalDoc                 `yaml:"goals,omitempty" doc:"What counts as success and what it is worth. Default: Decision Clicked within 1h, worth 0.1."`
 	Cost       float64                   `yaml:"cost,omitempty" min:"0" doc:"What giving it once costs, in the deployment's currency."`
 	Purpose    string                    `yaml:"purpose,omitempty" doc:"Purpose the person must have consented to; none for a slot on one's own site."`
@@ -31,13 +33,53 @@ type ActionDoc struct {
 	Weight     float64                   `yaml:"weight,omitempty" min:"0" max:"1000" doc:"Multiplier of its expected value; default 1."`
 	Priority   int                       `yaml:"priority,omitempty" min:"0" max:"100" doc:"0 competes by value. Higher goes first among the eligible and is shown even at a loss: for service and safety messages."`
 	Cap        *RateDoc                  `yaml:"cap,omitempty" doc:"How often one person may get this action."`
+	Group      string                    `yaml:"group,omitempty" doc:"Actions of one group exclude each other within a decision."`
+	Share      float64                   `yaml:"share,omitempty" min:"0" max:"0.5" doc:"Least share of its placement's decisions in which it is given to somebody eligible, whatever it is worth; 0 to 0.5. What that costs is shown."`
+	Right      string                    `yaml:"right,omitempty" enum:"recall,safety" doc:"recall or safety: the right to be given beside caps, quiet hours, fatigue, the gate and the holdout. Every use is recorded as such."`
+	Control    float64                   `yaml:"control,omitempty" min:"0" max:"0.5" doc:"Share of people who never get this action, so that its own effect can be measured; 0 to 0.5."`
+	Stock      int                       `yaml:"stock,omitempty" min:"0" doc:"Most times it is given in all; 0 is without limit."`
+	Budget     *BudgetDoc                `yaml:"budget,omitempty" doc:"Most that its cost may add up to."`
+}
+
+// ContentDoc is the content of an action in one placement.
+type ContentDoc struct {
+	Content rapport.Fields            `yaml:"content,omitempty" doc:"What the client shows there; any JSON."`
+	Locales map[string]rapport.Fields `yaml:"locales,omitempty" doc:"Per locale."`
+}
+
+// BudgetDoc limits what an action costs, paced over its period.
+type BudgetDoc struct {
+	Max float64          `yaml:"max" required:"true" min:"0" doc:"Most money, in the deployment's currency."`
+	Per rapport.Duration `yaml:"per" required:"true" max:"90d" doc:"In this long; it is spent evenly over it."`
+}
+
+// FatigueDoc makes every further contact dearer while contacts stay unanswered.
+type FatigueDoc struct {
+	Cost     float64          `yaml:"cost" required:"true" min:"0" doc:"What each unanswered contact adds to the cost of the next, in the deployment's currency."`
+	HalfLife rapport.Duration `yaml:"halfLife,omitempty" max:"90d" doc:"How soon half of it is forgotten; default 7d. An answer ends it at once."`
+}
+
+// GateDoc says when people may be spoken to at all, unasked.
+type GateDoc struct {
+	When  *condition.Condition `yaml:"when,omitempty" doc:"Condition on the person and the moment, such as scores.intent > 0.2; holds always if left out."`
+	Busy  rapport.Duration     `yaml:"busy,omitempty" max:"1d" doc:"Nobody is interrupted this soon after the last thing that was given to them and stays unanswered."`
+	Scope string               `yaml:"scope,omitempty" enum:"pushed,all" doc:"pushed (default): what triggers ask for and what goes through a channel; all: slots on one's own site too."`
+}
+
+// PauseDoc is the rule that pauses an action that harms.
+type PauseDoc struct {
+	Off    bool    `yaml:"off,omitempty" doc:"Never pause by rule."`
+	People int     `yaml:"people,omitempty" min:"0" doc:"Least people on each side; default 200."`
+	Level  float64 `yaml:"level,omitempty" min:"0" max:"0.999" doc:"Level of the always-valid interval whose upper end must be below 0; default 0.95."`
 }
 
 // GoalDoc is one outcome of an action.
 type GoalDoc struct {
 	Event  string           `yaml:"event" required:"true" doc:"Name of the event that is the success."`
 	Within rapport.Duration `yaml:"within" required:"true" max:"90d" doc:"How long after the decision it still counts; at most 90d."`
-	Value  Amount           `yaml:"value,omitempty" doc:"Worth of one success: a number, or properties.path of the event. Default 1."`
+	Value  Amount           `yaml:"value,omitempty" doc:"Worth of one success: a number, or properties.path of the event. Default 1. Below 0 for what does harm, such as Unsubscribed."`
+	Margin float64          `yaml:"margin,omitempty" min:"0" max:"1" doc:"Which share of the value is margin; default all of it."`
+	CLV    float64          `yaml:"clv,omitempty" min:"-1" max:"1" doc:"By which share a success changes what the person is worth in all (scores.clv); below 0 for what drives people away."`
 }
 
 // RateDoc limits how often.
@@ -66,12 +108,17 @@ type PolicyDoc struct {
 	Caps        []CapDoc     `yaml:"caps,omitempty" doc:"Limits on how much one person gets."`
 	QuietHours  *QuietDoc    `yaml:"quietHours,omitempty" doc:"When nothing is pushed."`
 	Exploration *float64     `yaml:"exploration,omitempty" min:"0" max:"0.5" doc:"Share of decisions taken uniformly at random to keep learning; 0 to 0.5, default 0.02."`
+	Goals       []GoalDoc    `yaml:"goals,omitempty" doc:"Goals of every action beside its own: what any contact may lead to, such as Unsubscribed."`
+	Fatigue     *FatigueDoc  `yaml:"fatigue,omitempty" doc:"Pressure that rises with contacts nobody answered."`
+	Gate        *GateDoc     `yaml:"gate,omitempty" doc:"When people may be spoken to at all."`
+	Pause       *PauseDoc    `yaml:"pause,omitempty" doc:"When an action that harms is paused."`
+	Features    []string     `yaml:"features,omitempty" doc:"More of the person for the models to learn from: traits.x, computed.x, scores.x, segments.x. What conditions ask about is learned from anyway."`
 	Outcomes    []OutcomeDoc `yaml:"outcomes,omitempty" doc:"What the effect is measured in. Default: the goals of all actions, feedback on decisions left out."`
 }
 
 // CapDoc is one limit.
 type CapDoc struct {
-	Scope string           `yaml:"scope" required:"true" enum:"person,action,channel,topic" doc:"person (everything), action, channel or topic (each by itself)."`
+	Scope string           `yaml:"scope" required:"true" enum:"person,overall,action,channel,topic" doc:"person or overall (everything), action, channel or topic (each by itself)."`
 	Of    string           `yaml:"of,omitempty" doc:"Only this action, channel or topic."`
 	Max   int              `yaml:"max" required:"true" min:"1" max:"1000" doc:"Most actions, 1 to 1000."`
 	Per   rapport.Duration `yaml:"per" required:"true" max:"90d" doc:"In this long, sliding; at most 90d."`
@@ -182,6 +229,7 @@ const (
 
 	maxContentDepth = 16
 	maxNameLength   = 128
+	maxNamed        = 64 // features the policy names
 )
 
 // faults gathers everything wrong with the documents at hand.
@@ -261,6 +309,28 @@ func (d *ActionDoc) Validate() error {
 			f.add(at+".event", "%q is a goal twice", g.Event)
 		}
 		seen[g.Event] = true
+		f.share(at+".margin", g.Margin, 1)
+		f.share(at+".clv", math.Abs(g.CLV), 1)
+	}
+	f.share("share", d.Share, 0.5)
+	f.share("control", d.Control, 0.5)
+	if d.Right != "" && d.Right != "recall" && d.Right != "safety" {
+		f.add("right", "%q is neither recall nor safety", d.Right)
+	}
+	if d.Stock < 0 {
+		f.add("stock", "must not be negative")
+	}
+	if b := d.Budget; b != nil {
+		if !(b.Max > 0 && b.Max < 1e12) {
+			f.add("budget.max", "must be more than 0")
+		}
+		f.window("budget.per", b.Per)
+		if d.Cost <= 0 {
+			f.add("budget", "limits the cost, and the action has none")
+		}
+	}
+	if len(d.Group) > maxNameLength {
+		f.add("group", "is longer than %d bytes", maxNameLength)
 	}
 	if d.Cost < 0 || d.Cost-d.Cost != 0 {
 		f.add("cost", "must not be negative")
@@ -288,6 +358,13 @@ func (d *ActionDoc) Validate() error {
 	f.checkContent("content", d.Content)
 	for _, l := range slices.Sorted(maps.Keys(d.Locales)) {
 		f.checkContent("locales."+l, d.Locales[l])
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.In)) {
+		in := d.In[name]
+		f.checkContent("in."+name+".content", in.Content)
+		for _, l := range slices.Sorted(maps.Keys(in.Locales)) {
+			f.checkContent("in."+name+".locales."+l, in.Locales[l])
+		}
 	}
 	for _, s := range []string{d.Purpose, d.Channel, d.Topic} {
 		if len(s) > maxNameLength {
@@ -326,8 +403,8 @@ func (d *PolicyDoc) Validate() error {
 	for i, c := range d.Caps {
 		at := fmt.Sprintf("caps[%d]", i)
 		if _, ok := scopes[c.Scope]; !ok {
-			f.add(at+".scope", "%q is not one of person, action, channel, topic", c.Scope)
-		} else if c.Scope == "person" && c.Of != "" {
+			f.add(at+".scope", "%q is not one of person, overall, action, channel, topic", c.Scope)
+		} else if (c.Scope == "person" || c.Scope == "overall") && c.Of != "" {
 			f.add(at+".of", "a cap of scope person counts everything")
 		}
 		f.rate(at, c.Max, c.Per)
@@ -337,6 +414,7 @@ func (d *PolicyDoc) Validate() error {
 			f.add("quietHours", "%v", err)
 		}
 	}
+	d.validateMore(&f)
 	for i, o := range d.Outcomes {
 		f.name(fmt.Sprintf("outcomes[%d].event", i), o.Event)
 	}
@@ -344,6 +422,60 @@ func (d *PolicyDoc) Validate() error {
 		f.add("outcomes", "has %d events, at most %d are measured", len(d.Outcomes), maxGoals)
 	}
 	return f.err()
+}
+
+func (d *PolicyDoc) validateMore(f *faults) {
+	if len(d.Goals) > maxGoals {
+		f.add("goals", "has %d goals, at most %d are kept", len(d.Goals), maxGoals)
+	}
+	for i, g := range d.Goals {
+		at := fmt.Sprintf("goals[%d]", i)
+		f.name(at+".event", g.Event)
+		f.window(at+".within", g.Within)
+		f.share(at+".margin", g.Margin, 1)
+		f.share(at+".clv", math.Abs(g.CLV), 1)
+	}
+	if x := d.Fatigue; x != nil {
+		if !(x.Cost >= 0 && x.Cost < 1e9) {
+			f.add("fatigue.cost", "must not be negative")
+		}
+		if x.HalfLife != 0 {
+			f.window("fatigue.halfLife", x.HalfLife)
+		}
+	}
+	if g := d.Gate; g != nil {
+		if g.When != nil {
+			if err := g.When.EventFree(); err != nil {
+				f.add("gate.when", "%v", err)
+			}
+		}
+		if g.Busy < 0 || g.Busy > rapport.Duration(24*time.Hour) {
+			f.add("gate.busy", "must be at most 1d, is %s", g.Busy)
+		}
+		if g.Scope != "" && g.Scope != "pushed" && g.Scope != "all" {
+			f.add("gate.scope", "%q is neither pushed nor all", g.Scope)
+		}
+	}
+	if p := d.Pause; p != nil {
+		f.share("pause.level", p.Level, 0.999)
+		if p.People < 0 {
+			f.add("pause.people", "must not be negative")
+		}
+	}
+	if len(d.Features) > maxNamed {
+		f.add("features", "names %d features, at most %d are learned from", len(d.Features), maxNamed)
+	}
+	for i, name := range d.Features {
+		if _, ok := knownOf(name); !ok {
+			f.add(fmt.Sprintf("features[%d]", i), "%q is not traits.x, computed.x, scores.x or segments.x", name)
+		}
+	}
+}
+
+func (f *faults) share(path string, x, most float64) {
+	if !(x >= 0 && x <= most) {
+		f.add(path, "must be from 0 to %v, is %v", most, x)
+	}
 }
 
 // Validate reports everything wrong with the document by itself.

@@ -63,7 +63,7 @@ type ActionExplanation struct {
 }
 
 // ruleOrder is the order of the funnel.
-var ruleOrder = [...]string{RuleValidity, RuleCondition, RuleConsent, RuleCap, RuleQuietHours}
+var ruleOrder = [...]string{RuleValidity, RuleCondition, RulePaused, RuleConsent, RuleQuota, RuleCap, RuleGate, RuleQuietHours}
 
 // Explain tells of a decision from what it holds.
 func Explain(d *rapport.Decision) *Explanation {
@@ -147,12 +147,18 @@ func (m *moment) about(d *rapport.Decision, id string) *ActionExplanation {
 	switch {
 	case c.Excluded != "":
 		x.Changes = m.changes(a, c.Excluded, x.Clauses)
-	case d.Holdout:
+	case d.Holdout && a.Right == "":
 		x.Rule, x.Detail = RuleHoldout, "the person is in the permanent holdout of "+percent(m.config.policy.holdout)
 		x.Changes = append(x.Changes, "nothing: the holdout is permanent, so that the effect of everything else can be measured")
+	case slices.ContainsFunc(d.Withheld, func(c rapport.Choice) bool { return c.Action == id }):
+		x.Rule, x.Detail = RuleControl, "the person is among the "+percent(a.Control)+" who never get "+id+", so that its effect can be measured"
+		x.Changes = append(x.Changes, "nothing: the control group is permanent")
 	case slotOf(d, id) >= 0:
 		x.Chosen = true
 		x.Detail = d.Items[slices.IndexFunc(d.Items, func(c rapport.Choice) bool { return c.Action == id })].Reason
+		if over := m.runnerUp(d, id); over != "" {
+			x.Changes = append(x.Changes, over)
+		}
 	default:
 		x.Rule = RuleWorth
 		bar, over := 0.0, "nothing"
@@ -170,6 +176,20 @@ func (m *moment) about(d *rapport.Decision, id string) *ActionExplanation {
 			"an expected value above "+money(math.Max(bar, 0)))
 	}
 	return x
+}
+
+// runnerUp says what would have been given in place of the action that was.
+func (m *moment) runnerUp(d *rapport.Decision, id string) string {
+	best, score := "", 0.0
+	for i := range d.Candidates {
+		if c := &d.Candidates[i]; c.Excluded == "" && c.Action != id && slotOf(d, c.Action) < 0 && c.Score > score {
+			best, score = c.Action, c.Score
+		}
+	}
+	if best == "" {
+		return "a draw below 0: then nothing would have been given"
+	}
+	return "a draw below " + money(score) + ": then " + best + " would have been given"
 }
 
 // changes says what would let an excluded action through its rule.
@@ -203,6 +223,15 @@ func (m *moment) changes(a *Action, rule string, clauses []condition.Clause) []s
 			}
 		}
 		return []string{"waiting until " + stamp(rapport.Time(free)) + ", when the caps free"}
+	case RulePaused:
+		return []string{"changing what it says or to whom, as another action: its effect so far is measured", "policy.pause.off"}
+	case RuleQuota:
+		return []string{"more stock or budget", "waiting: a budget is spent evenly over its period"}
+	case RuleGate:
+		if g := m.config.policy.gate; g.busy > 0 && m.past.last > 0 && m.now-m.past.last < g.busy {
+			return []string{"an answer to what was given last, or waiting until " + stamp(rapport.Time(m.past.last+g.busy))}
+		}
+		return []string{"if this held: " + m.config.policy.gate.text}
 	case RuleQuietHours:
 		_, end := m.config.policy.quiet.quietUntil(m.env.Now())
 		return []string{"waiting until " + stamp(end) + ", when quiet hours end"}

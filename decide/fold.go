@@ -32,7 +32,7 @@ var (
 func (Fold) Name() string { return FoldName }
 
 // Version implements [engine.Fold].
-func (Fold) Version() uint32 { return 2 }
+func (Fold) Version() uint32 { return 3 }
 
 // Rowless implements [engine.Rowless].
 func (Fold) Rowless() {}
@@ -101,7 +101,7 @@ func (s *record) Merge(other engine.State) {
 	o := other.(*record)
 	switch {
 	case s.group == groupNone:
-		s.group, s.first, s.total = o.group, o.first, o.total
+		s.group, s.first, s.total, s.prior = o.group, o.first, o.total, s.prior+o.prior
 		s.results = slices.Clone(o.results)
 	case o.group != groupNone && o.group != s.group:
 		s.group = groupMixed
@@ -112,6 +112,10 @@ func (s *record) Merge(other engine.State) {
 			}
 		}
 	}
+	if o.tiredAt > s.tiredAt {
+		s.tiredAt = o.tiredAt
+	}
+	s.fatigue, s.last = s.fatigue+o.fatigue, max(s.last, o.last)
 	for _, u := range o.uses {
 		if at, found := slices.BinarySearchFunc(s.uses, u, compareUses); !found {
 			s.uses = slices.Insert(s.uses, at, u)
@@ -129,12 +133,16 @@ func (s *record) Merge(other engine.State) {
 
 // AppendBinary implements [engine.State].
 func (s *record) AppendBinary(b []byte) []byte {
-	if s.group == groupNone && len(s.uses) == 0 && len(s.open) == 0 {
+	if s.group == groupNone && len(s.uses) == 0 && len(s.open) == 0 && s.prior == 0 {
 		return b
 	}
 	w := writer{b: append(b, byte(s.group))}
 	w.int(s.first)
 	w.float(s.total)
+	w.float(s.prior)
+	w.small(s.fatigue)
+	w.int(s.tiredAt)
+	w.int(s.last)
 	w.uint(uint64(len(s.uses)))
 	last := s.first
 	for i := range s.uses {
@@ -163,7 +171,9 @@ func (s *record) AppendBinary(b []byte) []byte {
 			w.repeat(g.action)
 			w.uint(uint64(g.slot))
 			w.float(g.propensity)
+			w.small(g.seen)
 			w.bool(g.clicked)
+			w.bool(g.answered)
 			w.uint(uint64(len(g.hits)))
 			for _, h := range g.hits {
 				w.repeat(h.event)
@@ -176,6 +186,9 @@ func (s *record) AppendBinary(b []byte) []byte {
 		w.repeat(r.action)
 		w.int(r.at - s.first)
 		w.float(r.total)
+		w.bool(r.held)
+		w.small(r.seen)
+		w.int(r.seenAt - r.at)
 	}
 	return w.b
 }
@@ -187,7 +200,8 @@ func (s *record) DecodeBinary(b []byte) error {
 		return nil
 	}
 	r := reader{b: b}
-	s.group, s.first, s.total = group(r.byte()), r.int(), r.float()
+	s.group, s.first, s.total, s.prior = group(r.byte()), r.int(), r.float(), r.float()
+	s.fatigue, s.tiredAt, s.last = r.small(), r.int(), r.int()
 	last := s.first
 	s.uses = make([]use, r.count(20))
 	for i := range s.uses {
@@ -205,10 +219,11 @@ func (s *record) DecodeBinary(b []byte) error {
 		o.closes = o.at + r.int()
 		o.withheld, o.unseen, o.clicked = r.bool(), r.bool(), r.bool()
 		o.placement, o.features = r.repeat(), r.fields()
-		o.given = make([]given, r.count(12))
+		o.given = make([]item, r.count(17))
 		for j := range o.given {
 			g := &o.given[j]
-			g.action, g.slot, g.propensity, g.clicked = r.repeat(), int(r.uint()), r.float(), r.bool()
+			g.action, g.slot, g.propensity, g.seen = r.repeat(), int(r.uint()), r.float(), r.small()
+			g.clicked, g.answered = r.bool(), r.bool()
 			if n := r.count(9); n > 0 {
 				g.hits = make([]hit, n)
 			}
@@ -219,7 +234,9 @@ func (s *record) DecodeBinary(b []byte) error {
 	}
 	s.results = make([]result, r.count(10))
 	for i := range s.results {
-		s.results[i] = result{action: r.repeat(), at: s.first + r.int(), total: r.float()}
+		x := result{action: r.repeat(), at: s.first + r.int(), total: r.float(), held: r.bool(), seen: r.small()}
+		x.seenAt = x.at + r.int()
+		s.results[i] = x
 	}
 	return r.done("decision state")
 }

@@ -14,7 +14,12 @@ type ledger struct {
 	held map[rapport.ID][]*reservation
 	size int
 	next int // size at which to sweep
+	// turns count the reservations made, by hash of the person, so that a
+	// decision knows whether another was made since it looked.
+	turns [256]uint32
 }
+
+func (l *ledger) turn(id rapport.ID) *uint32 { return &l.turns[id.Hash64()%256] }
 
 // reservation is the uses of one decision on its way through the log.
 type reservation struct {
@@ -25,18 +30,20 @@ type reservation struct {
 	offset int64 // of the record, once written; 0 before
 }
 
-// pending appends the uses reserved for a person to those its state holds.
-func (l *ledger) pending(v *engine.View, uses []use) []use {
+// pending appends the uses reserved for a person to those its state holds. turn
+// is what reserve is to be told.
+func (l *ledger) pending(v *engine.View, uses []use) (all []use, turn uint32) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	turn = *l.turn(v.ID())
 	if l.size == 0 {
-		return uses
+		return uses, turn
 	}
 	uses = l.pendingOf(v.ID(), v.Token().Offset, uses)
 	for _, id := range v.Merged() {
 		uses = l.pendingOf(id, v.Token().Offset, uses)
 	}
-	return uses
+	return uses, turn
 }
 
 func (l *ledger) pendingOf(id rapport.ID, folded int64, uses []use) []use {
@@ -70,22 +77,32 @@ func (l *ledger) release(id rapport.ID, folded int64) {
 // sweepAt is how many reservations are kept before all are looked through.
 const sweepAt = 1024
 
-// reserve counts what is about to be given.
-func (l *ledger) reserve(v *engine.View, m *moment, id [16]byte, chosen []rapport.Choice) *reservation {
-	r := &reservation{ledger: l, entity: v.ID(), id: id}
-	if len(chosen) == 0 || m.placement.Uncapped {
-		return r
+// reserve counts what is about to be given to the entity of a moment. It returns
+// nil if something else was given since the moment was looked at: then it is to
+// be looked at again.
+func (l *ledger) reserve(made *arbitrated, given []rapport.Choice) *reservation {
+	m := made.moment
+	r := &reservation{ledger: l, entity: made.entity, id: made.id}
+	if m.placement.Uncapped {
+		given = nil
 	}
-	for i := range chosen {
-		c := &chosen[i]
-		r.uses = append(r.uses, use{decision: id, at: m.now, action: c.Action, channel: c.Channel, topic: m.config.Action(c.Action).Topic})
+	for i := range given {
+		c := &given[i]
+		r.uses = append(r.uses, use{decision: made.id, at: m.now, action: c.Action, channel: c.Channel, topic: m.config.Action(c.Action).Topic})
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	turn := l.turn(made.entity)
+	if *turn != made.turn {
+		return nil
+	}
+	if len(given) == 0 {
+		return r
+	}
+	*turn++
 	if l.size >= max(l.next, sweepAt) {
-		folded := v.Token().Offset
 		for id := range l.held {
-			l.release(id, folded)
+			l.release(id, made.token.Offset)
 		}
 		l.next = 2 * l.size
 	}

@@ -12,25 +12,34 @@ import (
 type Lesson struct {
 	Example *Example
 	Measure *Measure
+	Lease   *Lease
 }
 
 // Example tells of one action given in one decision. The first, at exposure,
 // is a provisional failure; each outcome that arrives corrects it.
 type Example struct {
 	// ID and Slot name what was given; examples of equal ID and Slot correct each other.
-	ID         string
-	Slot       int
-	Placement  string
-	Action     string
+	ID        string
+	Slot      int
+	Placement string
+	// Action is empty where nothing was given to somebody held out who would
+	// have been given something: what comes of nothing.
+	Action string
+	// Kind is the action's type.
+	Kind       string
 	At         int64 // of exposure, Unix ms
 	Propensity float64
 	Features   rapport.Fields
-	// Goals are the events that would be a success; of the exposure only.
+	// Seen is how often the person had been given the action of late, fading.
+	Seen float64
+	// Goals are the events that would be a success; of the exposure and of a click.
 	Goals []string
 	// Goal is the event that is the outcome; empty for the exposure.
 	Goal string
 	// First is set for the first outcome of this goal.
 	First bool
+	// Via is set for an outcome that came after a click.
+	Via bool
 	// Before and After are what this goal has brought in all.
 	Before, After float64
 	// Reward is what all goals have brought.
@@ -46,6 +55,8 @@ type Measure struct {
 	// Entered is set when the person begins to be counted; Before and After are then 0.
 	Entered       bool
 	Before, After float64
+	// Covariate is what the person had brought before the first decision.
+	Covariate float64
 	// Actions tell, with the change of everything together, how the same was
 	// counted for each action the person had got by then.
 	Actions []Change
@@ -55,12 +66,16 @@ type Measure struct {
 // got an action.
 type Change struct {
 	Action        string
+	Held          bool // in the holdout, or in the control group of the action
 	Before, After float64
 }
 
 const (
-	lessonExample = 1
-	lessonMeasure = 2
+	lessonOld     = 1 // an example without kind, seen and via
+	lessonCount   = 2 // a measure without covariate and sides
+	lessonExample = 3
+	lessonLease   = 4
+	lessonMeasure = 5
 )
 
 const (
@@ -89,6 +104,9 @@ func appendExample(b []byte, x *Example) []byte {
 	w.float(x.Before)
 	w.float(x.After)
 	w.float(x.Reward)
+	w.text(x.Kind)
+	w.small(x.Seen)
+	w.bool(x.Via)
 	return w.b
 }
 
@@ -109,11 +127,13 @@ func appendMeasure(b []byte, m *Measure) []byte {
 	w.text(m.Action)
 	w.float(m.Before)
 	w.float(m.After)
+	w.float(m.Covariate)
 	if len(m.Actions) > 0 {
 		w.uint(uint64(len(m.Actions)))
 		for i := range m.Actions {
 			x := &m.Actions[i]
 			w.text(x.Action)
+			w.bool(x.Held)
 			w.float(x.Before)
 			w.float(x.After)
 		}
@@ -126,19 +146,32 @@ func appendMeasure(b []byte, m *Measure) []byte {
 func DecodeLesson(b []byte) (Lesson, error) {
 	r := reader{b: b}
 	var l Lesson
-	switch r.byte() {
-	case lessonExample:
+	switch kind := r.byte(); kind {
+	case lessonExample, lessonOld:
 		l.Example = &Example{
 			ID: r.text(), Slot: int(r.uint()), Placement: r.text(), Action: r.text(), At: r.int(), Propensity: r.float(),
 			Features: r.fields(), Goals: r.texts(), Goal: r.text(), First: r.bool(), Before: r.float(), After: r.float(), Reward: r.float(),
 		}
-	case lessonMeasure:
+		if kind == lessonExample {
+			l.Example.Kind, l.Example.Seen, l.Example.Via = r.text(), r.small(), r.bool()
+		}
+	case lessonLease:
+		l.Lease = &Lease{Quota: r.text(), Window: r.int(), Units: r.float()}
+	case lessonMeasure, lessonCount:
 		bits := r.byte()
 		l.Measure = &Measure{Entered: bits&bitEntered != 0, Holdout: bits&bitHeld != 0, Action: r.text(), Before: r.float(), After: r.float()}
+		if kind == lessonMeasure {
+			l.Measure.Covariate = r.float()
+		}
 		if bits&bitActions != 0 {
 			l.Measure.Actions = make([]Change, r.count(17))
 			for i := range l.Measure.Actions {
-				l.Measure.Actions[i] = Change{Action: r.text(), Before: r.float(), After: r.float()}
+				x := &l.Measure.Actions[i]
+				x.Action, x.Held = r.text(), l.Measure.Holdout
+				if kind == lessonMeasure {
+					x.Held = r.bool()
+				}
+				x.Before, x.After = r.float(), r.float()
 			}
 		}
 	default:

@@ -19,6 +19,13 @@ type Lift struct {
 	// Difference is the value per person that would not have come without,
 	// with its 95 % interval (Welch); nil while a side has fewer than two people.
 	Difference *learn.Interval `json:"difference,omitempty"`
+	// Adjusted is the difference with what people brought before taken out
+	// (CUPED), Saved the share by which its variance is smaller for that.
+	Adjusted *learn.Interval `json:"adjusted,omitempty"`
+	Saved    float64         `json:"varianceSaved,omitempty"`
+	// Anytime is the adjusted difference with an interval that may be looked at
+	// every day: it holds at all times at once.
+	Anytime *learn.Interval `json:"anytime,omitempty"`
 	// Total is the difference times the people treated.
 	Total *learn.Interval `json:"total,omitempty"`
 }
@@ -39,13 +46,61 @@ func (k *Knowledge) Lift(action string) Lift {
 	if e == nil {
 		return l
 	}
-	l.Treated, l.Holdout = sideOf(e.treated), sideOf(e.held)
-	if d, ok := learn.Difference(e.treated, e.held, liftLevel); ok {
+	l.Treated, l.Holdout = sideOf(e.treated.Moments), sideOf(e.held.Moments)
+	if d, ok := learn.Difference(e.treated.Moments, e.held.Moments, liftLevel); ok {
 		n := e.treated.N
 		l.Difference = &d
 		l.Total = &learn.Interval{Value: n * d.Value, Low: n * d.Low, High: n * d.High}
 	}
+	if d, se, saved, ok := learn.CUPED(e.treated, e.held); ok {
+		half := learn.NormalQuantile((1+liftLevel)/2) * se
+		l.Adjusted, l.Saved = &learn.Interval{Value: d, Low: d - half, High: d + half}, saved
+		half = e.halfWidth(se, liftLevel)
+		l.Anytime = &learn.Interval{Value: d, Low: d - half, High: d + half}
+	}
 	return l
+}
+
+// tightest is around how many people the always-valid intervals are tightest.
+const tightest = 1000
+
+// halfWidth is that of an always-valid interval: the smaller side says how much is known.
+func (e *effect) halfWidth(se, level float64) float64 {
+	return learn.AlwaysValid(se, min(e.treated.N, e.held.N), level, tightest)
+}
+
+// harmed reports whether an effect looks like harm, so that Harm looks closer.
+func (e *effect) harmed() bool {
+	return e.treated.N >= 20 && e.held.N >= 20 && e.treated.Mean() < e.held.Mean()
+}
+
+// Harm says why an action is paused by the rule: people who got it bring less
+// than those who would have, surely enough at any time of looking. It is ""
+// where that is not so.
+func (k *Knowledge) Harm(action string, rule *PauseDoc) string {
+	if len(k.suspects) == 0 || rule.Off || action == "" {
+		return ""
+	}
+	if _, ok := k.suspects[action]; !ok {
+		return ""
+	}
+	e := k.effects[action]
+	least, level := rule.People, rule.Level
+	if least == 0 {
+		least = 200
+	}
+	if level == 0 {
+		level = liftLevel
+	}
+	if e.treated.N < float64(least) || e.held.N < float64(least) {
+		return ""
+	}
+	d, se, _, ok := learn.CUPED(e.treated, e.held)
+	high := d + e.halfWidth(se, level)
+	if !ok || high >= 0 {
+		return ""
+	}
+	return "it does harm: " + money(d) + " per person, at most " + money(high) + ", measured on " + plural(int(e.treated.N), "person") + " against " + plural(int(e.held.N), "held out")
 }
 
 // Lifts returns the effect of every action that was ever given or withheld, by name.
@@ -84,6 +139,9 @@ func (k *Knowledge) Learned() []Learned {
 	out := make([]Learned, 0, len(k.arms))
 	for _, key := range slices.SortedFunc(maps.Keys(k.arms), compareArms) {
 		a := k.arms[key]
+		if key.action == "" {
+			continue // what comes of nothing
+		}
 		l := Learned{Placement: key.placement, Action: key.action, Exposures: a.seen, Goals: make([]LearnedGoal, 0, len(a.goals))}
 		for i := range a.goals {
 			g := &a.goals[i]

@@ -65,6 +65,7 @@ func (m *Model) Fold(records []eventlog.Record) error {
 		}
 		k.version = records[i].Offset
 	}
+	k.judge(k.judged)
 	m.current.Store(k.Knowledge)
 	return nil
 }
@@ -88,12 +89,9 @@ const (
 	memory = 4000
 )
 
-// What is believed of an action before it was tried: a rate of 5 %, worth 20
-// exposures of evidence, shared with the other actions of the placement; and,
-// where money comes from the event, an amount generous enough to be tried.
+// What is believed of an action's worth before it was tried, where money comes
+// from the event: an amount generous enough to be tried.
 const (
-	priorHits     = 1
-	priorWeight   = 20
 	priorAmount   = 10
 	priorMultiple = 40 // of the cost
 )
@@ -103,8 +101,12 @@ type Knowledge struct {
 	version int64 // offset in the rewards topic, -1 before the first
 	arms    map[armKey]*arm
 	pools   map[poolKey]*pool
+	shared  map[beliefKey]*shared
 	effects map[string]*effect // by action; "" is everything together
-	marks   map[int32]origin   // highest lesson taken from each source partition
+	leases  map[string]lease   // by quota
+	// suspects are the actions that seem to harm; it follows from effects.
+	suspects map[string]struct{}
+	marks    map[int32]origin // highest lesson taken from each source partition
 }
 
 var _ Scorer = (*Knowledge)(nil)
@@ -119,6 +121,8 @@ type arm struct {
 	exposed float64 // exposures
 	seen    int64   // exposures, not discounted
 	goals   []reached
+	widened int64 // to which time the beliefs are made less sure
+	beliefs []belief
 }
 
 // reached sums up one goal of an arm.
@@ -142,58 +146,19 @@ type tried struct {
 }
 
 // effect compares people who were treated with those held out.
-type effect struct{ treated, held learn.Moments }
+type effect struct {
+	treated, held learn.Paired
+}
 
 func newKnowledge() *Knowledge {
 	return &Knowledge{
-		version: -1, arms: map[armKey]*arm{}, pools: map[poolKey]*pool{}, effects: map[string]*effect{}, marks: map[int32]origin{},
+		version: -1, arms: map[armKey]*arm{}, pools: map[poolKey]*pool{}, shared: map[beliefKey]*shared{},
+		effects: map[string]*effect{}, leases: map[string]lease{}, marks: map[int32]origin{},
 	}
 }
 
 // Version implements [Scorer]: the offset in the rewards topic up to which was learned.
 func (k *Knowledge) Version() int64 { return k.version }
-
-// Gain implements [Scorer]: for every goal the belief about its rate times the
-// belief about its amount.
-func (k *Knowledge) Gain(q Query, terms []rapport.Term) (learn.Estimate, []rapport.Term) {
-	a := k.arms[armKey{q.Placement, q.Action.ID}]
-	var mean, variance, floor float64
-	for i := range q.Action.Goals {
-		g := &q.Action.Goals[i]
-		rate, amount, spread := k.belief(a, q.Placement, g, q.Action.Cost)
-		p, vp := rate.Mean(), rate.Variance()
-		mean += p * amount
-		variance += vp*spread + vp*amount*amount + spread*p*p
-		if amount < 0 {
-			floor = math.Inf(-1)
-		}
-		terms = append(terms, rapport.Term{Name: g.Event, Value: p * amount})
-	}
-	return learn.Estimate{Mean: mean, SD: math.Sqrt(variance), Floor: floor}, terms
-}
-
-// belief returns what is believed of one goal: its rate, its amount and the
-// variance of that.
-func (k *Knowledge) belief(a *arm, placement string, g *Goal, cost float64) (rate learn.Beta, amount, spread float64) {
-	var all, own tried
-	if p := k.pools[poolKey{placement, g.Event}]; p != nil {
-		all = p.tried
-	}
-	if a != nil {
-		if i := a.goal(g.Event); i >= 0 {
-			own = a.goals[i].tried
-		}
-	}
-	prior := (priorHits + all.hits) / (priorWeight + max(all.exposed, all.hits))
-	hits := min(own.hits, own.exposed)
-	rate = learn.Beta{A: priorWeight*prior + hits, B: priorWeight*(1-prior) + own.exposed - hits}
-	if len(g.Value.Path) == 0 {
-		return rate, g.Value.Fixed, 0
-	}
-	mean := (max(priorAmount, priorMultiple*cost) + all.amounts.Sum) / (1 + all.amounts.N)
-	value := learn.Normal{Mean: mean, Weight: 2, Shape: 2, Scale: mean * mean / 2}.Observe(own.amounts)
-	return rate, value.Mean, value.Variance()
-}
 
 func (a *arm) goal(event string) int {
 	return slices.IndexFunc(a.goals, func(r reached) bool { return r.event == event })
@@ -211,13 +176,15 @@ func (a *arm) goalOrNew(event string) int {
 // draft is a Knowledge under construction: entries are copied when first touched.
 type draft struct {
 	*Knowledge
+	judged  []string     // actions whose comparison changed
 	editing map[any]bool // pointers of the entries that are ours to change
 }
 
 func (k *Knowledge) edit() *draft {
 	return &draft{
 		Knowledge: &Knowledge{
-			version: k.version, arms: maps.Clone(k.arms), pools: maps.Clone(k.pools), effects: maps.Clone(k.effects), marks: maps.Clone(k.marks),
+			version: k.version, arms: maps.Clone(k.arms), pools: maps.Clone(k.pools), shared: maps.Clone(k.shared),
+			effects: maps.Clone(k.effects), leases: maps.Clone(k.leases), suspects: k.suspects, marks: maps.Clone(k.marks),
 		},
 		editing: map[any]bool{},
 	}
@@ -225,7 +192,7 @@ func (k *Knowledge) edit() *draft {
 
 func (d *draft) fold(r *eventlog.Record) error {
 	o, data, err := readOrigin(r)
-	if err != nil || !d.pass(o) {
+	if err != nil || o.partition != leaseOrigin && !d.pass(o) {
 		return err
 	}
 	l, err := DecodeLesson(data)
@@ -237,6 +204,9 @@ func (d *draft) fold(r *eventlog.Record) error {
 	}
 	if l.Measure != nil {
 		d.measure(l.Measure)
+	}
+	if l.Lease != nil {
+		d.lease(l.Lease)
 	}
 	return nil
 }
@@ -253,11 +223,14 @@ func (d *draft) pass(o origin) bool {
 
 func (d *draft) example(x *Example, at int64) {
 	a := d.editArm(armKey{x.Placement, x.Action}, at)
+	d.learn(a, x, at)
 	if x.Goal == "" {
 		a.exposed++
 		a.seen++
 		for _, event := range x.Goals {
-			d.editPool(poolKey{x.Placement, event}, at).exposed++
+			if x.Action != "" {
+				d.editPool(poolKey{x.Placement, event}, at).exposed++
+			}
 			a.goals[a.goalOrNew(event)].exposed++
 		}
 		if a.exposed > memory {
@@ -265,13 +238,22 @@ func (d *draft) example(x *Example, at int64) {
 		}
 		return
 	}
-	for _, t := range [...]*tried{&a.goals[a.goalOrNew(x.Goal)].tried, &d.editPool(poolKey{x.Placement, x.Goal}, at).tried} {
-		if x.First {
-			t.hits++
-			t.amounts.Add(x.After)
-		} else {
-			t.amounts.Replace(x.Before, x.After)
-		}
+	if x.Goal == clicked {
+		d.editPool(poolKey{x.Placement, clicked}, at).hits++
+		return
+	}
+	count(&a.goals[a.goalOrNew(x.Goal)].tried, x)
+	if x.Action != "" {
+		count(&d.editPool(poolKey{x.Placement, x.Goal}, at).tried, x)
+	}
+}
+
+func count(t *tried, x *Example) {
+	if x.First {
+		t.hits++
+		t.amounts.Add(x.After)
+	} else {
+		t.amounts.Replace(x.Before, x.After)
 	}
 }
 
@@ -279,15 +261,25 @@ func (d *draft) example(x *Example, at int64) {
 func (d *draft) editArm(key armKey, at int64) *arm {
 	a := d.arms[key]
 	if a == nil {
-		a = &arm{at: at}
+		a = &arm{at: at, widened: at}
 	} else if !d.editing[a] {
 		c := *a
 		c.goals = slices.Clone(a.goals)
+		c.beliefs = slices.Clone(a.beliefs)
+		for i := range c.beliefs {
+			c.beliefs[i].weights = a.beliefs[i].weights.Clone()
+		}
 		a = &c
 	}
 	d.editing[a] = true
 	d.arms[key] = a
 	a.scale(decay(&a.at, at))
+	if at-a.widened > widenEvery {
+		f := 1 / decay(&a.widened, at)
+		for i := range a.beliefs {
+			a.beliefs[i].weights.Widen(f, ownPrior)
+		}
+	}
 	return a
 }
 
@@ -307,19 +299,19 @@ func (d *draft) editPool(key poolKey, at int64) *pool {
 }
 
 func (d *draft) measure(m *Measure) {
-	side := d.editSide(m.Action, m.Holdout)
+	e := d.editEffect(m.Action)
 	if m.Entered {
-		side.Add(0)
+		e.side(m.Holdout).Enter(m.Covariate)
 	} else {
-		side.Replace(m.Before, m.After)
+		e.side(m.Holdout).Change(m.Covariate, m.Before, m.After)
 	}
 	for _, x := range m.Actions {
-		d.editSide(x.Action, m.Holdout).Replace(x.Before, x.After)
+		d.editEffect(x.Action).side(x.Held).Change(m.Covariate, x.Before, x.After)
 	}
 }
 
-// editSide returns one side of the comparison of an action, to write to.
-func (d *draft) editSide(action string, held bool) *learn.Moments {
+// editEffect returns the comparison of an action, to write to.
+func (d *draft) editEffect(action string) *effect {
 	e := d.effects[action]
 	if e == nil {
 		e = &effect{}
@@ -329,6 +321,29 @@ func (d *draft) editSide(action string, held bool) *learn.Moments {
 	}
 	d.editing[e] = true
 	d.effects[action] = e
+	d.judged = append(d.judged, action)
+	return e
+}
+
+// judge notes which of the comparisons that changed look like harm.
+func (k *Knowledge) judge(actions []string) {
+	if len(actions) == 0 {
+		return
+	}
+	k.suspects = maps.Clone(k.suspects)
+	for _, action := range actions {
+		if action != "" && k.effects[action].harmed() {
+			if k.suspects == nil {
+				k.suspects = map[string]struct{}{}
+			}
+			k.suspects[action] = struct{}{}
+		} else {
+			delete(k.suspects, action)
+		}
+	}
+}
+
+func (e *effect) side(held bool) *learn.Paired {
 	if held {
 		return &e.held
 	}

@@ -1,14 +1,17 @@
 package decide
 
 import (
+	"cmp"
 	"encoding/binary"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/eventlog"
 	"github.com/rapport-engine/rapport/learn"
+	"github.com/rapport-engine/rapport/learn/bandit"
 )
 
 // origin names the record a lesson was derived from and which of its
@@ -33,7 +36,7 @@ func readOrigin(r *eventlog.Record) (o origin, lesson []byte, err error) {
 	return origin{partition: int32(x[0]), offset: int64(x[1]), n: x[2]}, b, nil
 }
 
-const knowledgeCodec = 1
+const knowledgeCodec = 2
 
 // Snapshot returns the state in a canonical binary form.
 func (k *Knowledge) Snapshot() []byte { return k.appendBinary(nil) }
@@ -71,6 +74,31 @@ func (k *Knowledge) appendBinary(b []byte) []byte {
 			w.repeat(a.goals[i].event)
 			w.tried(&a.goals[i].tried)
 		}
+		w.int(a.widened)
+		w.uint(uint64(len(a.beliefs)))
+		for i := range a.beliefs {
+			b := &a.beliefs[i]
+			w.repeat(b.outcome)
+			w.float(b.hits)
+			w.drift(&b.drift)
+			w.weights(&b.weights, ownPrior)
+		}
+	}
+	w.uint(uint64(len(k.shared)))
+	for _, key := range slices.SortedFunc(maps.Keys(k.shared), compareBeliefs) {
+		w.repeat(key.placement)
+		w.repeat(key.kind)
+		w.repeat(key.outcome)
+		s := k.shared[key]
+		w.int(s.at)
+		w.weights(&s.weights, key.prior())
+	}
+	w.uint(uint64(len(k.leases)))
+	for _, q := range slices.Sorted(maps.Keys(k.leases)) {
+		l := k.leases[q]
+		w.text(q)
+		w.int(l.window)
+		w.float(l.units)
 	}
 	w.uint(uint64(len(k.pools)))
 	for _, key := range slices.SortedFunc(maps.Keys(k.pools), comparePools) {
@@ -83,8 +111,8 @@ func (k *Knowledge) appendBinary(b []byte) []byte {
 	w.uint(uint64(len(k.effects)))
 	for _, action := range slices.Sorted(maps.Keys(k.effects)) {
 		w.text(action)
-		w.moments(k.effects[action].treated)
-		w.moments(k.effects[action].held)
+		w.paired(k.effects[action].treated)
+		w.paired(k.effects[action].held)
 	}
 	return w.b
 }
@@ -99,6 +127,17 @@ func (w *writer) moments(m learn.Moments) {
 	w.float(m.N)
 	w.float(m.Sum)
 	w.float(m.Squares)
+}
+
+func (w *writer) paired(p learn.Paired) {
+	w.moments(p.Moments)
+	w.float(p.X)
+	w.float(p.XX)
+	w.float(p.XY)
+}
+
+func (r *reader) paired() learn.Paired {
+	return learn.Paired{Moments: r.moments(), X: r.float(), XX: r.float(), XY: r.float()}
 }
 
 func (r *reader) tried() tried {
@@ -127,7 +166,20 @@ func decodeKnowledge(b []byte) (*Knowledge, error) {
 		for i := range a.goals {
 			a.goals[i] = reached{event: r.repeat(), tried: r.tried()}
 		}
+		a.widened = r.int()
+		a.beliefs = make([]belief, r.count(30))
+		for i := range a.beliefs {
+			a.beliefs[i] = belief{outcome: r.repeat(), hits: r.float(), drift: r.drift(), weights: r.weights(ownPrior)}
+		}
 		k.arms[key] = a
+	}
+	for n := r.count(11); n > 0; n-- {
+		key := beliefKey{placement: r.repeat(), kind: r.repeat(), outcome: r.repeat()}
+		k.shared[key] = &shared{at: r.int(), weights: r.weights(key.prior())}
+	}
+	for n := r.count(10); n > 0; n-- {
+		q := r.text()
+		k.leases[q] = lease{window: r.int(), units: r.float()}
 	}
 	for n := r.count(43); n > 0; n-- {
 		key := poolKey{placement: r.repeat(), event: r.repeat()}
@@ -135,11 +187,12 @@ func decodeKnowledge(b []byte) (*Knowledge, error) {
 	}
 	for n := r.count(49); n > 0; n-- {
 		action := r.text()
-		k.effects[action] = &effect{treated: r.moments(), held: r.moments()}
+		k.effects[action] = &effect{treated: r.paired(), held: r.paired()}
 	}
 	if err := r.done("model"); err != nil {
 		return nil, err
 	}
+	k.judge(slices.Collect(maps.Keys(k.effects)))
 	return k, nil
 }
 
@@ -155,4 +208,75 @@ func comparePools(a, b poolKey) int {
 		return c
 	}
 	return strings.Compare(a.event, b.event)
+}
+
+func compareBeliefs(a, b beliefKey) int {
+	return cmp.Or(strings.Compare(a.placement, b.placement), strings.Compare(a.kind, b.kind), strings.Compare(a.outcome, b.outcome))
+}
+
+// prior is that of the weights shared under the key.
+func (k beliefKey) prior() bandit.Prior {
+	if k.kind == "" {
+		return sharedPrior
+	}
+	return kindPrior
+}
+
+func (w *writer) cell(c bandit.Cell) {
+	w.b = binary.LittleEndian.AppendUint32(w.b, math.Float32bits(c.Mean))
+	w.b = binary.LittleEndian.AppendUint32(w.b, math.Float32bits(c.Variance))
+}
+
+func (r *reader) single() float32 {
+	if p := r.take(4); p != nil {
+		return math.Float32frombits(binary.LittleEndian.Uint32(p))
+	}
+	return 0
+}
+
+func (r *reader) cell() bandit.Cell { return bandit.Cell{Mean: r.single(), Variance: r.single()} }
+
+func (w *writer) drift(d *bandit.Drift) {
+	w.cell(bandit.Cell{Mean: d.Fast, Variance: d.FastSpread})
+	w.cell(bandit.Cell{Mean: d.Slow, Variance: d.SlowSpread})
+}
+
+func (r *reader) drift() bandit.Drift {
+	return bandit.Drift{Fast: r.single(), FastSpread: r.single(), Slow: r.single(), SlowSpread: r.single()}
+}
+
+// weights writes the slots that are not at their prior.
+func (w *writer) weights(x *bandit.Weights, p bandit.Prior) {
+	w.cell(x.Constant)
+	w.bool(x.Slots != nil)
+	if x.Slots == nil {
+		return
+	}
+	var moved [bandit.Slots / 8]byte
+	for i, c := range x.Slots {
+		if c != (bandit.Cell{Variance: p.Slot}) {
+			moved[i/8] |= 1 << (i % 8)
+		}
+	}
+	w.b = append(w.b, moved[:]...)
+	for i, c := range x.Slots {
+		if moved[i/8]>>(i%8)&1 == 1 {
+			w.cell(c)
+		}
+	}
+}
+
+func (r *reader) weights(p bandit.Prior) (x bandit.Weights) {
+	x.Constant = r.cell()
+	if !r.bool() {
+		return x
+	}
+	x.Grow(p)
+	moved := r.take(bandit.Slots / 8)
+	for i := range x.Slots {
+		if moved != nil && moved[i/8]>>(i%8)&1 == 1 {
+			x.Slots[i] = r.cell()
+		}
+	}
+	return x
 }

@@ -44,7 +44,7 @@ func (w *world) taught() (out []string) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		if x := l.Example; x != nil {
+		if x := l.Example; x != nil && x.Goal != decide.Clicked && x.Action != "" {
 			what := "shown"
 			if x.Goal != "" {
 				what = fmt.Sprintf("%s %v->%v", x.Goal, x.Before, x.After)

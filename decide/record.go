@@ -3,6 +3,7 @@ package decide
 import (
 	"bytes"
 	"cmp"
+	"math"
 	"slices"
 	"strings"
 
@@ -14,11 +15,17 @@ import (
 // record is what this room remembers of one person: what was given (for caps),
 // decisions that await outcomes, and what the person has brought (for lift).
 type record struct {
-	group   group
-	first   int64   // time of the first decision
-	total   float64 // outcomes since then
-	uses    []use   // in order of time
-	open    []open  // in order of time
+	group group
+	first int64   // time of the first decision
+	total float64 // outcomes since then
+	prior float64 // outcomes before, as far as they were seen
+	// fatigue counts contacts nobody answered, fading since tiredAt; last is
+	// when the newest was given, 0 once answered.
+	fatigue float64
+	tiredAt int64
+	last    int64
+	uses    []use  // in order of time
+	open    []open // in order of time
 	results []result
 
 	env func(*engine.Context, *rapport.Event) condition.Env // of the fold; no state
@@ -46,15 +53,17 @@ type open struct {
 	clicked   bool // by a click that named none of the actions
 	placement string
 	features  rapport.Fields
-	given     []given
+	given     []item
 }
 
-// given is one action of an open decision.
-type given struct {
+// item is one action of an open decision.
+type item struct {
 	action     string
 	slot       int
 	propensity float64
-	clicked    bool // by a click that named it
+	seen       float64 // how often it had been given of late, before
+	clicked    bool    // by a click that named it
+	answered   bool    // a click was taught
 	hits       []hit
 }
 
@@ -70,7 +79,29 @@ type result struct {
 	action string
 	at     int64
 	total  float64
+	held   bool    // in the action's control group
+	seen   float64 // how often it was given, fading since seenAt
+	seenAt int64
 }
+
+// seenHalf is how soon half of what was seen is forgotten, ms.
+const seenHalf = 3.5 * 24 * 3600e3
+
+// seenBy returns how often the action was given, faded to a time.
+func (r *result) seenBy(now int64) float64 {
+	return r.seen * math.Exp2(-float64(max(0, now-r.seenAt))/seenHalf)
+}
+
+// tiredness returns the unanswered contacts, faded to a time.
+func (s *record) tiredness(now int64, half float64) float64 {
+	if s.fatigue == 0 || half <= 0 {
+		return s.fatigue
+	}
+	return s.fatigue * math.Exp2(-float64(max(0, now-s.tiredAt))/half)
+}
+
+// answer ends fatigue: somebody said something to what they got.
+func (s *record) answer() { s.fatigue, s.last = 0, 0 }
 
 const (
 	maxOpen    = 24
@@ -83,17 +114,21 @@ const timerClose = "close"
 
 // made folds a decision in.
 func (s *record) made(c *engine.Context, cfg *Config, d *rapport.Decision, id [16]byte) {
-	chosen := d.Items
-	side := groupTreated
+	given, side := d.Items, groupTreated
 	if d.Holdout {
-		chosen, side = d.Withheld, groupHoldout
+		given, side = d.Withheld, groupHoldout
 	}
 	switch {
 	case s.group == groupNone:
 		s.group, s.first = side, d.Time
-		c.Reward(appendMeasure(nil, &Measure{Holdout: d.Holdout, Entered: true}))
+		c.Reward(appendMeasure(nil, &Measure{Holdout: d.Holdout, Entered: true, Covariate: s.prior}))
 	case s.group != side:
 		s.group = groupMixed
+	}
+	if !d.Holdout {
+		for i := range d.Withheld {
+			s.enter(c, d.Withheld[i].Action, d.Time, true)
+		}
 	}
 	p := cfg.Placement(d.Placement)
 	o := open{
@@ -101,8 +136,8 @@ func (s *record) made(c *engine.Context, cfg *Config, d *rapport.Decision, id [1
 		placement: d.Placement, features: d.Features,
 	}
 	longest := int64(0)
-	for i := range chosen {
-		x := &chosen[i]
+	for i := range given {
+		x := &given[i]
 		a := cfg.Action(x.Action)
 		if a == nil {
 			continue // taken out of config since
@@ -110,9 +145,16 @@ func (s *record) made(c *engine.Context, cfg *Config, d *rapport.Decision, id [1
 		if p == nil || !p.Uncapped {
 			s.use(use{decision: id, at: d.Time, action: a.ID, channel: x.Channel, topic: a.Topic}, a)
 		}
-		o.given = append(o.given, given{action: a.ID, slot: x.Slot, propensity: x.Propensity})
+		g := item{action: a.ID, slot: x.Slot, propensity: x.Propensity}
 		longest = max(longest, a.longest)
-		s.enter(c, a.ID, d.Time)
+		if r := s.enter(c, a.ID, d.Time, false); r != nil {
+			g.seen = r.seenBy(d.Time)
+			r.seen, r.seenAt = g.seen+1, d.Time
+		}
+		o.given = append(o.given, g)
+	}
+	if len(o.given) > 0 && !d.Holdout {
+		s.fatigue, s.tiredAt, s.last = s.tiredness(d.Time, cfg.policy.fatigueHalf)+1, d.Time, d.Time
 	}
 	s.forget(d.Time - cfg.horizon)
 	if len(o.given) == 0 {
@@ -120,7 +162,7 @@ func (s *record) made(c *engine.Context, cfg *Config, d *rapport.Decision, id [1
 	}
 	o.closes = d.Time + longest + grace
 	s.await(o)
-	if !o.unseen && !o.withheld {
+	if !o.unseen {
 		o.expose(c, cfg)
 	}
 }
@@ -176,7 +218,7 @@ func (s *record) spare() int {
 		}
 	}
 	return max(0, slices.IndexFunc(s.open[:len(s.open)/2], func(o open) bool {
-		return !o.clicked && !slices.ContainsFunc(o.given, func(g given) bool { return g.clicked })
+		return !o.clicked && !slices.ContainsFunc(o.given, func(g item) bool { return g.clicked })
 	}))
 }
 
@@ -188,25 +230,30 @@ func compareOpen(a, b open) int {
 // the same actions, except of events that name p.
 func (o *open) covers(p *open) bool {
 	return o.placement == p.placement && o.withheld == p.withheld && (p.unseen || !o.unseen) && (o.clicked || !p.clicked) &&
-		slices.EqualFunc(o.given, p.given, func(a, b given) bool { return a.action == b.action && (a.clicked || !b.clicked) })
+		slices.EqualFunc(o.given, p.given, func(a, b item) bool { return a.action == b.action && (a.clicked || !b.clicked) })
 }
 
 // expose teaches a provisional failure for everything given.
 func (o *open) expose(c *engine.Context, cfg *Config) {
 	for i := range o.given {
-		x := o.example(i)
-		if a := cfg.Action(x.Action); a != nil {
+		x := o.example(cfg, i)
+		if a := cfg.Action(o.given[i].action); a != nil {
 			x.Goals = a.events
 		}
 		c.Reward(appendExample(nil, &x))
 	}
 }
 
-func (o *open) example(i int) Example {
+func (o *open) example(cfg *Config, i int) Example {
 	g := &o.given[i]
 	x := Example{
 		ID: formatID(o.id), Slot: g.slot, Placement: o.placement, Action: g.action, At: o.at,
-		Propensity: g.propensity, Features: o.features,
+		Propensity: g.propensity, Features: o.features, Seen: g.seen,
+	}
+	if o.withheld {
+		x.Action, x.Seen = "", 0 // nothing was given
+	} else if a := cfg.Action(g.action); a != nil {
+		x.Kind = string(a.Type)
 	}
 	for _, h := range g.hits {
 		x.Reward += h.total
@@ -214,17 +261,20 @@ func (o *open) example(i int) Example {
 	return x
 }
 
-// enter begins to count what the person brings from when an action was first given.
-func (s *record) enter(c *engine.Context, action string, from int64) {
-	if s.group == groupMixed || len(s.results) >= maxResults {
-		return
-	}
+// enter begins to count what the person brings from when an action was first
+// given, or to somebody in its control group withheld. It returns the account,
+// nil if there is none.
+func (s *record) enter(c *engine.Context, action string, from int64, held bool) *result {
 	at, found := s.result(action)
 	if found {
-		return
+		return &s.results[at]
 	}
-	s.results = slices.Insert(s.results, at, result{action: action, at: from})
-	c.Reward(appendMeasure(nil, &Measure{Action: action, Holdout: s.group == groupHoldout, Entered: true}))
+	if s.group == groupMixed || len(s.results) >= maxResults {
+		return nil
+	}
+	s.results = slices.Insert(s.results, at, result{action: action, at: from, held: held, seenAt: from})
+	c.Reward(appendMeasure(nil, &Measure{Action: action, Holdout: held || s.group == groupHoldout, Entered: true, Covariate: s.prior}))
+	return &s.results[at]
 }
 
 func (s *record) result(action string) (at int, found bool) {

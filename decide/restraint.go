@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/condition"
 )
 
 // The rules that take a candidate out, in the order they are asked. They are
@@ -15,6 +16,10 @@ const (
 	RuleConsent    = "consent"
 	RuleCap        = "cap"
 	RuleQuietHours = "quiet hours"
+	RulePaused     = "paused"    // it was measured to do harm
+	RuleQuota      = "budget"    // or stock
+	RuleGate       = "gate"      // not willing to be spoken to now
+	RuleControl    = "control"   // of an explanation only, as are the next
 	RuleHoldout    = "holdout"   // of an explanation only: a decision keeps what was withheld
 	RulePlacement  = "placement" // of an explanation only: the action is not in this placement
 	RuleWorth      = "worth"     // of an explanation only: another action, or nothing, was worth more
@@ -123,10 +128,12 @@ type restraint struct {
 	quietText string
 	capTexts  map[*limit]string
 	explained int
+	gate      string // why the gate is closed
 }
 
 func newRestraint(m *moment) *restraint {
 	r := &restraint{m: m, local: m.env.Now()}
+	r.gate = m.closed()
 	r.quiet, r.quietEnd = m.config.policy.quiet.quietUntil(r.local)
 	return r
 }
@@ -144,6 +151,9 @@ func (r *restraint) exclude(a *Action) (rule, detail string) {
 	if a.When != nil && !a.When.Holds(m.env) {
 		return RuleCondition, r.conditionText(a)
 	}
+	if text := m.scorer.Harm(a.ID, &m.config.policy.pause); text != "" && a.Right == "" {
+		return RulePaused, text
+	}
 	channel := m.channel(a)
 	if a.Purpose != "" && !m.env.Consent(a.Purpose, channel) {
 		if channel != "" {
@@ -151,8 +161,19 @@ func (r *restraint) exclude(a *Action) (rule, detail string) {
 		}
 		return RuleConsent, a.consent
 	}
-	if l := r.spent(a, channel); l != nil {
+	if m.spent != nil {
+		if q := m.spent(a); q != nil {
+			return RuleQuota, q.name + " is used up for now"
+		}
+	}
+	if a.Right != "" {
+		return "", ""
+	}
+	if l := m.full(m.uses, a); l != nil {
 		return RuleCap, r.capText(l, a, channel)
+	}
+	if r.gate != "" && (m.config.policy.gate.all || channel != "" || m.unasked()) {
+		return RuleGate, r.gate
 	}
 	if r.quiet && (channel != "" || a.Purpose != "" || m.placement.Quiet) {
 		if r.quietText == "" {
@@ -164,19 +185,43 @@ func (r *restraint) exclude(a *Action) (rule, detail string) {
 	return "", ""
 }
 
-// spent returns the first cap on the action that is used up, or nil.
-func (r *restraint) spent(a *Action, channel string) *limit {
-	if r.m.placement.Uncapped {
+// full returns the first cap on the action that is used up, or nil. What comes
+// by right is not capped.
+func (m *moment) full(uses []use, a *Action) *limit {
+	if m.placement.Uncapped || a.Right != "" {
 		return nil
 	}
+	channel := m.channel(a)
 	for _, l := range a.caps {
 		if l.covers(a, channel) {
-			if full, _ := l.full(r.m.uses, a, channel, r.m.now); full {
+			if full, _ := l.full(uses, a, channel, m.now); full {
 				return l
 			}
 		}
 	}
 	return nil
+}
+
+// unasked reports whether nobody asked for this decision but a trigger.
+func (m *moment) unasked() bool { return m.cause != "request" && m.cause != "explain" }
+
+// closed says why nobody is to be spoken to now, "" if they may.
+func (m *moment) closed() string {
+	g := m.config.policy.gate
+	switch {
+	case g == nil:
+		return ""
+	case g.busy > 0 && m.past.last > 0 && m.now-m.past.last < g.busy:
+		return "something given at " + stamp(rapport.Time(m.past.last)) + " is not answered yet"
+	case g.when != nil && !g.when.Holds(m.env):
+		if c, ok := g.when.(*condition.Condition); ok {
+			if s := decisive(c, m.env); s != "" {
+				return s
+			}
+		}
+		return g.text
+	}
+	return ""
 }
 
 func (r *restraint) capText(l *limit, a *Action, channel string) string {

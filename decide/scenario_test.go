@@ -204,7 +204,7 @@ func (s *scenario) command(line string) []string {
 func told(d *rapport.Decision) []string {
 	x := decide.Explain(d)
 	out := []string{x.Sentence}
-	for _, stage := range x.Funnel[1:6] {
+	for _, stage := range x.Funnel[1 : len(x.Funnel)-1] {
 		for _, f := range stage.Excluded {
 			out = append(out, "  not "+f.Action+", "+stage.Rule+": "+f.Detail)
 		}
