@@ -8,6 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/rapport-engine/rapport/decide"
+	"github.com/rapport-engine/rapport/eventlog"
 )
 
 // modelName is the file that holds what was learned, so that a restart reads
@@ -24,7 +27,12 @@ func (s *Server) openModel() error {
 	if err != nil {
 		return fmt.Errorf("read what was learned: %w", err)
 	}
-	if err := s.model.Restore(b); err != nil {
+	err = s.model.Restore(b)
+	if _, next := s.events.Bounds(eventlog.Rewards, 0); err == nil && s.model.Knowledge().Version() >= next {
+		s.model = decide.NewModel() // the log was put back to before
+		err = errors.New("it is newer than the log")
+	}
+	if err != nil {
 		s.log.Info("what was learned is read from the log anew", "reason", err)
 	}
 	return nil
