@@ -115,7 +115,7 @@ func (s *record) Merge(other engine.State) {
 	if o.tiredAt > s.tiredAt {
 		s.tiredAt = o.tiredAt
 	}
-	s.fatigue, s.last = s.fatigue+o.fatigue, max(s.last, o.last)
+	s.fatigue, s.last = round32(s.fatigue+o.fatigue), max(s.last, o.last)
 	for _, u := range o.uses {
 		if at, found := slices.BinarySearchFunc(s.uses, u, compareUses); !found {
 			s.uses = slices.Insert(s.uses, at, u)

@@ -100,6 +100,9 @@ func (s *interest) Apply(_ *engine.Context, e *rapport.Event) {
 		}
 	}
 	s.trim()
+	if len(s.likes) == 0 {
+		s.at = 0
+	}
 }
 
 // about adds what one object names. A product is counted once by its first name.

@@ -148,13 +148,13 @@ func (s *record) made(c *engine.Context, cfg *Config, d *rapport.Decision, id [1
 		g := item{action: a.ID, slot: x.Slot, propensity: x.Propensity}
 		longest = max(longest, a.longest)
 		if r := s.enter(c, a.ID, d.Time, false); r != nil {
-			g.seen = r.seenBy(d.Time)
-			r.seen, r.seenAt = g.seen+1, d.Time
+			g.seen = round32(r.seenBy(d.Time)) // as it is kept
+			r.seen, r.seenAt = round32(g.seen+1), d.Time
 		}
 		o.given = append(o.given, g)
 	}
 	if len(o.given) > 0 && !d.Holdout {
-		s.fatigue, s.tiredAt, s.last = s.tiredness(d.Time, cfg.policy.fatigueHalf)+1, d.Time, d.Time
+		s.fatigue, s.tiredAt, s.last = round32(s.tiredness(d.Time, cfg.policy.fatigueHalf)+1), d.Time, d.Time
 	}
 	s.forget(d.Time - cfg.horizon)
 	if len(o.given) == 0 {
