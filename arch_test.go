@@ -73,7 +73,7 @@ var rooms = map[string][]string{
 	"client":                {"rapport"},
 	"sim":                   {"rapport", "client"},
 	"bench":                 {"rapport", "client"},
-	"evaluate":              {"rapport", "client", "learn", "learn/*"},
+	"evaluate":              {"rapport", "client", "learn", "learn/*", "sim", "decide", "engine", "profile", "condition", "state", "eventlog", "eventlog/eventlogtest", "collect/segmentwire"},
 	"twin/ota":              {"rapport", "eventlog", "state"},
 	"twin/epcis":            {"rapport", "eventlog", "state", "gs1"},
 }

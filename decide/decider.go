@@ -33,6 +33,8 @@ type Deps struct {
 	// Features are the inputs a model scores from, kept with each decision and
 	// lesson. Nil takes [Features].
 	Features func(env condition.Env, context rapport.Fields) rapport.Fields
+	// Scorer, if set, values actions in place of the model.
+	Scorer func() Scorer
 }
 
 // Request asks what is the next best thing for one person.
@@ -63,6 +65,9 @@ type Decider struct {
 func New(d Deps) *Decider {
 	if d.Features == nil {
 		d.Features = Features
+	}
+	if d.Scorer == nil {
+		d.Scorer = func() Scorer { return d.Model.Knowledge() }
 	}
 	s := &Decider{deps: d, ledgers: make([]*ledger, d.Log.Partitions(eventlog.Events))}
 	for i := range s.ledgers {
@@ -240,7 +245,7 @@ func (s *Decider) moment(v *engine.View, r *Request, cause string) (*moment, err
 		person = v.ID()
 	}
 	m := &moment{
-		config: cfg, placement: p, person: person, env: env, now: now, scorer: s.deps.Model.Knowledge(),
+		config: cfg, placement: p, person: person, env: env, now: now, scorer: s.deps.Scorer(),
 		context: r.Context, limit: r.Limit, seed: s.deps.Random(), cause: cause,
 	}
 	if rec, ok := v.State(FoldName).(*record); ok && rec != nil {

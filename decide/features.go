@@ -83,6 +83,14 @@ func (c *Config) personal(f rapport.Fields, env condition.Env) rapport.Fields {
 // seenSlot is the slot of how often a person saw the action of late.
 const seenSlot = bandit.Slots - 1
 
+// Inputs returns the features of a query, and how often an action was seen, in
+// the form models take them.
+func Inputs(f rapport.Fields, seen float64) []bandit.Feature {
+	var in inputs
+	in.of(f)
+	return append([]bandit.Feature(nil), in.see(seen)...)
+}
+
 // encode turns features into the inputs of a model: a text or truth value has a
 // slot of its own, so has each range of a number, and interests (likes) have
 // one each with their strength.

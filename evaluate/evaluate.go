@@ -38,6 +38,7 @@ func Jobs() []Job {
 		clvJob(),
 		identityJob(),
 		intentJob(),
+		worldJob(),
 	}
 }
 

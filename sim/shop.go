@@ -165,6 +165,7 @@ func (v *visit) order() {
 	for _, i := range v.cart {
 		margin += v.w.Products[i].Price * v.w.Products[i].Margin
 	}
+	earned := margin
 	p.money("margin", max(margin, 0))
 	p.str("currency", v.w.Currency)
 	if v.converted {
@@ -172,6 +173,11 @@ func (v *visit) order() {
 		p.str("decisionId", v.sold)
 		p.str("promotion", v.seller)
 		p.money("promoted", revenue)
+		p.money("earned", earned)
+	} else if v.discount > 0 {
+		// A discount on what would have been bought anyway earns nothing and costs itself.
+		p.str("decisionId", v.sold)
+		p.money("earned", revenue-total)
 	}
 	p.str("store", channelNames[v.channel])
 	p.array("products")

@@ -152,6 +152,23 @@ func (w *World) within(s *Shopper, category int, u float64) (product int, price 
 	return product, price / share
 }
 
+// marginWithin returns the expected margin of what the shopper would choose in a
+// category (any, if negative).
+func (w *World) marginWithin(s *Shopper, category int) float64 {
+	share, margin, last := 0.0, 0.0, 0.0
+	for i, c := range s.choice {
+		if p := &w.Products[i]; category < 0 || p.category == category {
+			share += c - last
+			margin += (c - last) * p.Price * p.Margin
+		}
+		last = c
+	}
+	if share <= 0 {
+		return 0
+	}
+	return margin / share
+}
+
 // device names one of a shopper's devices as a browser or app would: a random
 // looking UUID that is the same after every restart.
 func (s *Shopper) device(n uint64) string {

@@ -27,6 +27,9 @@ type Effect struct {
 	Annoy float64 // probability that it is minded
 	// Value is the expected gain over showing nothing, in the currency.
 	Value float64
+	// Margin is the same with orders counted by what they earn, not by what is
+	// paid: the price's margin less the discount.
+	Margin float64
 }
 
 // Oracle knows the hidden truth of a world: what each action would do to each
@@ -54,7 +57,7 @@ func (o Oracle) Effect(s *Shopper, m Moment, id string) Effect {
 
 func (o Oracle) effect(s *Shopper, m Moment, a *Action) Effect {
 	if a.Click == 0 {
-		return Effect{Value: -a.Cost}
+		return Effect{Value: -a.Cost, Margin: -a.Cost}
 	}
 	odds := math.Log(a.Click/(1-a.Click)) + a.tastes.dot(s.Tastes) + 2*a.Deal*(s.PriceSensitivity-0.5)
 	if a.Hours != nil && m.Hour >= a.Hours.From && m.Hour < a.Hours.To {
@@ -67,16 +70,20 @@ func (o Oracle) effect(s *Shopper, m Moment, a *Action) Effect {
 		odds -= a.Weary * float64(m.Seen)
 	}
 	e := Effect{Click: 1 / (1 + math.Exp(-odds)), Buy: a.Buy}
-	price := 0.0
+	price, margin := 0.0, 0.0
 	if a.product >= 0 {
 		price = o.w.Products[a.product].Price
+		margin = price * o.w.Products[a.product].Margin
 	} else {
 		_, price = o.w.within(s, a.category, 0)
+		margin = o.w.marginWithin(s, a.category)
 	}
 	e.Order = price * (1 - a.Discount)
 	e.Annoy = (1 - e.Click) * a.Annoys * (1 - s.Patience)
 	gain := (1-m.Buys)*e.Buy*e.Order - m.Buys*a.Discount*m.Basket
 	e.Value = e.Click*(a.Worth+gain) - e.Annoy*o.w.Annoyance - a.Cost
+	earned := (1-m.Buys)*e.Buy*(margin-price*a.Discount) - m.Buys*a.Discount*m.Basket
+	e.Margin = e.Click*(a.Worth+earned) - e.Annoy*o.w.Annoyance - a.Cost
 	return e
 }
 

@@ -265,7 +265,7 @@ func (v *visit) follow(a *Action, id, decision string) {
 	}
 	if v.buys {
 		if a.Discount > v.discount {
-			v.discount = a.Discount
+			v.discount, v.sold = a.Discount, decision
 		}
 		return
 	}
