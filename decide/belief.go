@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -15,8 +16,9 @@ import (
 // there are three kinds of outcome: that somebody clicks, that a goal is
 // reached by somebody who clicked, and by somebody who did not. The log-odds of
 // each are a sum of what all actions of the placement share, what the actions
-// of one kind share (so a new action begins as its kind does), and the action's
-// own weights.
+// of one kind share there (so a new action begins as its kind does), the
+// action's own weights, which are the same everywhere, and by how much it does
+// better or worse in the placement.
 const (
 	// remembered is how many examples a weight rests on at most.
 	remembered = 3000
@@ -32,7 +34,20 @@ var (
 	sharedPrior = bandit.Prior{Constant: 1, Slot: 0.1}
 	kindPrior   = bandit.Prior{Constant: 0.25, Slot: 0.05}
 	ownPrior    = bandit.Prior{Constant: 0.5, Slot: 0.5}
+	placePrior  = bandit.Prior{Constant: 0.1}
 )
+
+// everywhere is the placement under which stands what is known of an action in
+// all of them.
+const everywhere = "\x00"
+
+// prior is that of the weights of an arm.
+func (k armKey) prior() bandit.Prior {
+	if k.placement == everywhere || k.action == "" {
+		return ownPrior
+	}
+	return placePrior
+}
 
 // Rates expected before anything was seen: of a click, of a goal reached
 // without one, and of a goal reached after one.
@@ -111,80 +126,101 @@ func (in *inputs) see(seen float64) []bandit.Feature {
 }
 
 // learn folds an example into the beliefs about clicks and goals.
-func (d *draft) learn(a *arm, x *Example, at int64) {
+func (d *draft) learn(a, own *arm, x *Example, at int64) {
 	var in inputs
 	in.of(x.Features)
 	features := in.see(x.Seen)
 	switch {
 	case x.Goal == "":
 		if x.Action != "" {
-			d.observe(a, x, clicked, features, at)
+			d.observe(a, own, x, clicked, features, at)
 		}
 		for _, event := range x.Goals {
 			if event != rapport.EventDecisionClicked {
-				d.observe(a, x, event, features, at)
+				d.observe(a, own, x, event, features, at)
 			}
 		}
 	case x.Goal == clicked:
-		d.correct(a, x, clicked, features, at)
+		d.correct(a, own, x, clicked, features, at)
 		for _, event := range x.Goals {
 			if !isFeedback(event) {
-				d.observe(a, x, via(event), features, at)
+				d.observe(a, own, x, via(event), features, at)
 			}
 		}
 	case x.Goal == rapport.EventDecisionClicked || !x.First:
 		// The click itself was told before; more of the same goal is a matter of amounts.
 	case x.Via:
-		d.correct(a, x, via(x.Goal), features, at)
+		d.correct(a, own, x, via(x.Goal), features, at)
 	default:
-		d.correct(a, x, x.Goal, features, at)
+		d.correct(a, own, x, x.Goal, features, at)
 	}
 }
 
-// parts returns the sum of weights behind an outcome, ready to be changed.
-func (d *draft) parts(a *arm, x *Example, outcome string, at int64) ([3]bandit.Part, int, *belief) {
-	own := find(a.beliefs, outcome)
-	if own == nil {
-		rate := 0.0
-		if x.Action == "" {
-			rate = bandit.Logit(priorBase)
-		}
-		a.beliefs = append(a.beliefs, belief{outcome: outcome, weights: bandit.NewWeights(rate, ownPrior)})
-		own = &a.beliefs[len(a.beliefs)-1]
+// believe returns what is believed of an outcome, to write to.
+func (a *arm) believe(outcome string, mean float64, p bandit.Prior) *belief {
+	if b := find(a.beliefs, outcome); b != nil {
+		return b
 	}
-	parts := [3]bandit.Part{{Weights: &own.weights, Prior: ownPrior}}
-	if x.Action == "" {
-		return parts, 1, own // what comes of nothing shares nothing with what comes of actions
-	}
-	parts[1] = bandit.Part{Weights: &d.editShared(beliefKey{x.Placement, "", outcome}, at).weights, Prior: sharedPrior}
-	parts[2] = bandit.Part{Weights: &d.editShared(beliefKey{x.Placement, x.Kind, outcome}, at).weights, Prior: kindPrior}
-	return parts, 3, own
+	a.beliefs = append(a.beliefs, belief{outcome: outcome, weights: bandit.NewWeights(mean, p)})
+	return &a.beliefs[len(a.beliefs)-1]
 }
 
-func (d *draft) observe(a *arm, x *Example, outcome string, features []bandit.Feature, at int64) {
-	parts, n, own := d.parts(a, x, outcome, at)
-	if expected := bandit.Observe(parts[:n], features, 0, remembered); own.drift.Note(expected) {
+// sum is the weights behind an outcome, ready to be changed.
+type sum struct {
+	parts [4]bandit.Part
+	n     int
+	here  *belief
+	own   *belief // the same everywhere; here for what comes of nothing
+}
+
+func (d *draft) sum(a, own *arm, x *Example, outcome string, at int64) sum {
+	if x.Action == "" { // what comes of nothing shares nothing with what comes of actions
+		b := a.believe(outcome, bandit.Logit(priorBase), ownPrior)
+		return sum{parts: [4]bandit.Part{{Weights: &b.weights, Prior: ownPrior}}, n: 1, here: b, own: b}
+	}
+	s := sum{n: 4, here: a.believe(outcome, 0, placePrior), own: own.believe(outcome, 0, ownPrior)}
+	s.parts = [4]bandit.Part{
+		{Weights: &s.own.weights, Prior: ownPrior},
+		{Weights: &s.here.weights, Prior: placePrior},
+		{Weights: &d.editShared(beliefKey{x.Placement, "", outcome}, at).weights, Prior: sharedPrior},
+		{Weights: &d.editShared(beliefKey{x.Placement, x.Kind, outcome}, at).weights, Prior: kindPrior},
+	}
+	return s
+}
+
+func (d *draft) observe(a, own *arm, x *Example, outcome string, features []bandit.Feature, at int64) {
+	s := d.sum(a, own, x, outcome, at)
+	if expected := bandit.Observe(s.parts[:s.n], features, 0, remembered); s.here.drift.Note(expected) && x.Action != "" {
 		d.forget(x.Placement, outcome)
 	}
 }
 
-func (d *draft) correct(a *arm, x *Example, outcome string, features []bandit.Feature, at int64) {
-	parts, n, own := d.parts(a, x, outcome, at)
-	if own.hits++; own.hits >= growAt {
-		own.weights.Grow(ownPrior)
+func (d *draft) correct(a, own *arm, x *Example, outcome string, features []bandit.Feature, at int64) {
+	s := d.sum(a, own, x, outcome, at)
+	s.here.hits++
+	if s.own != s.here {
+		s.own.hits++
 	}
-	bandit.Correct(parts[:n], features)
-	own.drift.Correct()
+	if s.own.hits >= growAt {
+		s.own.weights.Grow(ownPrior)
+	}
+	bandit.Correct(s.parts[:s.n], features)
+	s.here.drift.Correct()
 }
 
 // forget answers an alarm: an action does not do any more what it did, so what
 // is believed of all that compete with it is in doubt.
 func (d *draft) forget(placement, outcome string) {
-	for key, a := range d.arms {
-		if key.placement != placement || key.action == "" || find(a.beliefs, outcome) == nil {
+	for _, key := range slices.SortedFunc(maps.Keys(d.arms), compareArms) {
+		if key.placement != placement || key.action == "" || find(d.arms[key].beliefs, outcome) == nil {
 			continue
 		}
-		find(d.editArm(key, a.at).beliefs, outcome).weights.Forget(ownPrior)
+		find(d.editArm(key, d.arms[key].at).beliefs, outcome).weights.Forget(placePrior)
+		if key.placement = everywhere; d.arms[key] != nil {
+			if b := find(d.editArm(key, d.arms[key].at).beliefs, outcome); b != nil {
+				b.weights.Forget(ownPrior)
+			}
+		}
 	}
 }
 
@@ -228,6 +264,7 @@ const widenEvery = int64(halfLife/60) / 1e6 // ms
 type common struct {
 	kind, outcome  string
 	mean, variance float64
+	again          float64 // weight of having seen the action before
 }
 
 // scratches keep that memory between decisions; what it holds is overwritten.
@@ -249,6 +286,7 @@ func (k *Knowledge) common(s *scratch, placement, kind, outcome string) *common 
 	c := common{kind: kind, outcome: outcome, mean: bandit.Logit(priorRate(outcome)), variance: float64(sharedPrior.Constant + kindPrior.Constant)}
 	if w := k.shared[beliefKey{placement, "", outcome}]; w != nil {
 		c.mean, c.variance = w.weights.Score(s.x)
+		c.again = float64(w.weights.Slots[seenSlot].Mean)
 		if w := k.shared[beliefKey{placement, kind, outcome}]; w != nil {
 			m, v := w.weights.Score(s.x)
 			c.mean, c.variance = c.mean+m, v // what all share tells no action from another
@@ -260,27 +298,39 @@ func (k *Knowledge) common(s *scratch, placement, kind, outcome string) *common 
 	return &s.commons[len(s.commons)-1]
 }
 
+// standing is what a knowledge holds of one action: in the placement and everywhere.
+type standing struct{ here, own *arm }
+
+func (k *Knowledge) standing(placement, action string) standing {
+	return standing{k.arms[armKey{placement, action}], k.arms[armKey{everywhere, action}]}
+}
+
 // logodds returns what is believed of an outcome of an action: the mean and
 // variance of its log-odds.
-func (k *Knowledge) logodds(s *scratch, a *arm, placement, kind, outcome string, seen float64) (mean, variance float64) {
+func (k *Knowledge) logodds(s *scratch, a standing, placement, kind, outcome string, seen float64) (mean, variance float64) {
 	c := k.common(s, placement, kind, outcome)
 	mean, variance = c.mean, c.variance
-	if w := k.shared[beliefKey{placement, "", outcome}]; w != nil && seen > 0 {
-		mean += float64(w.weights.Slots[seenSlot].Mean) * min(seen, 8) / 4
-	}
-	if a == nil {
-		return mean, variance + float64(ownPrior.Constant)
-	}
-	b := find(a.beliefs, outcome)
-	if b == nil {
-		return mean, variance + float64(ownPrior.Constant)
-	}
 	x := s.x
 	if seen > 0 {
 		x = s.see(seen)
+		mean += c.again * min(seen, 8) / 4
 	}
-	m, v := b.weights.Score(x)
-	return mean + m, variance + v
+	for _, arm := range [...]struct {
+		*arm
+		prior float32
+	}{{a.own, ownPrior.Constant}, {a.here, placePrior.Constant}} {
+		var b *belief
+		if arm.arm != nil {
+			b = find(arm.beliefs, outcome)
+		}
+		if b == nil {
+			variance += float64(arm.prior)
+			continue
+		}
+		m, v := b.weights.Score(x)
+		mean, variance = mean+m, variance+v
+	}
+	return mean, variance
 }
 
 // Query asks what actions are worth at one moment.
@@ -296,7 +346,7 @@ type chain struct {
 	click, clickSD float64
 }
 
-func (k *Knowledge) clicks(s *scratch, a *arm, placement, kind string, seen float64) chain {
+func (k *Knowledge) clicks(s *scratch, a standing, placement, kind string, seen float64) chain {
 	m, v := k.logodds(s, a, placement, kind, clicked, seen)
 	var c chain
 	c.click, c.clickSD = bandit.Rate(m, reshape*v)
@@ -304,8 +354,8 @@ func (k *Knowledge) clicks(s *scratch, a *arm, placement, kind string, seen floa
 }
 
 // gain returns the belief about one goal: its expected worth and the variance of that.
-func (k *Knowledge) gain(s *scratch, a *arm, q *Query, action *Action, g *Goal, c chain, seen float64) (mean, variance float64) {
-	amount, spread := k.amount(a, q.Placement, g, action.Cost)
+func (k *Knowledge) gain(s *scratch, a standing, q *Query, action *Action, g *Goal, c chain, seen float64) (mean, variance float64) {
+	amount, spread := k.amount(a.own, q.Placement, g, action.Cost)
 	amount = amount*g.Margin + g.CLV*q.CLV
 	spread *= g.Margin * g.Margin
 	if g.Event == rapport.EventDecisionClicked {
@@ -375,7 +425,7 @@ func (k *Knowledge) Score(q *Query, actions []*Action, seen []float64, out []lea
 	s.of(q.Features)
 	s.commons = s.commons[:0]
 	for i, action := range actions {
-		a := k.arms[armKey{q.Placement, action.ID}]
+		a := k.standing(q.Placement, action.ID)
 		c := k.clicks(s, a, q.Placement, string(action.Type), seen[i])
 		var e learn.Estimate
 		variance := 0.0
@@ -404,7 +454,7 @@ func (g *Goal) harms() bool {
 func (k *Knowledge) Terms(q *Query, action *Action, seen float64, terms []rapport.Term) []rapport.Term {
 	var s, plain scratch
 	s.of(q.Features)
-	a := k.arms[armKey{q.Placement, action.ID}]
+	a := k.standing(q.Placement, action.ID)
 	kind := string(action.Type)
 	c := k.clicks(&s, a, q.Placement, kind, seen)
 	typical := k.clicks(&plain, a, q.Placement, kind, 0)
@@ -425,7 +475,7 @@ func (k *Knowledge) Terms(q *Query, action *Action, seen float64, terms []rappor
 // spread shares out by how much the features of the moment move the expected
 // worth, in proportion to what each adds to the log-odds of a click (of the
 // first goal where nobody clicks).
-func (k *Knowledge) spread(s *scratch, a *arm, q *Query, action *Action, seen, moved float64, terms []rapport.Term) []rapport.Term {
+func (k *Knowledge) spread(s *scratch, a standing, q *Query, action *Action, seen, moved float64, terms []rapport.Term) []rapport.Term {
 	outcome := clicked
 	if !k.anyClicks(q.Placement) && len(action.Goals) > 0 {
 		outcome = outcomeOf(action.Goals[0].Event)
@@ -482,7 +532,7 @@ func (k *Knowledge) spread(s *scratch, a *arm, q *Query, action *Action, seen, m
 const maxTerms = 8
 
 // behind returns the weights that make up the log-odds of an outcome.
-func (k *Knowledge) behind(a *arm, placement, kind, outcome string) []*bandit.Weights {
+func (k *Knowledge) behind(a standing, placement, kind, outcome string) []*bandit.Weights {
 	var out []*bandit.Weights
 	if s := k.shared[beliefKey{placement, "", outcome}]; s != nil {
 		out = append(out, &s.weights)
@@ -490,9 +540,11 @@ func (k *Knowledge) behind(a *arm, placement, kind, outcome string) []*bandit.We
 	if s := k.shared[beliefKey{placement, kind, outcome}]; s != nil {
 		out = append(out, &s.weights)
 	}
-	if a != nil {
-		if b := find(a.beliefs, outcome); b != nil {
-			out = append(out, &b.weights)
+	for _, arm := range [...]*arm{a.own, a.here} {
+		if arm != nil {
+			if b := find(arm.beliefs, outcome); b != nil {
+				out = append(out, &b.weights)
+			}
 		}
 	}
 	return out

@@ -102,19 +102,23 @@ func encode(f rapport.Fields, x []bandit.Feature) []bandit.Feature {
 				x = encodeLikes(text, x)
 				continue
 			}
-			x = append(x, bandit.Feature{Slot: slot(h ^ mix(hashBytes(text))), Value: 1})
+			x = append(x, bandit.Feature{Slot: slot(h ^ mix(hashBytes(text))), Value: plainly})
 			continue
 		}
 		if n, ok := v.Number(); ok {
-			x = append(x, bandit.Feature{Slot: slot(h ^ mix(uint64(level(string(k), n)))), Value: 1})
+			x = append(x, bandit.Feature{Slot: slot(h ^ mix(uint64(level(string(k), n)))), Value: plainly})
 			continue
 		}
 		if yes, ok := v.Bool(); ok && yes {
-			x = append(x, bandit.Feature{Slot: slot(h), Value: 1})
+			x = append(x, bandit.Feature{Slot: slot(h), Value: plainly})
 		}
 	}
 	return x
 }
+
+// plainly is the value of a plain feature: less than that of an interest, which
+// tells more, so that it has less of a say until its own is learned.
+const plainly = 0.4
 
 // level is the range a number falls into: two to the doubling, hours by four.
 func level(name string, n float64) int64 {

@@ -139,8 +139,8 @@ func (k *Knowledge) Learned() []Learned {
 	out := make([]Learned, 0, len(k.arms))
 	for _, key := range slices.SortedFunc(maps.Keys(k.arms), compareArms) {
 		a := k.arms[key]
-		if key.action == "" {
-			continue // what comes of nothing
+		if key.action == "" || key.placement == everywhere {
+			continue // what comes of nothing, and sums
 		}
 		l := Learned{Placement: key.placement, Action: key.action, Exposures: a.seen, Goals: make([]LearnedGoal, 0, len(a.goals))}
 		for i := range a.goals {

@@ -223,28 +223,41 @@ func (d *draft) pass(o origin) bool {
 
 func (d *draft) example(x *Example, at int64) {
 	a := d.editArm(armKey{x.Placement, x.Action}, at)
-	d.learn(a, x, at)
-	if x.Goal == "" {
+	own := a
+	if x.Action != "" {
+		own = d.editArm(armKey{everywhere, x.Action}, at)
+		own.tally(x)
+	}
+	d.learn(a, own, x, at)
+	a.tally(x)
+	switch {
+	case x.Action == "":
+	case x.Goal == "":
+		for _, event := range x.Goals {
+			d.editPool(poolKey{x.Placement, event}, at).exposed++
+		}
+	case x.Goal == clicked:
+		d.editPool(poolKey{x.Placement, clicked}, at).hits++
+	default:
+		count(&d.editPool(poolKey{x.Placement, x.Goal}, at).tried, x)
+	}
+}
+
+// tally counts an example.
+func (a *arm) tally(x *Example) {
+	switch x.Goal {
+	case "":
 		a.exposed++
 		a.seen++
 		for _, event := range x.Goals {
-			if x.Action != "" {
-				d.editPool(poolKey{x.Placement, event}, at).exposed++
-			}
 			a.goals[a.goalOrNew(event)].exposed++
 		}
 		if a.exposed > memory {
 			a.scale(memory / a.exposed)
 		}
-		return
-	}
-	if x.Goal == clicked {
-		d.editPool(poolKey{x.Placement, clicked}, at).hits++
-		return
-	}
-	count(&a.goals[a.goalOrNew(x.Goal)].tried, x)
-	if x.Action != "" {
-		count(&d.editPool(poolKey{x.Placement, x.Goal}, at).tried, x)
+	case clicked:
+	default:
+		count(&a.goals[a.goalOrNew(x.Goal)].tried, x)
 	}
 }
 
@@ -277,7 +290,7 @@ func (d *draft) editArm(key armKey, at int64) *arm {
 	if at-a.widened > widenEvery {
 		f := 1 / decay(&a.widened, at)
 		for i := range a.beliefs {
-			a.beliefs[i].weights.Widen(f, ownPrior)
+			a.beliefs[i].weights.Widen(f, key.prior())
 		}
 	}
 	return a

@@ -81,7 +81,7 @@ func (k *Knowledge) appendBinary(b []byte) []byte {
 			w.repeat(b.outcome)
 			w.float(b.hits)
 			w.drift(&b.drift)
-			w.weights(&b.weights, ownPrior)
+			w.weights(&b.weights, key.prior())
 		}
 	}
 	w.uint(uint64(len(k.shared)))
@@ -169,7 +169,7 @@ func decodeKnowledge(b []byte) (*Knowledge, error) {
 		a.widened = r.int()
 		a.beliefs = make([]belief, r.count(30))
 		for i := range a.beliefs {
-			a.beliefs[i] = belief{outcome: r.repeat(), hits: r.float(), drift: r.drift(), weights: r.weights(ownPrior)}
+			a.beliefs[i] = belief{outcome: r.repeat(), hits: r.float(), drift: r.drift(), weights: r.weights(key.prior())}
 		}
 		k.arms[key] = a
 	}

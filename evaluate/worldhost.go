@@ -186,6 +186,7 @@ func (h *host) Collect(s *sim.Shopper, event []byte, history bool) {
 		return
 	}
 	now := rapport.Millis(h.clock.Now())
+	h.batch.Reset()
 	err := segmentwire.Parse(event, &segmentwire.Options{ReceivedAt: now, Now: now, History: history, HistoryAfter: 1 << 50}, &h.batch)
 	if err != nil || len(h.batch.Events) != 1 {
 		h.err = rapport.Errorf(rapport.Internal, "an event of the world does not read: %v", err)

@@ -47,6 +47,10 @@ func (p *pen) num(k string, v int) {
 // money writes an amount with two decimals.
 func (p *pen) money(k string, v float64) {
 	p.key(k)
+	if v < 0 {
+		p.b = append(p.b, '-')
+		v = -v
+	}
 	cents := int64(v*100 + 0.5)
 	p.b = strconv.AppendInt(p.b, cents/100, 10)
 	p.b = append(p.b, '.', byte('0'+cents/10%10), byte('0'+cents%10))

@@ -94,7 +94,7 @@ func (w *World) Play(o PlayOptions) *Played {
 	own := *w // tastes may change in ours
 	own.Actions = slices.Clone(w.Actions)
 	own.Seed += o.Seed * 0x9e3779b97f4a7c15
-	p := &play{w: &own, o: o, r: own.dice(streamLive, 1), out: &Played{}}
+	p := &theatre{w: &own, o: o, r: own.dice(streamLive, 1), out: &Played{}}
 	p.end = o.Begin.UnixMilli()
 	p.lives = make([]*life, own.Shoppers)
 	e := own.era(p.end)
@@ -107,7 +107,7 @@ func (w *World) Play(o PlayOptions) *Played {
 	return p.out
 }
 
-type play struct {
+type theatre struct {
 	w     *World
 	o     PlayOptions
 	r     *rand.Rand
@@ -121,7 +121,7 @@ type play struct {
 
 // before is the stage of what happened before the play.
 type before struct {
-	p *play
+	p *theatre
 	s *Shopper
 }
 
@@ -155,7 +155,7 @@ func (d *dues) Pop() any {
 	return last
 }
 
-func (p *play) run() {
+func (p *theatre) run() {
 	shares := make([]float64, len(p.lives))
 	daily := 0.0
 	for i, l := range p.lives {
@@ -192,7 +192,7 @@ func (p *play) run() {
 }
 
 // live lets somebody act, and takes note of what they have coming.
-func (p *play) live(index int, n uint64, act func(*life, stage, *rand.Rand)) {
+func (p *theatre) live(index int, n uint64, act func(*life, stage, *rand.Rand)) {
 	l := p.lives[index]
 	act(l, &scene{p: p, s: l.s}, p.w.dice(streamVisit, n<<24+uint64(index)))
 	if len(l.agenda) > 0 {
@@ -202,7 +202,7 @@ func (p *play) live(index int, n uint64, act func(*life, stage, *rand.Rand)) {
 
 // scene is the stage of one visit in virtual time.
 type scene struct {
-	p *play
+	p *theatre
 	s *Shopper
 }
 
@@ -237,7 +237,7 @@ func (c *scene) ask(v *visit, pl *Placement, event []byte) answer {
 func (c *scene) observe(*visit, observation) {}
 
 // note enters a decision in the account.
-func (p *play) note(q *Question, a Answer) {
+func (p *theatre) note(q *Question, a Answer) {
 	out := p.out
 	out.Decisions++
 	if at := (p.asked - 1) / stretch; at >= len(out.Stretches) {
