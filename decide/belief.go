@@ -24,7 +24,7 @@ const (
 	remembered = 3000
 	// reshape narrows the posterior that is drawn from (Chapelle and Li, 2011,
 	// section 4: it loses less while exploring enough).
-	reshape = 0.25
+	reshape = 0.15
 	// growAt is from how many successes an action has weights of its own beside
 	// the constant.
 	growAt = 8
@@ -56,6 +56,7 @@ const (
 	priorDirect = 0.02
 	priorVia    = 0.1
 	priorBase   = 0.005 // of a goal where nothing was given
+	priorAgain  = -0.3  // log-odds for having seen the action twice of late
 )
 
 // Clicked is the goal of the [Example] that tells of the first click on an
@@ -122,7 +123,7 @@ func (in *inputs) of(f rapport.Fields) {
 
 // see returns the inputs with how often the action was seen.
 func (in *inputs) see(seen float64) []bandit.Feature {
-	return append(in.x, bandit.Feature{Slot: seenSlot, Value: float32(min(seen, 8)) / 4})
+	return append(in.x, bandit.Feature{Slot: seenSlot, Value: float32(min(seen, 20)) / 2})
 }
 
 // learn folds an example into the beliefs about clicks and goals.
@@ -237,6 +238,7 @@ func (d *draft) editShared(key beliefKey, at int64) *shared {
 	case s == nil && key.kind == "":
 		s = &shared{at: at, weights: bandit.NewWeights(bandit.Logit(priorRate(key.outcome)), sharedPrior)}
 		s.weights.Grow(sharedPrior)
+		s.weights.Slots[seenSlot].Mean = priorAgain
 	case s == nil:
 		s = &shared{at: at, weights: bandit.NewWeights(0, kindPrior)}
 		s.weights.Grow(kindPrior)
@@ -313,7 +315,7 @@ func (k *Knowledge) logodds(s *scratch, a standing, placement, kind, outcome str
 	x := s.x
 	if seen > 0 {
 		x = s.see(seen)
-		mean += c.again * min(seen, 8) / 4
+		mean += c.again * min(seen, 20) / 2
 	}
 	for _, arm := range [...]struct {
 		*arm
@@ -413,7 +415,7 @@ func (k *Knowledge) amount(a *arm, placement string, g *Goal, cost float64) (amo
 		}
 	}
 	mean := (max(priorAmount, priorMultiple*cost) + all.amounts.Sum) / (1 + all.amounts.N)
-	value := learn.Normal{Mean: mean, Weight: 2, Shape: 2, Scale: mean * mean / 2}.Observe(own.amounts)
+	value := learn.Normal{Mean: mean, Weight: 8, Shape: 4, Scale: 2 * mean * mean}.Observe(own.amounts)
 	return value.Mean, value.Variance()
 }
 

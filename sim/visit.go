@@ -265,7 +265,10 @@ func (v *visit) follow(a *Action, id, decision string) {
 	}
 	if v.buys {
 		if a.Discount > v.discount {
-			v.discount, v.sold = a.Discount, decision
+			v.discount = a.Discount
+			if !v.converted {
+				v.sold = decision
+			}
 		}
 		return
 	}
