@@ -2,7 +2,7 @@ package evaluate
 
 import (
 	"context"
-	"encoding/binary"
+	bigendian "encoding/binary"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -174,9 +174,9 @@ func (h *host) close() { h.stop() }
 // entity is who a shopper is to the engine.
 func entity(s *sim.Shopper) (id rapport.ID) {
 	id[0] = byte(rapport.RankUserID)
-	binary.BigEndian.PutUint64(id[8:], uint64(s.Index)+1)
+	bigendian.BigEndian.PutUint64(id[8:], uint64(s.Index)+1)
 	r := rand.New(rand.NewPCG(uint64(s.Index), 5))
-	binary.BigEndian.PutUint32(id[1:], r.Uint32())
+	bigendian.BigEndian.PutUint32(id[1:], r.Uint32())
 	return id
 }
 
