@@ -35,7 +35,7 @@ type WorldReport struct {
 
 // SeedReport is one play of every policy.
 type SeedReport struct {
-	Seed         uint64       `json:"seed"`
+	Seed         uint64     `json:"seed"`
 	Random       PlayReport `json:"random"`
 	Mass         PlayReport `json:"massMarketing"`
 	Segments     PlayReport `json:"segmentRules"`
@@ -43,9 +43,9 @@ type SeedReport struct {
 	Late         PlayReport `json:"rapportSecondHalf"`
 	Observable   PlayReport `json:"bestObservable"`
 	Oracle       PlayReport `json:"oracle"`
-	GapTaken     Number       `json:"gapTaken"`
-	GapTakenLate Number       `json:"gapTakenLate"`
-	Recovered    Number       `json:"recovered"`
+	GapTaken     Number     `json:"gapTaken"`
+	GapTakenLate Number     `json:"gapTakenLate"`
+	Recovered    Number     `json:"recovered"`
 }
 
 // PlayReport is what one policy brings per decision, by the truth: margin over
