@@ -22,6 +22,9 @@ const (
 	KindEmail       = "email"
 	KindPhone       = "phone"
 	KindCustom      = "custom"
+	KindOrderID     = "orderId"
+	KindDeviceID    = "deviceId"
+	KindCookie      = "cookie"
 	KindAnonymousID = "anonymousId"
 	// KindItem names one product item by its GS1 id; it never stands beside a person's identifiers.
 	KindItem = "item"
@@ -38,6 +41,10 @@ const (
 	RankEmail       Rank = 20
 	RankPhone       Rank = 30
 	RankCustom      Rank = 40
+	RankOrderID     Rank = 60
+	RankDevice      Rank = 80 // and weaker: names a device, not a person
+	RankDeviceID    Rank = 82
+	RankCookie      Rank = 86
 	RankAnonymousID Rank = 90
 	RankItem        Rank = 100
 )
@@ -53,6 +60,12 @@ func RankOf(kind string) Rank {
 		return RankPhone
 	case KindAnonymousID:
 		return RankAnonymousID
+	case KindOrderID:
+		return RankOrderID
+	case KindDeviceID:
+		return RankDeviceID
+	case KindCookie:
+		return RankCookie
 	case KindItem:
 		return RankItem
 	}

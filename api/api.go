@@ -51,6 +51,7 @@ func New(d Deps) *API {
 	a.systemOperations()
 	a.peopleOperations()
 	a.predictOperations()
+	a.identityOperations()
 	a.decisionOperations()
 	a.configOperations()
 	a.sourceOperations()

@@ -216,6 +216,10 @@ type linkInfo struct {
 	At          time.Time            `json:"at"`
 	By          string               `json:"by"`
 	Identifiers []rapport.Identifier `json:"identifiers"`
+	A           string               `json:"a" doc:"Fragment of the first identifier"`
+	B           string               `json:"b" doc:"Fragment of the second identifier"`
+	Epoch       uint32               `json:"epoch,omitempty" doc:"Which interval of the device a is, from 0"`
+	State       string               `json:"state" enum:"counts,held,withdrawn" doc:"held: known, and does not count"`
 	Withdrawn   *withdrawal          `json:"withdrawn,omitempty"`
 }
 
@@ -229,12 +233,8 @@ func newIdentityAnswer(who identity.Who) identityAnswer {
 	for _, f := range who.Fragments {
 		out.Fragments = append(out.Fragments, fragmentInfo{f.String()})
 	}
-	for _, l := range slices.Concat(who.Links, who.Withdrawn) {
-		i := linkInfo{l.ID.String(), l.Kind.String(), l.Evidence, l.Bits, rapport.Time(l.At), l.By, l.Identifiers[:], nil}
-		if l.Withdrawn != nil {
-			i.Withdrawn = &withdrawal{rapport.Time(l.Withdrawn.At), l.Withdrawn.By}
-		}
-		out.Links = append(out.Links, i)
+	for _, l := range slices.Concat(who.Links, who.Held, who.Withdrawn) {
+		out.Links = append(out.Links, newLinkInfo(l))
 	}
 	return out
 }

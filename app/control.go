@@ -15,6 +15,7 @@ import (
 	"github.com/rapport-engine/rapport/deliver"
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/eventlog"
+	"github.com/rapport-engine/rapport/identity"
 	"github.com/rapport-engine/rapport/predict"
 	"github.com/rapport-engine/rapport/profile"
 	"github.com/rapport-engine/rapport/segment"
@@ -79,6 +80,7 @@ func kinds() []config.Kind {
 		{Name: "trigger", Doc: "An event that asks for a decision by itself.", New: func() any { return new(decide.TriggerDoc) }},
 		{Name: "computed", Doc: "A trait kept up to date from what a person does: counts, sums, averages, streaks and more.", New: func() any { return new(profile.ComputedDoc) }},
 		{Name: "segment", Doc: "The people for whom a condition holds, at every moment.", New: func() any { return new(segment.Doc) }},
+		{Name: "identifier", Doc: "How one kind of identifier is read, and how far it is trusted.", New: func() any { return new(identity.KindDoc) }},
 		{Name: "webhook", Doc: "A destination that events and decisions are sent to.", New: func() any { return new(deliver.WebhookDoc) }},
 	}, productKinds(), predictionKinds())
 }
@@ -104,6 +106,10 @@ func partsAt(set *config.Set, at *stage) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	rules, err := identity.CompileRules(deref(config.Specs[*identity.KindDoc](set, "identifier")))
+	if err != nil {
+		return nil, err
+	}
 	decisions, err := decide.Compile(decide.Documents{
 		Actions: deref(config.Specs[*decide.ActionDoc](set, "action")), Placements: deref(config.Specs[*decide.PlacementDoc](set, "placement")),
 		Policies: deref(config.Specs[*decide.PolicyDoc](set, "policy")), Triggers: deref(config.Specs[*decide.TriggerDoc](set, "trigger")),
@@ -119,14 +125,17 @@ func partsAt(set *config.Set, at *stage) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := map[string]any{predict.Part: predictions, collectPart: doors, decide.Part: decisions, deliver.Part: sends}
+	out := map[string]any{predict.Part: predictions, collectPart: doors, identityPart: rules, decide.Part: decisions, deliver.Part: sends}
 	if err := compileSegments(out, set, at, decisions.Conditions(), sends.Conditions()); err != nil {
 		return nil, err
 	}
 	return out, productParts(set, out)
 }
 
-const collectPart = "collect"
+const (
+	collectPart  = "collect"
+	identityPart = "identity"
+)
 
 func deref[T any](list []*T) []T {
 	out := make([]T, len(list))
@@ -193,6 +202,7 @@ func (s *Server) adopt() error {
 	if err != nil {
 		return err
 	}
+	s.identity.SetRules(v.Part(identityPart).(*identity.Rules))
 	s.door.Apply(v.Part(collectPart).(*collect.Config))
 	s.adoptProducts(v)
 	return s.setDestinations(v.Part(deliver.Part).(*deliver.Config))

@@ -48,6 +48,12 @@ func doors() []door {
 		door{"POST", "/v1/quarantine/{id}/replay", []string{`{"raw":` + mutantEvent + `}`, `{}`}},
 		door{"POST", "/v1/quarantine/replay", []string{`{}`}},
 		door{"POST", "/v1/models/{id}/fit", []string{`{}`}},
+		door{"POST", "/v1/people/{ref}/merge", []string{`{"as":{"kind":"userId","value":"anna"},"with":{"kind":"email","value":"nobody@b.no"}}`}},
+		door{"POST", "/v1/identity/preview", []string{`{"identifiers":[{"id":"email","blockPatterns":["@b"],"window":"90d","peoplePerValue":2}]}`}},
+		door{"POST", "/v1/identity/quarantine", []string{`{"kind":"email","value":"junk@b.no","reason":"shared"}`}},
+		door{"POST", "/v1/identity/quarantine/release", []string{`{"kind":"email","value":"junk@b.no"}`}},
+		door{"POST", "/v1/identity/reviews/{link}/accept", []string{`{}`}},
+		door{"POST", "/v1/identity/reviews/{link}/refuse", []string{`{}`}},
 		door{"PUT", "/v1/demo", []string{`{"speed":60}`}},
 		door{"POST", "/v1/devices", []string{`{"item":"01_09506000134352_21_ABC123","name":"kitchen","tag":"04DE5F1EACC040","facts":{"lot":"L7"}}`}},
 		door{"POST", "/v1/items/{item}/telemetry", []string{`{"at":1767225600000,"seq":4,"level":0.4,"mode":"eco"}`, `[{"level":1},{"level":2}]`}},
@@ -124,7 +130,7 @@ func TestTenThousandMutatedBodiesAreAnsweredByARunningServerWhichLives(t *testin
 		}
 	}
 
-	places := map[string]string{"{ref}": "userId:anna", "{id}": "q_1", "{item}": "01_09506000134352_21_ABC123"}
+	places := map[string]string{"{ref}": "userId:anna", "{id}": "q_1", "{item}": "01_09506000134352_21_ABC123", "{link}": "l_00000000000000000000000000"}
 	var mu sync.Mutex
 	codes, byDoor := map[int]int{}, map[string]map[int]int{}
 	var wg sync.WaitGroup
@@ -158,7 +164,7 @@ func TestTenThousandMutatedBodiesAreAnsweredByARunningServerWhichLives(t *testin
 				}
 				switch key := "Bearer wk_web_1234"; {
 				case r.IntN(20) == 0, path == "/v1/session":
-				case strings.HasPrefix(path, "/v1/config"), path == "/v1/recalls", strings.Contains(path, "/replay"), strings.Contains(path, "/unmerge"), path == "/v1/tokens", path == "/v1/explain", path == "/v1/demo", path == "/v1/devices", strings.HasPrefix(path, "/v1/items"):
+				case strings.HasPrefix(path, "/v1/config"), path == "/v1/recalls", strings.Contains(path, "/replay"), strings.Contains(path, "/unmerge"), path == "/v1/tokens", path == "/v1/explain", path == "/v1/demo", path == "/v1/devices", strings.HasPrefix(path, "/v1/items"), strings.Contains(path, "/merge"), strings.HasPrefix(path, "/v1/identity"):
 					key = "Bearer " + houseToken
 					fallthrough
 				default:

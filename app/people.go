@@ -28,8 +28,17 @@ import (
 
 // openPeople opens who is who and the engine with everything folded per person.
 func (s *Server) openPeople(ctx context.Context, key []byte) (err error) {
+	var rules *identity.Rules
+	if version := s.config.Version(); version > 0 {
+		v, err := s.compiled.at(version)
+		if err != nil {
+			return err
+		}
+		rules = v.Part(identityPart).(*identity.Rules)
+	}
 	s.identity, err = identity.Open(ctx, identity.Options{
-		Key: subkey(key, "identity"), Log: s.events, State: s.store, Clock: s.opts.Clock, Logger: s.log,
+		Rules: rules,
+		Key:   subkey(key, "identity"), Log: s.events, State: s.store, Clock: s.opts.Clock, Logger: s.log,
 		Settled: func(ctx context.Context) error { // no id: what all partitions have, and all that it caused
 			return s.engine.View(ctx, rapport.ID{}, nil, func(*engine.View) error { return nil })
 		},
@@ -80,7 +89,7 @@ func (s *Server) folds() []engine.Fold {
 // openDoors opens what listens, decides and sends.
 func (s *Server) openDoors() error {
 	s.door = collect.New(collect.Deps{
-		Log: s.events, Resolver: s.identity, Admitter: s.engine, Clock: s.opts.Clock, Logger: s.log,
+		Log: s.events, Resolver: s.identity, Normalize: s.identity.Normalize, Admitter: s.engine, Clock: s.opts.Clock, Logger: s.log,
 		Options: collect.Options{PublicURL: s.opts.PublicURL},
 	})
 	s.recent = decide.NewRecent(s.events, 5_000)

@@ -8,7 +8,6 @@ import (
 	"github.com/rapport-engine/rapport/collect/segmentwire"
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/eventlog"
-	"github.com/rapport-engine/rapport/identity"
 )
 
 // Delivery is one body for [Door.Accept].
@@ -50,7 +49,7 @@ func (d *Door) Accept(ctx context.Context, in Delivery) (Receipt, error) {
 	}
 	w := d.work.Get().(*work)
 	defer d.release(w)
-	w.want(&d.Options, in.Type, in.History, rapport.Millis(d.Clock.Now()))
+	w.want(&d.Deps, in.Type, in.History, rapport.Millis(d.Clock.Now()))
 	if err := segmentwire.Parse(in.Body, w.opts(s), &w.batch); err != nil {
 		return Receipt{}, err
 	}
@@ -76,9 +75,9 @@ type work struct {
 }
 
 // want sets how the body at hand is to be read.
-func (w *work) want(o *Options, t rapport.EventType, history bool, now int64) {
+func (w *work) want(o *Deps, t rapport.EventType, history bool, now int64) {
 	w.options = segmentwire.Options{
-		Type: t, History: history, ReceivedAt: now, HistoryAfter: o.HistoryAfter.Millis(), Limits: o.Wire, Normalize: identity.Normalize,
+		Type: t, History: history, ReceivedAt: now, HistoryAfter: o.Options.HistoryAfter.Millis(), Limits: o.Options.Wire, Normalize: o.Normalize,
 	}
 }
 

@@ -56,9 +56,12 @@ type Deps struct {
 	Log      eventlog.Log
 	Resolver Resolver
 	Admitter Admitter // nil admits everything
-	Clock    rapport.Clock
-	Logger   *slog.Logger // nil is silent
-	Options  Options
+	// Normalize brings an identifier to its form, or says that it names nobody;
+	// nil is identity.Normalize.
+	Normalize func(kind, value string) (string, bool)
+	Clock     rapport.Clock
+	Logger    *slog.Logger // nil is silent
+	Options   Options
 }
 
 // Options are the limits of a door. A zero field means its default.
@@ -106,6 +109,9 @@ func New(d Deps) *Door {
 	d.Options = d.Options.withDefaults()
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	if d.Normalize == nil {
+		d.Normalize = identity.Normalize
 	}
 	door := &Door{Deps: d, buckets: map[string]*bucket{}}
 	door.config.Store(&Config{})

@@ -159,7 +159,7 @@ func (d *Door) serveBody(w http.ResponseWriter, r *http.Request, typ rapport.Eve
 // receive parses a body and makes its events durable.
 func (d *Door) receive(wk *work, r *http.Request, body []byte, typ rapport.EventType, history bool) error {
 	d.stats.Bytes.Add(int64(len(body)))
-	wk.want(&d.Options, typ, history, rapport.Millis(d.Clock.Now()))
+	wk.want(&d.Deps, typ, history, rapport.Millis(d.Clock.Now()))
 	// Which traits identify depends on the source, which the body may be the
 	// one to name; that is rare, and then the body is read again.
 	known, _ := d.source(r, "")

@@ -46,7 +46,7 @@ func (q *Quarantine) enter(ctx context.Context, id string, h *held, event []byte
 	}
 	w := d.work.Get().(*work)
 	defer d.release(w)
-	w.want(&d.Options, h.call, h.history, h.ReceivedAt)
+	w.want(&d.Deps, h.call, h.history, h.ReceivedAt)
 	w.options.Now = rapport.Millis(d.Clock.Now())
 	w.options.Defaults = segmentwire.Defaults{SentAt: h.sentAt, MessageID: h.MessageID, Context: h.context}
 	w.strict = true

@@ -17,10 +17,15 @@ func (r *Resolver) Arrivals(id rapport.ID, n int) []int32 {
 	defer r.mu.RUnlock()
 	t := r.table
 	at, ok := t.find(id)
-	if !ok || t.size(at, maxArrivals+1) > maxArrivals {
+	if !ok || t.size(at, maxArrivals+1)+len(t.junk) > maxArrivals {
 		return nil
 	}
 	var out []int32
+	for i := range t.junk { // an event arrives by its strongest identifier, even by one in quarantine
+		if p := int32(t.at(i).id.Partition(n)); !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
 	t.members(at, func(i uint32) bool {
 		for _, node := range [...]uint32{i, t.first(i)} {
 			if p := int32(t.at(node).id.Partition(n)); !slices.Contains(out, p) {

@@ -18,7 +18,7 @@ func TestEventsOfAPersonArriveWhereTheResolverSays(t *testing.T) {
 			if r.IntN(12) == 0 {
 				w.restart()
 			}
-			sent = append(sent, w.send(randomEvent(r))...)
+			sent = append(sent, w.send(randomEvent(r, 6))...)
 		}
 		for i := range sent {
 			e := &sent[i]

@@ -25,10 +25,13 @@ func (r *Resolver) Erase(ctx context.Context, person rapport.ID, job string) ([]
 	}
 	o := &op{kind: recordErase, parts: [][]rapport.ID{who.Fragments}, at: rapport.Millis(r.o.Clock.Now()), by: job}
 	o.node = r.sum("", job+strconv.FormatInt(o.at, 10), 0)
-	for _, l := range slices.Concat(who.Links, who.Withdrawn) {
+	for _, l := range slices.Concat(who.Links, who.Withdrawn, who.Held) {
 		o.pairs = append(o.pairs, pair(l.Kind, l.A, l.B), withdrawn(l.Kind, l.A, l.B))
 	}
 	c := change{r: r}
+	for _, l := range who.Held { // others may be in doubt no longer
+		c.seeds = append(c.seeds, l.A, l.B)
+	}
 	r.mu.Lock()
 	c.apply(o)
 	r.mu.Unlock()
@@ -65,8 +68,14 @@ func (r *Resolver) Erasures() (out []Erased, err error) {
 // of the nodes, so that a scrub of the log must remove it.
 func Concerns(record *eventlog.Record, nodes func(rapport.ID) bool) bool {
 	var o op
-	if record.Kind != recordLink || decodeOp(record.Data, &o) != nil {
+	if decodeOp(record.Data, &o) != nil {
 		return false
 	}
-	return nodes(o.link.A) || nodes(o.link.B)
+	switch record.Kind {
+	case recordLink, recordHeld:
+		return nodes(o.link.A) || nodes(o.link.B)
+	case recordRegroup:
+		return slices.ContainsFunc(o.junk, func(q Quarantine) bool { return nodes(q.Node) })
+	}
+	return false
 }

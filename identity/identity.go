@@ -49,6 +49,9 @@ type Options struct {
 	// MaxIdentifiers is the most identifiers and device intervals one person
 	// may have; a link that would exceed it is not made. Default 1,000.
 	MaxIdentifiers int
+	// Rules are those in force when the process before this one ended; nil for
+	// the rules by default.
+	Rules *Rules
 }
 
 // Resolver stamps events with the person they belong to. Its methods are safe
@@ -67,9 +70,11 @@ type Resolver struct {
 	mu    sync.RWMutex
 	table *table
 
-	waiting outcomes
+	waiting  outcomes
+	suspects suspects
+	rules    atomic.Pointer[Rules]
 
-	linked, refused, undone atomic.Int64
+	linked, refused, undone, quarantined atomic.Int64
 }
 
 // Open loads who is who from the journal and the end of the identity topic:
@@ -85,6 +90,8 @@ func Open(ctx context.Context, o Options) (*Resolver, error) {
 	}
 	r := &Resolver{Minter: m, o: o, waiting: outcomes{more: make(chan struct{}, 1)}}
 	r.journal.open(o.State)
+	r.suspects.open()
+	r.rules.Store(o.Rules)
 	if r.table, err = r.load(ctx); err != nil {
 		return nil, err
 	}
@@ -97,6 +104,7 @@ func (r *Resolver) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.keep(ctx) })
 	g.Go(func() error { return r.watch(ctx) })
+	g.Go(func() error { return r.guard(ctx) })
 	return g.Wait()
 }
 
@@ -124,6 +132,7 @@ type Metrics struct {
 	Linked  int64 // links made since start
 	Refused int64 // links not made because a person would have too many identifiers
 	Undone  int64 // failed submissions undone since start
+	Junk    int64 // values put into quarantine since start
 	Waiting int64 // changes in memory of which it is not known yet that they are durable
 	Journal int64 // offset of the identity topic up to which the journal reflects it
 }
@@ -133,5 +142,5 @@ func (r *Resolver) Metrics() Metrics {
 	r.mu.RLock()
 	nodes := r.table.n
 	r.mu.RUnlock()
-	return Metrics{Nodes: int64(nodes), Linked: r.linked.Load(), Refused: r.refused.Load(), Undone: r.undone.Load(), Waiting: int64(len(r.waiting.all())), Journal: r.journal.at()}
+	return Metrics{Nodes: int64(nodes), Linked: r.linked.Load(), Refused: r.refused.Load(), Undone: r.undone.Load(), Junk: r.quarantined.Load(), Waiting: int64(len(r.waiting.all())), Journal: r.journal.at()}
 }

@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"sync"
 
 	"github.com/rapport-engine/rapport"
@@ -18,7 +19,9 @@ import (
 //	p                     offset of the next record to fold
 //	g offset              ledger: ops without names, those of several records
 //	n A link              the link from A
-//	w B link              A: a withdrawn link to B, whose ends may be strangers now
+//	w B link              A: a link to B
+//	r link                A: a link that is held; 1 more byte if how it came about is not judged yet
+//	q node                a value in quarantine
 //	x node                when the node was erased and by which job
 type journal struct {
 	s      *state.Store
@@ -171,8 +174,13 @@ func (f *folding) settle(offset int64) error {
 // the log holds twice does not.
 func (f *folding) op(o *op, offset int64) (counts bool, err error) {
 	switch o.kind {
-	case recordLink:
+	case recordLink, recordHeld:
 		return f.link(o)
+	case recordRegroup:
+		if err := f.settle(offset); err != nil {
+			return false, err
+		}
+		return f.regroup(o)
 	case recordWithdraw:
 		if err := f.settle(offset); err != nil {
 			return false, err
@@ -190,6 +198,14 @@ func (f *folding) op(o *op, offset int64) (counts bool, err error) {
 func (f *folding) link(o *op) (bool, error) {
 	if !f.j.recent.add(binary.LittleEndian.Uint64(o.link.ID[:]) ^ uint64(o.link.At)*0x9e3779b97f4a7c15) {
 		return false, nil
+	}
+	if o.link.Held = o.kind == recordHeld; o.link.Held {
+		if err := f.batch.Set(key('r', o.link.ID[:]), append(o.link.A[:], 1)); err != nil {
+			return false, err
+		}
+	}
+	if err := f.batch.Set(key('w', o.link.B[:], o.link.ID[:]), o.link.A[:]); err != nil {
+		return false, err
 	}
 	return true, f.batch.Set(key('n', o.link.A[:], o.link.ID[:]), appendEntry(nil, &o.link))
 }
@@ -233,11 +249,11 @@ func (f *folding) withdraw(o *op) (bool, error) {
 	if err != nil || link.Withdrawn != nil {
 		return false, err
 	}
-	link.Withdrawn = &Withdrawal{At: o.at, By: o.by}
-	if err := f.batch.Set(at, appendEntry(nil, &link)); err != nil {
+	link.Withdrawn, link.Held = &Withdrawal{At: o.at, By: o.by}, false
+	if err := f.batch.Delete(key('r', o.link.ID[:])); err != nil {
 		return false, err
 	}
-	return true, f.batch.Set(key('w', o.link.B[:], o.link.ID[:]), o.link.A[:])
+	return true, f.batch.Set(at, appendEntry(nil, &link))
 }
 
 func (f *folding) erase(o *op) (bool, error) {
@@ -246,14 +262,8 @@ func (f *folding) erase(o *op) (bool, error) {
 		return false, err
 	}
 	for _, node := range o.parts[0] {
-		strangers, err := f.j.withdrawnTo(node)
-		if err != nil {
+		if err := f.eraseLinks(node); err != nil {
 			return false, err
-		}
-		for _, s := range strangers {
-			if err := f.batch.Delete(key('n', s.a[:], s.link[:])); err != nil {
-				return false, err
-			}
 		}
 		for _, kind := range [...]byte{'n', 'w'} {
 			from := key(kind, node[:])
@@ -266,6 +276,29 @@ func (f *folding) erase(o *op) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// eraseLinks forgets the links of a node at their other ends, and what is said of it.
+func (f *folding) eraseLinks(node rapport.ID) error {
+	strangers, err := f.j.linksTo(node)
+	if err != nil {
+		return err
+	}
+	for _, s := range strangers {
+		if err := errors.Join(f.batch.Delete(key('n', s.a[:], s.link[:])), f.batch.Delete(key('r', s.link[:]))); err != nil {
+			return err
+		}
+	}
+	own, err := f.j.linksFrom(node)
+	if err != nil {
+		return err
+	}
+	for _, l := range own {
+		if err := errors.Join(f.batch.Delete(key('w', l.B[:], l.ID[:])), f.batch.Delete(key('r', l.ID[:]))); err != nil {
+			return err
+		}
+	}
+	return f.batch.Delete(key('q', node[:]))
 }
 
 // erased returns when and by which job a node was erased last.
@@ -284,8 +317,8 @@ type entryKey struct {
 	link LinkID
 }
 
-// withdrawnTo returns the withdrawn links to a node.
-func (j *journal) withdrawnTo(node rapport.ID) (keys []entryKey, err error) {
+// linksTo returns the links to a node.
+func (j *journal) linksTo(node rapport.ID) (keys []entryKey, err error) {
 	from := key('w', node[:])
 	it, err := j.s.Scan(from, state.PrefixEnd(from))
 	if err != nil {
@@ -300,54 +333,81 @@ func (j *journal) withdrawnTo(node rapport.ID) (keys []entryKey, err error) {
 	return keys, it.Close()
 }
 
-// links returns the links of a person, given its nodes; the withdrawn ones, to
-// whoever they led, apart.
-func (j *journal) links(nodes []rapport.ID) (stand, withdrawn []Link, err error) {
+// linksFrom returns the links from a node.
+func (j *journal) linksFrom(node rapport.ID) (links []Link, err error) {
+	from := key('n', node[:])
+	it, err := j.s.Scan(from, state.PrefixEnd(from))
+	if err != nil {
+		return nil, err
+	}
+	for it.First(); it.Valid() && err == nil; it.Next() {
+		var id LinkID
+		copy(id[:], it.Key()[len(from):])
+		var l Link
+		if l, err = decodeEntry(node, id, it.Value()); err == nil {
+			links = append(links, l)
+		}
+	}
+	if closed := it.Close(); err == nil {
+		err = closed
+	}
+	return links, err
+}
+
+// link returns a link by its first node and id.
+func (j *journal) link(a rapport.ID, id LinkID) (l Link, found bool, err error) {
+	value, found, err := j.s.Get(key('n', a[:], id[:]), nil)
+	if err == nil && found {
+		l, err = decodeEntry(a, id, value)
+	}
+	return l, found, err
+}
+
+// of returns all links of a node, whatever became of them.
+func (j *journal) of(node rapport.ID) ([]Link, error) {
+	links, err := j.linksFrom(node)
+	if err != nil {
+		return nil, err
+	}
+	others, err := j.linksTo(node)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range others {
+		l, found, err := j.link(o.a, o.link)
+		if err != nil {
+			return nil, err
+		}
+		if found {
+			links = append(links, l)
+		}
+	}
+	return links, nil
+}
+
+// links returns the links of a person, given its nodes: those that stand, and
+// apart those that were withdrawn or are held, to whoever they lead.
+func (j *journal) links(nodes []rapport.ID) (stand, withdrawn, held []Link, err error) {
 	seen := make(map[LinkID]bool)
-	add := func(a rapport.ID, id LinkID, value []byte) error {
-		l, err := decodeEntry(a, id, value)
-		switch {
-		case err != nil || seen[id]:
-		case l.Withdrawn != nil:
-			withdrawn = append(withdrawn, l)
-		default:
-			stand = append(stand, l)
-		}
-		seen[id] = true
-		return err
-	}
 	for _, node := range nodes {
-		from := key('n', node[:])
-		it, err := j.s.Scan(from, state.PrefixEnd(from))
+		all, err := j.of(node)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
-		for it.First(); it.Valid() && err == nil; it.Next() {
-			var id LinkID
-			copy(id[:], it.Key()[len(from):])
-			err = add(node, id, it.Value())
-		}
-		if closed := it.Close(); err == nil {
-			err = closed
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		others, err := j.withdrawnTo(node)
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, o := range others {
-			value, found, err := j.s.Get(key('n', o.a[:], o.link[:]), nil)
-			if err == nil && found {
-				err = add(o.a, o.link, value)
+		for _, l := range all {
+			switch {
+			case seen[l.ID]:
+			case l.Withdrawn != nil:
+				withdrawn = append(withdrawn, l)
+			case l.Held:
+				held = append(held, l)
+			default:
+				stand = append(stand, l)
 			}
-			if err != nil {
-				return nil, nil, err
-			}
+			seen[l.ID] = true
 		}
 	}
-	return stand, withdrawn, nil
+	return stand, withdrawn, held, nil
 }
 
 // appendEntry appends the journal's form of a link: what its key does not say.
@@ -356,7 +416,10 @@ func appendEntry(b []byte, l *Link) []byte {
 	b = append(b, l.B[:]...)
 	b = binary.AppendUvarint(b, uint64(l.Epoch))
 	b = appendNames(b, l)
-	if l.Withdrawn == nil {
+	switch {
+	case l.Held:
+		return append(b, 2)
+	case l.Withdrawn == nil:
 		return append(b, 0)
 	}
 	return appendText(binary.AppendVarint(append(b, 1), l.Withdrawn.At), l.Withdrawn.By)
@@ -366,8 +429,11 @@ func decodeEntry(a rapport.ID, id LinkID, b []byte) (Link, error) {
 	d := decoder{b: b}
 	l := Link{ID: id, A: a, Kind: Kind(d.byte()), B: d.id(), Epoch: uint32(d.uvarint())}
 	d.names(&l)
-	if d.byte() == 1 {
+	switch d.byte() {
+	case 1:
 		l.Withdrawn = &Withdrawal{At: d.varint(), By: d.text()}
+	case 2:
+		l.Held = true
 	}
 	if d.bad || len(d.b) != 0 {
 		return Link{}, rapport.Errorf(rapport.Internal, "journal entry of link %s is damaged", id)

@@ -83,7 +83,11 @@ type Link struct {
 	Identifiers [2]rapport.Identifier `json:"identifiers"`
 	// Epoch tells which interval of the device A is, from 0.
 	Epoch uint32 `json:"epoch,omitempty"`
-	// Withdrawn is set when the link no longer counts.
+	// Held is set while the evidence is known but does not count: it would unite
+	// two who are known to be different, it goes through a value in quarantine, or
+	// somebody has yet to decide.
+	Held bool `json:"held,omitempty"`
+	// Withdrawn is set when the link was taken back.
 	Withdrawn *Withdrawal `json:"withdrawn,omitempty"`
 }
 

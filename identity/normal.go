@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -14,60 +15,100 @@ import (
 // MaxIdentifier is the most bytes an identifier may have; longer ones identify nobody.
 const MaxIdentifier = 512
 
-// Normalize brings the value of an identifier to the one form it is known by,
-// and reports false if it identifies nobody: empty, too long, or one of the
-// values that programs send when they know no identifier ("null", zeros, ...).
-// It allocates nothing for a value that is in its form already.
+// Normalize brings the value of an identifier to the one form it is known by
+// under the rules by default, and reports false if it identifies nobody: empty,
+// too long, or one of the values that programs send when they know no
+// identifier ("null", zeros, ...). It allocates nothing for a value that is in
+// its form already.
 //
-//   - email: trimmed, Unicode NFKC, lower case; one @ with something on both sides
+//   - email: trimmed, Unicode NFKC, lower case; one @ with something on both
+//     sides; without what its provider ignores: +tags, at Gmail also dots
 //   - phone: E.164 where the number says its country, else its digits alone
 //   - all others: trimmed, Unicode NFC; case matters
-func Normalize(kind, value string) (string, bool) {
+func Normalize(kind, value string) (string, bool) { return (*Rules)(nil).Normalize(kind, value) }
+
+// form brings a value to the form of its kind.
+func (k *rule) form(value string) (string, bool) {
 	value = strings.TrimSpace(value)
 	if value == "" || len(value) > MaxIdentifier || isJunk(value) {
 		return "", false
 	}
-	switch kind {
+	switch k.normalize {
 	case rapport.KindEmail:
-		return normalizeEmail(value)
+		return normalizeEmail(value, k.keepTags)
 	case rapport.KindPhone:
-		return normalizePhone(value)
+		return normalizePhone(value, k.country)
+	case "digits":
+		value = strings.Map(func(r rune) rune {
+			if r < '0' || r > '9' {
+				return -1
+			}
+			return r
+		}, value)
+	case "lower":
+		value = strings.ToLower(norm.NFKC.String(value))
 	}
 	if isPlain(value) {
-		return value, true
+		return value, value != "" && !isJunk(value)
 	}
 	return text(norm.NFC.String(value))
 }
 
-func normalizeEmail(s string) (string, bool) {
+func normalizeEmail(s string, keepTags bool) (string, bool) {
 	if !isPlain(s) {
 		s = norm.NFKC.String(s)
 	}
 	s = strings.ToLower(strings.TrimSpace(s))
 	at := strings.LastIndexByte(s, '@')
-	if at < 1 || at == len(s)-1 || strings.ContainsFunc(s, unicode.IsSpace) {
+	if at < 1 || at == len(s)-1 || strings.ContainsFunc(s, unicode.IsSpace) || strings.HasSuffix(s, ".invalid") {
 		return "", false
 	}
+	if !keepTags {
+		s = foldEmail(s[:at], s[at+1:], s)
+	}
 	return text(s)
+}
+
+// foldEmail takes away what the provider of an address ignores; whole is
+// returned if there is nothing.
+func foldEmail(local, domain, whole string) string {
+	folded := local
+	switch domain {
+	case "gmail.com", "googlemail.com":
+		folded, _, _ = strings.Cut(local, "+")
+		if strings.IndexByte(folded, '.') >= 0 {
+			folded = strings.ReplaceAll(folded, ".", "")
+		}
+		if folded != "" && domain == "googlemail.com" {
+			return folded + "@gmail.com"
+		}
+	case "outlook.com", "hotmail.com", "live.com", "msn.com", "icloud.com", "me.com", "fastmail.com", "proton.me", "protonmail.com":
+		folded, _, _ = strings.Cut(local, "+")
+	}
+	if folded == "" || len(folded) == len(local) {
+		return whole
+	}
+	return folded + "@" + domain
 }
 
 // normalizePhone reads numbers that begin with + or 00 with their country's
 // rules. A national number is kept as digits: the same customer types it the
 // same way, and guessing a country would unite strangers.
-func normalizePhone(s string) (string, bool) {
+func normalizePhone(s, country string) (string, bool) {
 	if !isPlain(s) {
 		s = norm.NFKC.String(s)
 	}
 	s = strings.TrimPrefix(strings.TrimSpace(s), "tel:")
 	international := strings.HasPrefix(s, "+") || strings.HasPrefix(s, "00")
-	if international {
+	if international || country != "" {
 		text := s
-		if text[0] == '0' {
+		if international && text[0] == '0' {
 			text = "+" + text[2:]
 		}
-		if n, err := phonenumbers.Parse(text, "ZZ"); err == nil && phonenumbers.IsPossibleNumber(n) {
+		if n, err := phonenumbers.Parse(text, cmp.Or(country, "ZZ")); err == nil && phonenumbers.IsPossibleNumber(n) {
 			n.Extension = nil
-			return phonenumbers.Format(n, phonenumbers.E164), true
+			s := phonenumbers.Format(n, phonenumbers.E164)
+			return s, !isRepeated([]byte(s[1:]))
 		}
 	}
 	digits := make([]byte, 0, 20)
@@ -79,10 +120,20 @@ func normalizePhone(s string) (string, bool) {
 			return "", false
 		}
 	}
-	if len(digits) < 5 || len(digits) > 15 || isJunk(string(digits)) {
+	if len(digits) < 5 || len(digits) > 15 || isJunk(string(digits)) || isRepeated(digits) {
 		return "", false
 	}
 	return string(digits), true
+}
+
+// isRepeated reports whether a number is one digit over and over, or counts up.
+func isRepeated(digits []byte) bool {
+	same, up := true, true
+	for i := 1; i < len(digits); i++ {
+		same = same && digits[i] == digits[0]
+		up = up && digits[i] == (digits[i-1]-'0'+1)%10+'0'
+	}
+	return same || up
 }
 
 // isJunk reports whether a value is what programs write for "nobody".

@@ -14,6 +14,8 @@ const (
 	recordInterval = 2 // a device enters an interval
 	recordWithdraw = 3 // a link no longer counts
 	recordErase    = 4 // a person is forgotten
+	recordHeld     = 5 // evidence that does not count, as it would unite two who are known to be different, or is too weak
+	recordRegroup  = 6 // evidence begins or ceases to count; values are quarantined or released
 )
 
 // op is one change of who is who, as it stands in the identity topic (whole)
@@ -39,6 +41,21 @@ type op struct {
 	// at and by tell of recordErase when and by which job.
 	at int64
 	by string
+	// Of recordRegroup: the links that cease to count and those that do again,
+	// the nodes that have links that do not, and values in and out of quarantine.
+	hold, resume []ref
+	contested    []rapport.ID
+	junk         []Quarantine
+	release      []rapport.ID
+}
+
+// ref names a link in the journal.
+type ref struct {
+	a, b rapport.ID
+	kind Kind
+	link LinkID
+	// first is the device's first interval, of Device links.
+	first rapport.ID
 }
 
 // apply folds one op into the table. It returns which person became part of
@@ -46,12 +63,19 @@ type op struct {
 // op does nothing.
 func (t *table) apply(o *op) (from, to rapport.ID, merged bool) {
 	switch o.kind {
-	case recordLink:
+	case recordLink, recordHeld:
 		if !t.pairs.add(pair(o.link.Kind, o.link.A, o.link.B)) {
 			return from, to, false
 		}
 		t.ops++
 		a, b := t.ensure(o.link.A), t.ensure(o.link.B)
+		if o.link.Kind == Verified {
+			t.at(a).owner++
+		}
+		if o.kind == recordHeld {
+			t.contested[a], t.contested[b] = true, true
+			return from, to, false
+		}
 		if o.link.Kind == Device {
 			first := t.ensure(o.first)
 			t.enter(first, a, o.link.Epoch)
@@ -66,10 +90,19 @@ func (t *table) apply(o *op) (from, to rapport.ID, merged bool) {
 		if !t.pairs.add(o.once()) {
 			return from, to, false
 		}
-		if o.link.Kind == Device {
-			t.disown(t.ensure(o.first), t.ensure(o.link.A))
+		switch a := t.ensure(o.link.A); o.link.Kind {
+		case Device:
+			t.disown(t.ensure(o.first), a)
+		case Verified:
+			if t.at(a).owner > 0 {
+				t.at(a).owner--
+			}
 		}
 		t.regroup(o.parts)
+	case recordRegroup:
+		if t.pairs.add(o.once()) {
+			t.applyRegroup(o)
+		}
 	case recordErase:
 		if t.pairs.add(o.once()) {
 			t.forget(o)
@@ -83,7 +116,7 @@ func (o *op) once() uint64 {
 	if o.kind == recordWithdraw {
 		return withdrawn(o.link.Kind, o.link.A, o.link.B)
 	}
-	return pair(Kind(0), o.parts[0][0], o.node)
+	return pair(Kind(0), o.node, o.node)
 }
 
 // withdrawn is the key of the withdrawal of a link.
@@ -100,6 +133,8 @@ func (t *table) forget(o *op) {
 			x := t.at(n)
 			x.root, x.next, x.owner = n, n, 0
 			gone[n] = true
+			delete(t.contested, n)
+			delete(t.junk, n)
 		}
 	}
 	maps.DeleteFunc(t.intervals, func(_ uint64, n uint32) bool { return gone[n] })
@@ -119,9 +154,14 @@ func appendOp(b []byte, o *op) []byte {
 		b = append(b, o.link.ID[:]...)
 		b = binary.AppendVarint(b, o.at)
 		b = appendText(b, o.by)
+	case recordHeld:
+		b = append(b, o.link.ID[:]...)
+		b = appendNames(b, &o.link)
 	case recordErase:
 		b = binary.AppendVarint(b, o.at)
 		b = appendText(b, o.by)
+	case recordRegroup:
+		b = appendRegroupNames(b, o)
 	}
 	return b
 }
@@ -130,7 +170,7 @@ func appendOp(b []byte, o *op) []byte {
 func appendBare(b []byte, o *op) []byte {
 	b = append(b, o.kind)
 	switch o.kind {
-	case recordLink, recordWithdraw:
+	case recordLink, recordHeld, recordWithdraw:
 		b = append(b, byte(o.link.Kind))
 		b = append(b, o.link.A[:]...)
 		b = append(b, o.link.B[:]...)
@@ -145,8 +185,11 @@ func appendBare(b []byte, o *op) []byte {
 		b = binary.AppendUvarint(b, uint64(o.turn))
 	case recordErase:
 		b = append(b, o.node[:]...)
+	case recordRegroup:
+		b = append(b, o.node[:]...)
+		b = appendRegroup(b, o)
 	}
-	if o.kind == recordWithdraw || o.kind == recordErase {
+	if o.kind == recordWithdraw || o.kind == recordErase || o.kind == recordRegroup {
 		b = binary.AppendUvarint(b, uint64(len(o.parts)))
 		for _, part := range o.parts {
 			b = binary.AppendUvarint(b, uint64(len(part)))
@@ -185,9 +228,11 @@ func decodeOp(b []byte, o *op) error {
 	}
 	d.bare(o)
 	switch o.kind {
-	case recordLink:
+	case recordLink, recordHeld:
 		copy(o.link.ID[:], d.take(16))
 		d.names(&o.link)
+	case recordRegroup:
+		d.regroupNames(o)
 	case recordWithdraw:
 		copy(o.link.ID[:], d.take(16))
 		o.at, o.by = d.varint(), d.text()
@@ -209,7 +254,7 @@ type decoder struct {
 func (d *decoder) bare(o *op) {
 	*o = op{kind: d.byte()}
 	switch o.kind {
-	case recordLink, recordWithdraw:
+	case recordLink, recordHeld, recordWithdraw:
 		o.link.Kind = Kind(d.byte())
 		copy(o.link.A[:], d.take(16))
 		copy(o.link.B[:], d.take(16))
@@ -224,10 +269,13 @@ func (d *decoder) bare(o *op) {
 		o.turn = uint32(d.uvarint())
 	case recordErase:
 		copy(o.node[:], d.take(16))
+	case recordRegroup:
+		copy(o.node[:], d.take(16))
+		d.regroup(o)
 	default:
 		d.bad = true
 	}
-	if o.kind != recordWithdraw && o.kind != recordErase {
+	if o.kind != recordWithdraw && o.kind != recordErase && o.kind != recordRegroup {
 		return
 	}
 	for range d.count(1) {

@@ -21,6 +21,8 @@ type Who struct {
 	Links []Link `json:"links"`
 	// Withdrawn are links that were taken back; one end may be a stranger now.
 	Withdrawn []Link `json:"withdrawn,omitempty"`
+	// Held are links that are known and do not count; see Link.Held.
+	Held []Link `json:"held,omitempty"`
 }
 
 // Ref returns the entity a reference names: the public id of a person, or an
@@ -39,7 +41,7 @@ func (r *Resolver) Ref(ref string) (rapport.ID, error) {
 	if !ok || kind == "" || !isPlain(kind) {
 		return rapport.ID{}, rapport.Errorf(rapport.Invalid, "a person is named by p_..., userId:..., anonymousId:..., email:... or phone:...")
 	}
-	if value, ok = Normalize(kind, value); !ok {
+	if value, ok = r.Normalize(kind, value); !ok {
 		return rapport.ID{}, rapport.Errorf(rapport.Invalid, "this is no %s that names a person", kind)
 	}
 	return r.Identified(rapport.Identifier{Kind: kind, Value: value}), nil
@@ -75,7 +77,7 @@ func (r *Resolver) Who(ctx context.Context, person rapport.ID) (Who, error) {
 }
 
 func (r *Resolver) who(nodes []rapport.ID) (Who, error) {
-	stand, withdrawn, err := r.journal.links(nodes)
+	stand, withdrawn, held, err := r.journal.links(nodes)
 	if err != nil {
 		return Who{}, err
 	}
@@ -84,8 +86,9 @@ func (r *Resolver) who(nodes []rapport.ID) (Who, error) {
 	}
 	slices.SortFunc(stand, byAge)
 	slices.SortFunc(withdrawn, byAge)
+	slices.SortFunc(held, byAge)
 	slices.SortFunc(nodes[1:], rapport.ID.Compare)
-	return Who{Person: nodes[0], Fragments: nodes, Links: stand, Withdrawn: withdrawn}, nil
+	return Who{Person: nodes[0], Fragments: nodes, Links: stand, Withdrawn: withdrawn, Held: held}, nil
 }
 
 // freeze stops linking and returns how a person is known at this moment, with
@@ -115,9 +118,10 @@ func (r *Resolver) freeze(ctx context.Context, person rapport.ID) (who Who, rele
 }
 
 // Unmerge withdraws a link of a person: what only it held together comes
-// apart, and the states with it. by names who asks. It returns once that is
-// durable. The same evidence does not make the link again, except that a
-// device starts a new interval, which the next sign-in on it may own.
+// apart, and the states with it. A link that is held is refused by it. by names
+// who asks. It returns once that is durable. The same evidence does not make the
+// link again, except that a device starts a new interval, which the next sign-in
+// on it may own.
 //
 // Kinds: NotFound (no such link), Conflict (withdrawn already), Unavailable.
 func (r *Resolver) Unmerge(ctx context.Context, person rapport.ID, link LinkID, by string) error {
@@ -125,19 +129,35 @@ func (r *Resolver) Unmerge(ctx context.Context, person rapport.ID, link LinkID, 
 	if err != nil {
 		return err
 	}
-	at := slices.IndexFunc(who.Links, func(l Link) bool { return l.ID == link })
-	if at < 0 {
+	is := func(l Link) bool { return l.ID == link }
+	c := change{r: r}
+	r.mu.Lock()
+	switch at, held := slices.IndexFunc(who.Links, is), slices.IndexFunc(who.Held, is); {
+	case at >= 0:
+		c.withdraw(who, at, by)
+		c.seeds = append(c.seeds, who.Links[at].A, who.Links[at].B)
+	case held >= 0:
+		c.refuse(who.Held[held], by)
+	default:
+		r.mu.Unlock()
 		release()
-		if slices.ContainsFunc(who.Withdrawn, func(l Link) bool { return l.ID == link }) {
+		if slices.ContainsFunc(who.Withdrawn, is) {
 			return rapport.Errorf(rapport.Conflict, "link %s was withdrawn already", link)
 		}
 		return rapport.Errorf(rapport.NotFound, "person %s has no link %s", who.Person, link)
 	}
-	c := change{r: r}
-	r.mu.Lock()
-	c.withdraw(who, at, by)
 	r.mu.Unlock()
 	return c.submit(ctx, release)
+}
+
+// refuse withdraws a link that is held.
+func (c *change) refuse(link Link, by string) {
+	o := &op{kind: recordWithdraw, link: link, at: rapport.Millis(c.r.o.Clock.Now()), by: by}
+	if link.Kind == Device {
+		o.first = c.r.mint1(&link.Identifiers[0])
+	}
+	c.apply(o)
+	c.seeds = append(c.seeds, link.A, link.B)
 }
 
 // submit hands the change to the log, lets linking go on, and waits.
@@ -146,6 +166,7 @@ func (c *change) submit(ctx context.Context, release func()) error {
 	c.r.last = p
 	c.r.waiting.push(submission{pending: p, moves: c.moves})
 	release()
+	c.r.suspects.add(c.seeds...)
 	return p.Wait(ctx)
 }
 

@@ -16,6 +16,7 @@ type Stamped struct {
 
 	r     *Resolver
 	moves []move
+	seeds []rapport.ID
 }
 
 // Submitted tells that the records were handed to the log in submission p. It
@@ -27,6 +28,7 @@ func (s *Stamped) Submitted(p eventlog.Pending) {
 	s.r.last = p
 	s.r.waiting.push(submission{pending: p, moves: s.moves})
 	s.r.linking.Unlock()
+	s.r.suspects.add(s.seeds...)
 	s.r = nil
 }
 
@@ -94,10 +96,15 @@ func (r *Resolver) resolve(e *rapport.Event) bool {
 		return true
 	}
 	t := r.table
-	strong := r.mint1(&e.Identifiers[0])
+	ids := e.Identifiers
+	if len(t.junk) > 0 {
+		var names [16]rapport.Identifier
+		ids = r.useful(names[:0], ids)
+	}
+	strong := r.mint1(&ids[0])
 	at, linked := t.find(strong)
 	e.Fragment, e.Entity = strong, strong
-	if isDevice(e.Identifiers[0].Kind) {
+	if isDevice(ids[0].Kind) {
 		if linked {
 			n := t.current(at)
 			e.Fragment, e.Entity = t.at(n).id, t.root(n)
@@ -107,8 +114,8 @@ func (r *Resolver) resolve(e *rapport.Event) bool {
 	if linked {
 		e.Entity = t.root(at)
 	}
-	for i := range e.Identifiers[1:] {
-		other := &e.Identifiers[1+i]
+	for i := range ids[1:] {
+		other := &ids[1+i]
 		id := r.mint1(other)
 		if isDevice(other.Kind) {
 			first, ok := t.find(id)
@@ -126,10 +133,24 @@ func (r *Resolver) resolve(e *rapport.Event) bool {
 	return true
 }
 
+// useful returns the identifiers that are not in quarantine; if all are, the
+// strongest alone, which then is a person of its own.
+func (r *Resolver) useful(out, ids []rapport.Identifier) []rapport.Identifier {
+	for i := range ids {
+		if n, ok := r.table.find(r.mint1(&ids[i])); !ok || !r.table.junk[n] {
+			out = append(out, ids[i])
+		}
+	}
+	if len(out) == 0 {
+		return ids[:1]
+	}
+	return out
+}
+
 func (r *Resolver) mint1(i *rapport.Identifier) rapport.ID { return r.Mint(i.Kind, i.Value, 0) }
 
 // isDevice reports whether a kind names a device, which owns intervals, rather than a person.
-func isDevice(kind string) bool { return rapport.RankOf(kind) >= rapport.RankAnonymousID }
+func isDevice(kind string) bool { return rapport.RankOf(kind) >= rapport.RankDevice }
 
 // previous returns the user an alias call names beside the user it is for.
 func previous(e *rapport.Event) (rapport.Identifier, bool) {
@@ -146,10 +167,12 @@ type change struct {
 	r       *Resolver
 	records []eventlog.Record
 	moves   []move
+	seeds   []rapport.ID // whose evidence is to be weighed
+	count   int          // verdicts so far
 }
 
 func (c *change) stamped() Stamped {
-	return Stamped{Records: c.records, r: c.r, moves: c.moves}
+	return Stamped{Records: c.records, r: c.r, moves: c.moves, seeds: c.seeds}
 }
 
 // apply makes an op take effect, and asks the engine to bring the states together.
@@ -175,12 +198,16 @@ func (c *change) move(m move, records ...eventlog.Record) {
 
 // link makes the links an event brings.
 func (c *change) link(e *rapport.Event) {
-	if len(e.Identifiers) == 0 || isDevice(e.Identifiers[0].Kind) {
+	ids := e.Identifiers
+	if len(c.r.table.junk) > 0 && len(ids) > 0 {
+		ids = c.r.useful(nil, ids)
+	}
+	if len(ids) == 0 || isDevice(ids[0].Kind) {
 		return
 	}
-	strong := end{&e.Identifiers[0], c.r.mint1(&e.Identifiers[0])}
-	for i := range e.Identifiers[1:] {
-		other := end{&e.Identifiers[1+i], c.r.mint1(&e.Identifiers[1+i])}
+	strong := end{&ids[0], c.r.mint1(&ids[0])}
+	for i := range ids[1:] {
+		other := end{&ids[1+i], c.r.mint1(&ids[1+i])}
 		if isDevice(other.name.Kind) {
 			c.signIn(e, other, strong)
 		} else {
@@ -214,11 +241,35 @@ type end struct {
 
 func (c *change) unite(e *rapport.Event, kind Kind, a, b end) {
 	t := c.r.table
-	if a.id == b.id || t.pairs.has(pair(kind, a.id, b.id)) || !c.fits(a.id, b.id) {
+	if a.id == b.id || t.pairs.has(pair(kind, a.id, b.id)) {
 		return
 	}
-	c.apply(&op{kind: recordLink, link: c.r.newLink(e, kind, a, b)})
+	c.connect(c.r.newLink(e, kind, a, b))
+}
+
+// connect makes a link. Evidence that would unite two who are known to be
+// different, or that is weak, is held; whatever is in doubt is weighed.
+func (c *change) connect(link Link) {
+	t, o := c.r.table, &op{kind: recordLink, link: link}
+	rule := c.r.Rules().of(link.Identifiers[0].Kind)
+	switch {
+	case !explicit(link.Kind) && t.different(link.A, link.B), link.Kind == Verified && rule.weak,
+		link.Kind == Probable && link.Bits < automatic:
+		o.kind = recordHeld
+	case !c.fits(link.A, link.B):
+		return
+	}
+	doubt := o.kind == recordHeld || len(t.contested) > 0 && (t.inDoubt(link.A) || t.inDoubt(link.B))
+	c.apply(o)
 	c.r.linked.Add(1)
+	n, _ := t.find(link.A)
+	if m, _ := t.find(link.B); link.Kind == Verified {
+		size := t.size(m, c.r.o.MaxIdentifiers)
+		doubt = doubt || rule.people > 0 && t.at(n).owner > uint32(rule.people) || size >= 16 && size&(size-1) == 0
+	}
+	if doubt {
+		c.seeds = append(c.seeds, link.A)
+	}
 }
 
 // signIn gives the device's running interval to who signed in, if it is
@@ -242,6 +293,9 @@ func (c *change) signIn(e *rapport.Event, device, who end) {
 			node = c.r.Mint(device.name.Kind, device.name.Value, epoch)
 		}
 	}
+	if people := c.r.Rules().of(device.name.Kind).people; people > 0 && epoch > uint32(people) {
+		c.seeds = append(c.seeds, device.id)
+	}
 	if !c.fits(node, who.id) {
 		if busy { // what follows is not the one's who was signed in before
 			c.enter(device.id, node, epoch)
@@ -250,8 +304,12 @@ func (c *change) signIn(e *rapport.Event, device, who end) {
 	}
 	link := c.r.newLink(e, Device, end{device.name, node}, who)
 	link.Epoch = epoch
+	doubt := len(t.contested) > 0 && t.inDoubt(who.id)
 	c.apply(&op{kind: recordLink, link: link, first: device.id})
 	c.r.linked.Add(1)
+	if doubt {
+		c.seeds = append(c.seeds, who.id)
+	}
 }
 
 // enter makes a device enter an interval.

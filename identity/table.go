@@ -21,7 +21,11 @@ type table struct {
 	intervals map[uint64]uint32
 	// firsts leads from a later interval to the device's first.
 	firsts map[uint32]uint32
-	ops    uint32
+	// contested are the nodes of links that do not count; junk are the values in
+	// quarantine, which name nobody.
+	contested map[uint32]bool
+	junk      map[uint32]bool
+	ops       uint32
 }
 
 // node is 32 bytes.
@@ -29,7 +33,7 @@ type node struct {
 	id    rapport.ID
 	root  uint32 // the member that names the person
 	next  uint32 // ring of the members of the person
-	owner uint32 // intervals: 1 + index of the identifier the interval belongs to, 0 if none
+	owner uint32 // intervals: 1 + index of the identifier the interval belongs to, 0 if none; others: stronger identifiers it was seen with
 	since uint32 // ops when the first link touched it; the top bit marks a device in devices
 }
 
@@ -47,7 +51,7 @@ type device struct {
 }
 
 func newTable() *table {
-	return &table{devices: make(map[uint32]device), intervals: make(map[uint64]uint32), firsts: make(map[uint32]uint32)}
+	return &table{devices: make(map[uint32]device), intervals: make(map[uint64]uint32), contested: make(map[uint32]bool), firsts: make(map[uint32]uint32), junk: make(map[uint32]bool)}
 }
 
 func (t *table) at(i uint32) *node { return &t.pages[i/pageSize][i%pageSize] }
@@ -194,6 +198,23 @@ func (t *table) union(a, b uint32) (ended, stays rapport.ID, merged bool) {
 	x, y := t.at(from), t.at(to)
 	x.next, y.next = y.next, x.next
 	return x.id, y.id, true
+}
+
+// different reports whether two ids are of persons known to be two: each has a
+// user id.
+func (t *table) different(a, b rapport.ID) bool {
+	x, y := t.person(a), t.person(b)
+	return x != y && x.Rank() == rapport.RankUserID && y.Rank() == rapport.RankUserID
+}
+
+// inDoubt reports whether a member of an id's person has links that do not count.
+func (t *table) inDoubt(id rapport.ID) (doubt bool) {
+	n, ok := t.find(id)
+	if !ok {
+		return false
+	}
+	t.members(n, func(i uint32) bool { doubt = t.contested[i]; return !doubt })
+	return doubt
 }
 
 // ending returns the nodes of the person that would end if two were united.

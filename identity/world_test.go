@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sort"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -38,6 +39,7 @@ type world struct {
 	clock *stepClock
 	*identity.Resolver
 	limit int
+	rules *identity.Rules
 	stop  func()
 	n     int
 }
@@ -70,7 +72,7 @@ func (w *world) start() {
 	w.t.Helper()
 	r, err := identity.Open(context.Background(), identity.Options{
 		Key: []byte("a key for tests only"), Log: w.log, State: w.store, Clock: w.clock,
-		Logger: slog.New(slog.DiscardHandler), MaxIdentifiers: w.limit,
+		Logger: slog.New(slog.DiscardHandler), MaxIdentifiers: w.limit, Rules: w.rules,
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -148,6 +150,30 @@ func (w *world) submit(events []rapport.Event) error {
 	return p.Wait(context.Background())
 }
 
+// unlimited lets any number of people share a value.
+func (w *world) unlimited() {
+	w.t.Helper()
+	none := 0
+	var docs []identity.KindDoc
+	for _, kind := range []string{"userId", "email", "phone", "loyalty", "anonymousId"} {
+		docs = append(docs, identity.KindDoc{ID: kind, PeoplePerValue: &none, ValuesPerPerson: &none})
+	}
+	rules, err := identity.CompileRules(docs)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.rules = rules
+	w.SetRules(rules)
+}
+
+// weighed waits until all evidence has been weighed.
+func (w *world) weighed() {
+	w.t.Helper()
+	if err := w.Weighed(context.Background()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 func (w *world) ref(ref string) rapport.ID {
 	w.t.Helper()
 	id, err := w.Ref(ref)
@@ -210,7 +236,7 @@ func placement(t testing.TB, log eventlog.Log) map[rapport.ID]rapport.ID {
 		if all[i].Time != all[j].Time {
 			return all[i].Time < all[j].Time
 		}
-		return all[i].Kind < all[j].Kind && all[i].Kind == engine.KindEvent
+		return early(all[i].Kind) < early(all[j].Kind)
 	})
 	g := enginelike{t, map[rapport.ID]rapport.ID{}, map[rapport.ID]went{}, map[[2]rapport.ID]went{}}
 	for _, r := range all {
@@ -220,9 +246,11 @@ func placement(t testing.TB, log eventlog.Log) map[rapport.ID]rapport.ID {
 			if _, err := engine.EventOf(&r, &e); err != nil {
 				t.Fatal(err)
 			}
-			g.at[e.Fragment] = g.follow(e.Entity, e.Fragment)
+			g.at[e.Fragment] = g.follow(e.Entity, e.Fragment, -1)
 		case engine.KindMerge:
 			g.merge(rapport.ID(r.Data[:16]), rapport.ID(r.Data[16:32]), r.Time)
+		case engine.KindRevive:
+			delete(g.redirect, rapport.ID(r.Data[:16]))
 		case engine.KindSplit:
 			g.split(rapport.ID(r.Data[:16]), rapport.ID(r.Data[16:32]), rapport.ID(r.Data[32:48]), r.Time)
 		}
@@ -230,9 +258,20 @@ func placement(t testing.TB, log eventlog.Log) map[rapport.ID]rapport.ID {
 	return g.at
 }
 
+// early orders the records of one moment: what stands alone again does so before
+// anything arrives there, as it lies in front of it in the same partition.
+func early(kind uint8) int {
+	switch kind {
+	case engine.KindEvent:
+		return 0
+	case engine.KindRevive:
+		return 1
+	}
+	return 2
+}
+
 // follow goes where the entity and the fragment went, never back in time.
-func (g *enginelike) follow(id, fragment rapport.ID) rapport.ID {
-	when := int64(-1)
+func (g *enginelike) follow(id, fragment rapport.ID, when int64) rapport.ID {
 	for range 64 {
 		next, ok := g.redirect[id]
 		if !ok || next.when < when {
@@ -253,7 +292,7 @@ func (g *enginelike) merge(from, to rapport.ID, when int64) {
 		}
 		return
 	}
-	if to = g.follow(to, rapport.ID{}); to == from {
+	if to = g.follow(to, rapport.ID{}, -1); to == from {
 		return
 	}
 	for f, e := range g.at {
@@ -265,13 +304,17 @@ func (g *enginelike) merge(from, to rapport.ID, when int64) {
 }
 
 func (g *enginelike) split(entity, fragment, target rapport.ID, when int64) {
-	delete(g.redirect, target)
-	entity = g.follow(entity, fragment)
+	if target.Partition(partitions) == entity.Partition(partitions) {
+		delete(g.redirect, target)
+	}
+	if g.at[fragment] != entity {
+		entity = g.follow(entity, fragment, -1)
+	}
 	if entity == target {
 		return
 	}
 	if g.at[fragment] == entity {
-		g.at[fragment] = target
+		g.at[fragment] = g.follow(target, fragment, when)
 	}
 	g.gone[[2]rapport.ID{entity, fragment}] = went{target, when}
 }
@@ -295,4 +338,68 @@ func records(t testing.TB, log eventlog.Log, topic eventlog.Topic, p int32) (out
 		out = append(out, some...)
 	}
 	return out
+}
+
+// recorder remembers what was submitted, in order.
+type recorder struct {
+	eventlog.Log
+	mu  sync.Mutex
+	all []eventlog.Record
+}
+
+func (r *recorder) Submit(records []eventlog.Record) eventlog.Pending {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all = append(r.all, records...)
+	return r.Log.Submit(records)
+}
+
+// inOrder does with the records of the events topic what an engine does that is
+// never behind.
+func (r *recorder) inOrder(t testing.TB) map[rapport.ID]rapport.ID {
+	t.Helper()
+	at, redirect := map[rapport.ID]rapport.ID{}, map[rapport.ID]rapport.ID{}
+	follow := func(id rapport.ID) rapport.ID {
+		for range 100 {
+			next, ok := redirect[id]
+			if !ok {
+				return id
+			}
+			id = next
+		}
+		t.Fatal("redirects run in a circle")
+		return id
+	}
+	for i := range r.all {
+		rec := &r.all[i]
+		if rec.Topic != eventlog.Events {
+			continue
+		}
+		id := func(n int) rapport.ID { return rapport.ID(rec.Data[16*n : 16*n+16]) }
+		switch rec.Kind {
+		case engine.KindEvent:
+			var e rapport.Event
+			if _, err := engine.EventOf(rec, &e); err != nil {
+				t.Fatal(err)
+			}
+			at[e.Fragment] = follow(e.Entity)
+		case engine.KindMerge:
+			for f, e := range at {
+				if e == id(0) {
+					at[f] = id(1)
+				}
+			}
+			redirect[id(0)] = id(1)
+		case engine.KindRevive:
+			delete(redirect, id(0))
+		case engine.KindSplit:
+			if id(2).Partition(partitions) == id(0).Partition(partitions) {
+				delete(redirect, id(2))
+			}
+			if f := id(1); at[f] == follow(id(0)) {
+				at[f] = id(2)
+			}
+		}
+	}
+	return at
 }

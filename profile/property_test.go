@@ -151,6 +151,7 @@ func TestPeopleAreTheSumOfTheirFragments(t *testing.T) {
 				s.Apply(&engine.Context{}, &events[0])
 			}
 		}
+		w.must(w.who.Weighed(t.Context()))
 		people := map[rapport.ID][]rapport.ID{}
 		for f := range byHand {
 			people[w.who.Person(f)] = append(people[w.who.Person(f)], f)
@@ -186,6 +187,7 @@ func (w *world) withdrawAny(r *rand.Rand, fragments map[rapport.ID]map[string]en
 		return
 	}
 	slices.SortFunc(ids, rapport.ID.Compare)
+	w.must(w.who.Weighed(w.t.Context()))
 	who, err := w.who.Who(w.t.Context(), w.who.Person(ids[r.IntN(len(ids))]))
 	w.must(err)
 	if len(who.Links) > 0 {

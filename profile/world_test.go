@@ -222,6 +222,7 @@ func (w *world) submit(events []rapport.Event) {
 
 func (w *world) ref(ref string) rapport.ID {
 	w.t.Helper()
+	w.must(w.who.Weighed(w.t.Context()))
 	id, err := w.who.Ref(ref)
 	w.must(err)
 	return id

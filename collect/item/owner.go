@@ -122,7 +122,7 @@ func (d *Door) prove(s *twin.Item, p Proof) (name, offer string, err error) {
 
 // stitch joins the relationship the item built while it was nobody's with its owner.
 func (d *Door) stitch(ctx context.Context, s *twin.Item, who rapport.Identifier) error {
-	if rapport.RankOf(who.Kind) >= rapport.RankAnonymousID || s.Epoch == 0 {
+	if rapport.RankOf(who.Kind) >= rapport.RankDevice || s.Epoch == 0 {
 		return nil // an anonymous owner is that relationship
 	}
 	holder := twin.Holder(s.ID, s.Epoch-1)
