@@ -13,8 +13,8 @@ import (
 type Predictions interface {
 	// Pages returns the health of every model.
 	Pages() []predict.ModelPage
-	// Fit fits the models anew. Kinds: Conflict, not enough to learn from; Unavailable.
-	Fit(ctx context.Context) error
+	// Fit fits a model anew. Kinds: NotFound; Conflict, not enough to learn from; Unavailable.
+	Fit(ctx context.Context, id string) error
 }
 
 type modelList struct {
@@ -42,7 +42,7 @@ func (a *API) predictOperations() {
 			if _, err := a.modelPage(in.ID); err != nil {
 				return nil, err
 			}
-			if err := a.deps.Predictions.Fit(ctx); err != nil {
+			if err := a.deps.Predictions.Fit(ctx, in.ID); err != nil {
 				return nil, err
 			}
 			p, err := a.modelPage(in.ID)

@@ -78,6 +78,7 @@ func (s *Server) folds() []engine.Fold {
 		profile.AggregateFold{},
 		profile.TimelineFold{},
 		predict.PurchasesFold{},
+		predict.TastesFold{},
 	}, s.productFolds(), []engine.Fold{
 		segment.Fold{Env: s.segmentEnv},
 		decide.InterestFold{},

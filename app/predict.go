@@ -17,12 +17,13 @@ func predictionKinds() []config.Kind {
 	return []config.Kind{
 		{Name: "prediction", Doc: "What counts as a purchase and how far ahead to look; without one, Order Completed with its revenue, a year ahead.", New: func() any { return predict.NewPredictionDoc() }},
 		{Name: "model", Doc: "A model the server fitted to what people did. The server writes these by itself.", New: func() any { return new(predict.ModelDoc) }},
+		{Name: "softSegment", Doc: "A name for a soft segment that was discovered, for people and for segments.degree().", New: func() any { return new(predict.SoftDoc) }},
 	}
 }
 
 // compilePredictions makes predict's part of a configuration.
 func compilePredictions(set *config.Set) (*predict.Config, error) {
-	return predict.Compile(deref(config.Specs[*predict.PredictionDoc](set, "prediction")), deref(config.Specs[*predict.ModelDoc](set, "model")))
+	return predict.Compile(deref(config.Specs[*predict.PredictionDoc](set, "prediction")), deref(config.Specs[*predict.ModelDoc](set, "model")), deref(config.Specs[*predict.SoftDoc](set, "softSegment")))
 }
 
 // newFitter returns what fits the models of this server.
@@ -60,5 +61,9 @@ func (s *Server) publishModel(ctx context.Context, m predict.ModelDoc) error {
 // scored lets conditions ask for a person's scores.
 func scored(env *profile.Env, state func(string) engine.State, c *engine.Config, at int64) *profile.Env {
 	env.Scores = func(path []string) rapport.Value { return predict.Of(state, c, at).Value(path) }
+	env.Segments = func(id string) float64 {
+		degree, _ := predict.Of(state, c, at).Degree(id)
+		return degree
+	}
 	return env
 }

@@ -1,6 +1,7 @@
 package predict
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -53,14 +54,33 @@ type Fitter struct {
 
 	fitting sync.Mutex
 	mu      sync.Mutex
-	running bool
-	tried   time.Time
-	reason  string // why there is no model, or why the last fit failed
+	tries   map[string]try // by model
+	running string         // the model being fitted
 	seen    ModelHealth
 }
 
+// try is the last try to fit a model.
+type try struct {
+	at     time.Time
+	reason string // why there is no model, or why the fit failed
+}
+
 // NewFitter returns a Fitter; Run makes it work by itself.
-func NewFitter(d Deps) *Fitter { return &Fitter{d: d} }
+func NewFitter(d Deps) *Fitter { return &Fitter{d: d, tries: map[string]try{}} }
+
+// Models lists the ids of the models.
+func Models() []string { return []string{ModelPurchases, ModelTastes} }
+
+// made returns when the model in force was fitted; ok is false if there is none.
+func (c *Config) made(id string) (at int64, ok bool) {
+	switch {
+	case id == ModelPurchases && c.purchases != nil:
+		return c.purchases.Made, true
+	case id == ModelTastes && c.liking != nil:
+		return c.liking.Made, true
+	}
+	return 0, false
+}
 
 // Run fits where there is no model yet, less and less often while there is not
 // enough to learn from, and again every day.
@@ -72,14 +92,14 @@ func (f *Fitter) Run(ctx context.Context) error {
 			return nil
 		case <-f.d.Clock.After(wait):
 		}
-		current := configOf(f.d.Config()).purchases
-		if current != nil && f.d.Clock.Now().Sub(rapport.Time(current.Made)) < refitAfter {
-			wait = longWait
-			continue
-		}
 		wait = min(2*wait, longWait)
-		if err := f.Fit(ctx); err != nil && rapport.KindOf(err) != rapport.Conflict && ctx.Err() == nil {
-			f.d.Logger.Warn("the model of purchases was not fitted", "error", err)
+		for _, id := range Models() {
+			if at, ok := configOf(f.d.Config()).made(id); ok && f.d.Clock.Now().Sub(rapport.Time(at)) < refitAfter {
+				continue
+			}
+			if err := f.Fit(ctx, id); err != nil && rapport.KindOf(err) != rapport.Conflict && ctx.Err() == nil {
+				f.d.Logger.Warn("a model was not fitted", "model", id, "error", err)
+			}
 		}
 	}
 }
@@ -89,26 +109,36 @@ type errNotEnough struct{ reason string }
 
 func (e errNotEnough) Error() string { return e.reason }
 
-// Fit fits the model of purchases to everything acknowledged so far and
-// publishes it. Kinds: Conflict, not enough to learn from; Unavailable.
-func (f *Fitter) Fit(ctx context.Context) error {
+// Fit fits a model to everything acknowledged so far and publishes it. Kinds:
+// NotFound, Conflict if there is not enough to learn from, Unavailable.
+func (f *Fitter) Fit(ctx context.Context, id string) error {
 	f.fitting.Lock()
 	defer f.fitting.Unlock()
-	f.set(func() { f.running = true })
+	f.set(func() { f.running = id })
 	config := configOf(f.d.Config())
 	now := f.d.Clock.Now()
-	m, err := f.fit(ctx, config, now)
+	var m any
+	var err error
+	switch id {
+	case ModelPurchases:
+		m, err = f.fit(ctx, config, now)
+	case ModelTastes:
+		m, err = f.fitTastes(ctx, config, now)
+	default:
+		err = rapport.Errorf(rapport.NotFound, "there is no model %s", id)
+	}
 	if err == nil {
 		var data []byte
 		if data, err = json.Marshal(m); err == nil {
-			err = f.d.Publish(ctx, ModelDoc{ID: ModelPurchases, Made: now.UTC().Format(time.RFC3339), Data: string(data)})
+			err = f.d.Publish(ctx, ModelDoc{ID: id, Made: now.UTC().Format(time.RFC3339), Data: string(data)})
 		}
 	}
 	f.set(func() {
-		f.running, f.tried, f.reason = false, now, ""
+		last := try{at: now}
 		if err != nil {
-			f.reason = err.Error()
+			last.reason = err.Error()
 		}
+		f.running, f.tries[id] = "", last
 	})
 	var few errNotEnough
 	if errors.As(err, &few) {
@@ -304,37 +334,95 @@ type ModelPage struct {
 	Fitting bool        `json:"fitting"`
 	Tried   *time.Time  `json:"tried" doc:"When it was last fitted, or tried to"`
 	Made    *time.Time  `json:"made" doc:"When the model in force was fitted"`
-	Model   *Purchasing `json:"model"`
-	Seen    ModelHealth `json:"seen" doc:"What the last try found"`
+	Model   *Purchasing `json:"model,omitempty" doc:"The model of purchases"`
+	Tastes  *TastesPage `json:"tastes,omitempty" doc:"The model of tastes, its numbers left out"`
+	Seen    ModelHealth `json:"seen" doc:"What the last try to fit purchases found"`
+}
+
+// TastesPage is what people may want to know of the model of tastes.
+type TastesPage struct {
+	People   int           `json:"people"`
+	Words    int           `json:"words"`
+	Products int           `json:"products" doc:"With a pace of their own"`
+	Soft     []SoftSegment `json:"softSegments"`
+}
+
+// SoftSegment is one soft segment and what makes it.
+type SoftSegment struct {
+	Topic int        `json:"topic"`
+	ID    string     `json:"id" doc:"For segments.degree()"`
+	Name  string     `json:"name"`
+	Share float64    `json:"share" doc:"Of all that people do"`
+	Tells []WordLift `json:"tells" doc:"What lifts it"`
+}
+
+// WordLift is how much more often something comes up in a soft segment than in all.
+type WordLift struct {
+	Word  string  `json:"word"`
+	Lift  float64 `json:"lift"`
+	Share float64 `json:"share"`
+}
+
+func (l *Liking) page(c *Config) *TastesPage {
+	out := &TastesPage{People: l.People, Words: len(l.Vocabulary), Products: len(l.Products), Soft: []SoftSegment{}}
+	if l.Topics == nil {
+		return out
+	}
+	for k, id := range l.Topics.IDs {
+		s := SoftSegment{Topic: id, ID: softID(id), Name: l.Names[k], Share: round(l.Topics.Share[k]), Tells: []WordLift{}}
+		if d := c.soft(id); d != nil {
+			s.ID, s.Name = d.ID, cmp.Or(d.Name, d.ID)
+		}
+		for _, t := range l.Topics.Tells(k, 5) {
+			s.Tells = append(s.Tells, WordLift{l.Vocabulary[t.Word], round(t.Lift), round(t.Share)})
+		}
+		out.Soft = append(out.Soft, s)
+	}
+	return out
 }
 
 // Pages returns the health of every model.
 func (f *Fitter) Pages() []ModelPage {
-	current := configOf(f.d.Config()).purchases
+	config := configOf(f.d.Config())
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	p := ModelPage{ID: ModelPurchases, Fitting: f.running, Seen: f.seen, Model: current}
-	if !f.tried.IsZero() {
-		at := f.tried.UTC()
-		p.Tried = &at
+	var out []ModelPage
+	for _, id := range Models() {
+		p := ModelPage{ID: id, Fitting: f.running == id}
+		last := f.tries[id]
+		if !last.at.IsZero() {
+			at := last.at.UTC()
+			p.Tried = &at
+		}
+		at, ok := config.made(id)
+		switch age := f.d.Clock.Now().Sub(rapport.Time(at)); {
+		case !ok && last.reason != "":
+			p.Status, p.Reason = "not enough data", last.reason
+		case !ok:
+			p.Status, p.Reason = "waiting", "the first fit comes a minute after the start"
+		case age > 3*refitAfter:
+			p.Status, p.Reason = "stale", "it was fitted more than three days ago"
+		case id == ModelPurchases:
+			p.Status, p.Reason = grade(config.purchases)
+		default:
+			p.Status, p.Reason = "good", "fresh"
+		}
+		if ok {
+			made := rapport.Time(at)
+			p.Made = &made
+		}
+		if id == ModelPurchases {
+			p.Model, p.Seen = config.purchases, f.seen
+		} else if config.liking != nil {
+			p.Tastes = config.liking.page(config)
+		}
+		out = append(out, p)
 	}
-	switch {
-	case current == nil && f.reason != "":
-		p.Status, p.Reason = "not enough data", f.reason
-	case current == nil:
-		p.Status, p.Reason = "waiting", "the first fit comes a minute after the start"
-	default:
-		made := rapport.Time(current.Made)
-		p.Made = &made
-		p.Status, p.Reason = grade(current, f.d.Clock.Now().Sub(made))
-	}
-	return []ModelPage{p}
+	return out
 }
 
-func grade(m *Purchasing, age time.Duration) (status, reason string) {
+func grade(m *Purchasing) (status, reason string) {
 	switch {
-	case age > 3*refitAfter:
-		return "stale", "it was fitted more than three days ago"
 	case m.Health.Tracking != nil && math.Abs(*m.Health.Tracking) > 0.3:
 		return "poor", "the model before it missed the purchases since its fit by more than 30 %"
 	case m.Health.Coverage80 < 0.7 || m.Health.Coverage80 > 0.9:

@@ -24,8 +24,11 @@ import (
 // Part is the name under which this room's compiled config stands in engine.Config.
 const Part = "predict"
 
-// ModelPurchases is the id of the model of purchases.
-const ModelPurchases = "purchases"
+// The models, by id.
+const (
+	ModelPurchases = "purchases"
+	ModelTastes    = "tastes"
+)
 
 // week is the models' unit of time, in days.
 const week = 7
@@ -37,11 +40,13 @@ type PredictionDoc struct {
 	Value    string           `yaml:"value" doc:"Property that holds its value"`
 	Horizon  rapport.Duration `yaml:"horizon" min:"7d" max:"3650d" doc:"How far ahead the lifetime value looks"`
 	Discount float64          `yaml:"discount" min:"0" max:"1" doc:"How much less money is worth a year later"`
+	// Attributes of products.
+	Attributes []string `yaml:"attributes" max:"8" doc:"Properties of products that tell what people like"`
 }
 
 // NewPredictionDoc returns a document with the defaults.
 func NewPredictionDoc() *PredictionDoc {
-	return &PredictionDoc{Event: "Order Completed", Value: "revenue", Horizon: rapport.Duration(365 * 24 * time.Hour), Discount: 0.1}
+	return &PredictionDoc{Event: "Order Completed", Value: "revenue", Horizon: rapport.Duration(365 * 24 * time.Hour), Discount: 0.1, Attributes: []string{"category", "brand"}}
 }
 
 // ModelDoc is a published model. The server writes it; people may look at it
@@ -52,12 +57,27 @@ type ModelDoc struct {
 	Data string `yaml:"data" required:"true" doc:"The model as JSON, written by the server"`
 
 	purchases *Purchasing
+	liking    *Liking
+}
+
+// SoftDoc gives a soft segment a name of its own. Its id is the one conditions use.
+type SoftDoc struct {
+	ID    string `yaml:"id"`
+	Topic int    `yaml:"topic" min:"0" required:"true" doc:"Number of the soft segment that was discovered"`
+	Name  string `yaml:"name" doc:"What people read"`
 }
 
 // Validate implements the check of configuration documents.
 func (d *ModelDoc) Validate() error {
+	if d.ID == ModelTastes {
+		d.liking = &Liking{}
+		if err := json.Unmarshal([]byte(d.Data), d.liking); err != nil || !d.liking.check() {
+			return rapport.Errorf(rapport.Invalid, "the model is damaged")
+		}
+		return nil
+	}
 	if d.ID != ModelPurchases {
-		return rapport.Errorf(rapport.Invalid, "there is no model %q; the server writes %s", d.ID, ModelPurchases)
+		return rapport.Errorf(rapport.Invalid, "there is no model %q; the server writes %s and %s", d.ID, ModelPurchases, ModelTastes)
 	}
 	d.purchases = &Purchasing{}
 	if err := json.Unmarshal([]byte(d.Data), d.purchases); err != nil {
@@ -70,11 +90,30 @@ func (d *ModelDoc) Validate() error {
 type Config struct {
 	settings  PredictionDoc
 	purchases *Purchasing // nil while there is no model
+	liking    *Liking     // nil while there is no model
+	named     []SoftDoc
+}
+
+// soft returns the document that names a topic, or nil.
+func (c *Config) soft(topic int) *SoftDoc {
+	for i := range c.named {
+		if c.named[i].Topic == topic {
+			return &c.named[i]
+		}
+	}
+	return nil
 }
 
 // Compile makes the room's part from its documents.
-func Compile(predictions []PredictionDoc, models []ModelDoc) (*Config, error) {
-	c := &Config{settings: *NewPredictionDoc()}
+func Compile(predictions []PredictionDoc, models []ModelDoc, names []SoftDoc) (*Config, error) {
+	c := &Config{settings: *NewPredictionDoc(), named: names}
+	for i, d := range names {
+		for _, other := range names[:i] {
+			if other.Topic == d.Topic {
+				return nil, rapport.Errorf(rapport.Invalid, "softSegment %s: the topic %d has a name already, %s", d.ID, d.Topic, other.ID)
+			}
+		}
+	}
 	for i, d := range predictions {
 		if i > 0 {
 			return nil, rapport.Errorf(rapport.Invalid, "prediction %s: there is one already, %s", d.ID, predictions[0].ID)
@@ -82,6 +121,9 @@ func Compile(predictions []PredictionDoc, models []ModelDoc) (*Config, error) {
 		c.settings = d
 	}
 	for _, m := range models {
+		if m.liking != nil {
+			c.liking = m.liking
+		}
 		if m.purchases != nil && m.purchases.Settings == c.settings.digest() {
 			c.purchases = m.purchases // fitted to purchases as they are defined now
 		}

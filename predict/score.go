@@ -2,6 +2,7 @@ package predict
 
 import (
 	"math"
+	"slices"
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/engine"
@@ -21,6 +22,12 @@ type Scores struct {
 	Purchases    *Interval `json:"purchases,omitempty"`    // number within the horizon
 	Churn        *float64  `json:"churn,omitempty"`        // chance that the person has left
 	NextPurchase *Interval `json:"nextPurchase,omitempty"` // days from now, for one who has not left
+	// SoftSegments are what the person is by degree, Session what the running session is.
+	SoftSegments []SoftDegree `json:"softSegments,omitempty"`
+	Session      []SoftDegree `json:"session,omitempty"`
+	// Affinities are the ten strongest.
+	Affinities    []AffinityScore `json:"affinities,omitempty"`
+	Replenishment []Refill        `json:"replenishment,omitempty"`
 }
 
 // Person is one person's statistics with the models in force at a moment.
@@ -30,6 +37,9 @@ type Person struct {
 	orders  []btyd.DayOrders
 	history btyd.History
 	spent   btyd.Purchases
+	tastes  ledger
+	bought  ledger
+	session []recentSign
 }
 
 // Of returns what is needed to score a person. state finds folds' states; it is
@@ -40,6 +50,9 @@ func Of(state func(fold string) engine.State, config *engine.Config, at int64) *
 		end := dayOf(at)
 		p.orders = s.orders(end)
 		p.history, p.spent, _, _ = btyd.Until(p.orders, end, week)
+	}
+	if t, _ := state(FoldTastes).(*Tastes); t != nil {
+		p.tastes, p.bought, p.session = t.signs.clone(), t.bought.clone(), slices.Clone(t.session(at))
 	}
 	return p
 }
@@ -57,7 +70,8 @@ func (p *Person) worth(spent btyd.Purchases) btyd.Worth {
 
 // Scores returns everything that is foretold.
 func (p *Person) Scores() Scores {
-	var out Scores
+	out := Scores{SoftSegments: p.mixture(false), Session: p.mixture(true), Affinities: p.affinities(), Replenishment: p.refills()}
+	out.Affinities = out.Affinities[:min(len(out.Affinities), 10)]
 	if !p.known() {
 		return out
 	}
@@ -87,6 +101,22 @@ func round(x float64) float64 {
 // Value returns one score for a condition: "clv", "clv.low", "churn". Null if
 // it is not known. Only what is asked for is computed.
 func (p *Person) Value(path []string) rapport.Value {
+	if len(path) == 3 && path[0] == "affinity" {
+		for _, a := range p.affinities() {
+			if a.Attribute == path[1] && a.Value == path[2] {
+				return rapport.NumberValue(a.Degree)
+			}
+		}
+		return rapport.Value{}
+	}
+	if len(path) == 2 && path[0] == "replenishment" {
+		for _, r := range p.refills() {
+			if r.Product == path[1] {
+				return rapport.NumberValue(r.Days)
+			}
+		}
+		return rapport.Value{}
+	}
 	if len(path) == 0 || len(path) > 2 || !p.known() {
 		return rapport.Value{}
 	}

@@ -1,0 +1,241 @@
+package predict
+
+import (
+	"cmp"
+	"encoding/binary"
+	"math"
+	"slices"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/engine"
+	"github.com/rapport-engine/rapport/learn/affinity"
+)
+
+// FoldTastes is the fold that keeps what a person looked at, bought and liked.
+const FoldTastes = "tastes"
+
+const (
+	// bucketDays is how fine the time of a sign is kept.
+	bucketDays = 15
+	// maxRecent is how many of the newest signs tell what a running session is about.
+	maxRecent = 16
+	// sessionGap ends a session.
+	sessionGap = 30 * 60 * 1000
+	// quantityUnit makes quantities whole numbers.
+	quantityUnit = 1000
+)
+
+// TastesFold keeps, per fragment, which attributes of products the person gave
+// which signs to, which products they bought when and how much of, and the
+// newest signs one by one. Events without products do not touch it.
+type TastesFold struct{}
+
+// Name implements engine.Fold.
+func (TastesFold) Name() string { return FoldTastes }
+
+// Version implements engine.Fold.
+func (TastesFold) Version() uint32 { return 1 }
+
+// Scope implements engine.Fold.
+func (TastesFold) Scope() engine.Scope { return engine.PerFragment }
+
+// Rowless implements engine.Rowless.
+func (TastesFold) Rowless() {}
+
+// New implements engine.Fold.
+func (TastesFold) New() engine.State { return &Tastes{} }
+
+// Wants implements engine.Cold.
+func (TastesFold) Wants(c *engine.Context, e *rapport.Event) bool {
+	_, ok := signOf(&configOf(c.Config).settings, e)
+	return ok
+}
+
+// Tastes are the signs of one fragment, or one person.
+type Tastes struct {
+	signs  ledger // attribute=value: bucket, sign, count
+	bought ledger // product: day, 0, quantity
+	recent []recentSign
+}
+
+// recentSign is one sign, for what a session is about.
+type recentSign struct {
+	at   int64
+	name string
+	sign uint8
+}
+
+func (r recentSign) compare(o recentSign) int {
+	return cmp.Or(cmp.Compare(r.at, o.at), cmp.Compare(r.name, o.name), cmp.Compare(r.sign, o.sign))
+}
+
+// signs are what the events of the usual tracking plan say of a product.
+var signs = map[string]affinity.Sign{
+	"Product Viewed": affinity.Viewed, "Product List Viewed": affinity.Viewed, "Product Clicked": affinity.Clicked,
+	"Product Added": affinity.Added, "Product Added to Wishlist": affinity.Added,
+	"Product Returned": affinity.Returned, "Order Refunded": affinity.Returned,
+}
+
+// eventAnswered is the event of an answer: {attribute, value, liked}.
+const eventAnswered = "Preference Answered"
+
+func signOf(s *PredictionDoc, e *rapport.Event) (affinity.Sign, bool) {
+	if e.Type != rapport.TypeTrack {
+		return 0, false
+	}
+	switch e.Name {
+	case s.Event:
+		return affinity.Bought, true
+	case eventAnswered:
+		if liked, ok := get(e.Properties, "liked").Bool(); ok && !liked {
+			return affinity.Disliked, true
+		}
+		return affinity.Liked, true
+	}
+	sign, ok := signs[e.Name]
+	return sign, ok
+}
+
+func get(f rapport.Fields, key string) rapport.Value {
+	v, _ := f.Get(key)
+	return v
+}
+
+// Apply implements engine.State.
+func (t *Tastes) Apply(c *engine.Context, e *rapport.Event) {
+	s := &configOf(c.Config).settings
+	sign, ok := signOf(s, e)
+	if !ok {
+		return
+	}
+	day, at := dayOf(e.Timestamp), e.Timestamp
+	if today := dayOf(c.Time); day > today+ahead {
+		day, at = today, c.Time
+	}
+	if e.Name == eventAnswered {
+		if name, ok := tokenOf(get(e.Properties, "attribute").Str(), get(e.Properties, "value")); ok {
+			t.sign(name, day, at, sign)
+		}
+		return
+	}
+	t.product(s, e.Properties, day, at, sign)
+	for p := range get(e.Properties, "products").Elements() {
+		if f, ok := p.Object(); ok {
+			t.product(s, f, day, at, sign)
+		}
+	}
+}
+
+// product counts what one product's properties say.
+func (t *Tastes) product(s *PredictionDoc, f rapport.Fields, day int32, at int64, sign affinity.Sign) {
+	for _, attribute := range s.Attributes {
+		if name, ok := tokenOf(attribute, get(f, attribute)); ok {
+			t.sign(name, day, at, sign)
+		}
+	}
+	if sign != affinity.Bought {
+		return
+	}
+	id := get(f, "product_id").Str()
+	if id == "" {
+		id = get(f, "sku").Str()
+	}
+	if id == "" || len(id) > maxName {
+		return
+	}
+	quantity, ok := get(f, "quantity").Number()
+	if !ok || !(quantity > 0) {
+		quantity = 1
+	}
+	t.bought.add(id, line{at: day, n: int64(math.Ceil(min(quantity, 1e6) * quantityUnit))})
+}
+
+// tokenOf names an attribute's value.
+func tokenOf(attribute string, v rapport.Value) (string, bool) {
+	text := v.Str()
+	name := attribute + "=" + text
+	return name, attribute != "" && text != "" && len(name) <= maxName
+}
+
+func (t *Tastes) sign(name string, day int32, at int64, sign affinity.Sign) {
+	bucket := day / bucketDays
+	if day%bucketDays < 0 {
+		bucket--
+	}
+	t.signs.add(name, line{at: bucket, sign: uint8(sign), n: 1})
+	t.remember(recentSign{at, name, uint8(sign)})
+}
+
+func (t *Tastes) remember(r recentSign) {
+	i, _ := slices.BinarySearchFunc(t.recent, r, recentSign.compare)
+	switch {
+	case len(t.recent) < maxRecent:
+		t.recent = slices.Insert(t.recent, i, r)
+	case i > 0:
+		copy(t.recent, t.recent[1:i])
+		t.recent[i-1] = r
+	}
+}
+
+// Merge implements engine.State.
+func (t *Tastes) Merge(other engine.State) {
+	o := other.(*Tastes)
+	t.signs.merge(o.signs)
+	t.bought.merge(o.bought)
+	for _, r := range o.recent {
+		t.remember(r)
+	}
+}
+
+// AppendBinary implements engine.State.
+func (t *Tastes) AppendBinary(b []byte) []byte {
+	if len(t.signs)+len(t.bought)+len(t.recent) == 0 {
+		return b
+	}
+	b = t.bought.append(t.signs.append(b))
+	b = binary.AppendUvarint(b, uint64(len(t.recent)))
+	last := int64(0)
+	for _, r := range t.recent {
+		b = binary.AppendVarint(b, r.at-last)
+		b = append(b, r.sign)
+		b = binary.AppendUvarint(b, uint64(len(r.name)))
+		b = append(b, r.name...)
+		last = r.at
+	}
+	return b
+}
+
+// DecodeBinary implements engine.State.
+func (t *Tastes) DecodeBinary(b []byte) error {
+	*t = Tastes{}
+	if len(b) == 0 {
+		return nil
+	}
+	d := &decoder{b: b}
+	t.signs, t.bought = d.ledger(), d.ledger()
+	last := int64(0)
+	for range d.uint(maxRecent) {
+		last += d.int()
+		r := recentSign{at: last, sign: d.byte()}
+		r.name = d.text(d.uint(maxName))
+		if n := len(t.recent); n > 0 && t.recent[n-1].compare(r) > 0 {
+			d.fail()
+		}
+		t.recent = append(t.recent, r)
+	}
+	return d.done("tastes")
+}
+
+// session returns the signs of the session that runs at a moment, oldest first.
+func (t *Tastes) session(at int64) []recentSign {
+	from := len(t.recent)
+	for from > 0 && t.recent[from-1].at > at {
+		from-- // what lies ahead has not happened yet
+	}
+	end, next := from, at
+	for from > 0 && next-t.recent[from-1].at <= sessionGap {
+		from--
+		next = t.recent[from].at
+	}
+	return t.recent[from:end]
+}
