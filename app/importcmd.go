@@ -27,15 +27,31 @@ func runImport(ctx context.Context, env Env, flags *flag.FlagSet) (err error) {
 	flags.StringVar(&i.rejectedPath, "rejected", "", "`file` for rows that cannot be read; without it the input's name and .rejected.jsonl")
 	maxBytes := flags.Int64("max-bytes", 16<<30, "most bytes to read, decompressed")
 	check := flags.Bool("check", false, "read and map everything, send nothing, and print the first events")
-	operands, err := parse(env, flags, 1, 1)
+	var people peopleFlags
+	flags.StringVar(&people.userID, "user-id", "", "import people: `column` with their user ids")
+	flags.StringVar(&people.columns, "columns", "", "import people: which columns hold what, as `name=COLUMN,...`: email, phone, given_name, surname, birth_date, address, postcode, city, or the name of a trait. Without it columns are known by their names")
+	flags.StringVar(&people.at, "time", "", "import people: `column` with the time as of which it holds; without it now")
+	operands, err := parse(env, flags, 1, 2)
 	if err != nil {
 		return err
 	}
-	if *mappingPath == "" {
+	switch {
+	case operands[0] == "people" && len(operands) == 2:
+		operands = operands[1:]
+		if *mappingPath != "" {
+			return usagef("import people makes its own mapping; leave out --mapping, or the word people")
+		}
+		if i.mapping, err = people.mapping(operands[0], time.Now()); err != nil {
+			return err
+		}
+	case len(operands) != 1:
+		return usagef("%d operands are given", len(operands))
+	case *mappingPath == "":
 		return usagef("--mapping is missing: it says how rows become events; see docs/import.md")
-	}
-	if i.mapping, err = loadMapping(*mappingPath); err != nil {
-		return err
+	default:
+		if i.mapping, err = loadMapping(*mappingPath); err != nil {
+			return err
+		}
 	}
 	if !*check {
 		key := env.Getenv(*keyEnv)

@@ -87,33 +87,40 @@ var knownAs = map[string][]string{
 	"city":       {"city", "suburb", "town", "locality"},
 }
 
+// KnownColumns returns which columns of a CSV file hold which field of a person,
+// by their usual names, those in but left out. Kind: Invalid if none does.
+func KnownColumns(path string, but ...string) (map[string]string, error) {
+	t, err := OpenTable(path)
+	if err != nil {
+		return nil, err
+	}
+	defer t.Close()
+	out := make(map[string]string)
+	plain := strings.NewReplacer("_", "", "-", "", " ", "", ".", "")
+	for _, f := range fieldNames() {
+		for _, c := range t.Columns() {
+			if out[f] == "" && slices.Contains(knownAs[f], plain.Replace(strings.ToLower(c))) && !slices.Contains(but, c) {
+				out[f] = c
+			}
+		}
+	}
+	for _, c := range t.Columns() { // "given_name" itself
+		if slices.Contains(fieldNames(), c) && !slices.Contains(but, c) {
+			out[c] = c
+		}
+	}
+	if len(out) == 0 {
+		return nil, rapport.WithHint(rapport.Errorf(rapport.Invalid, "%s: no column is known by its name; the columns are %s", path, strings.Join(t.Columns(), ", ")),
+			"say which is which, for example surname=COLUMN,birth_date=COLUMN")
+	}
+	return out, nil
+}
+
 // columns says which column holds which field.
 func (j *identityRun) columns() (map[string]string, error) {
 	out := make(map[string]string)
 	if j.mapping == "" {
-		t, err := OpenTable(j.records)
-		if err != nil {
-			return nil, err
-		}
-		defer t.Close()
-		plain := strings.NewReplacer("_", "", "-", "", " ", "", ".", "")
-		for _, f := range fieldNames() {
-			for _, c := range t.Columns() {
-				if c != j.id && c != j.truth && out[f] == "" && slices.Contains(knownAs[f], plain.Replace(strings.ToLower(c))) {
-					out[f] = c
-				}
-			}
-		}
-		for _, c := range t.Columns() { // "given_name" itself
-			if slices.Contains(fieldNames(), c) && c != j.id && c != j.truth {
-				out[c] = c
-			}
-		}
-		if len(out) == 0 {
-			return nil, rapport.WithHint(rapport.Errorf(rapport.Invalid, "%s: no column is known by its name; the columns are %s", j.records, strings.Join(t.Columns(), ", ")),
-				"say which is which with --map, for example --map surname=COLUMN,birth_date=COLUMN")
-		}
-		return out, nil
+		return KnownColumns(j.records, j.id, j.truth)
 	}
 	for _, part := range strings.Split(j.mapping, ",") {
 		name, column, ok := strings.Cut(strings.TrimSpace(part), "=")
