@@ -26,8 +26,15 @@ type program struct {
 
 func (p *program) start() {
 	p.t.Helper()
-	p.cmd = exec.Command(os.Args[0], "serve", "--data", p.dir, "--config", "testdata/shop", "--listen", p.addr, "--partitions", "4", "--cache-mb", "32")
-	p.cmd.Env = append(os.Environ(), "RAPPORT_TEST_PROGRAM=1", "RAPPORT_ADMIN_TOKEN="+adminToken)
+	cmd := exec.Command(os.Args[0], "serve", "--data", p.dir, "--config", "testdata/shop", "--listen", p.addr, "--mqtt", "off", "--partitions", "4", "--cache-mb", "32")
+	cmd.Env = append(os.Environ(), "RAPPORT_TEST_PROGRAM=1", "RAPPORT_ADMIN_TOKEN="+adminToken)
+	p.run(cmd)
+}
+
+// run starts the program and waits until it is ready.
+func (p *program) run(cmd *exec.Cmd) {
+	p.t.Helper()
+	p.cmd = cmd
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}

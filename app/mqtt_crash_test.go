@@ -1,0 +1,117 @@
+package app_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/eclipse/paho.golang/paho"
+)
+
+// connect signs an item in as an MQTT 5 client.
+func connect(ctx context.Context, addr, item, token string) (*paho.Client, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	c := paho.NewClient(paho.ClientConfig{Conn: conn, PacketTimeout: 5 * time.Second})
+	_, err = c.Connect(ctx, &paho.Connect{ClientID: "device", CleanStart: true, KeepAlive: 30, Username: item, UsernameFlag: true, Password: []byte(token), PasswordFlag: true})
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// TestNothingAnItemWasToldArrivedIsLostUnderKills publishes at QoS 1 from
+// several items and kills the server again and again: every reading that was
+// acknowledged is there in the end, and, as each is numbered, none counts twice.
+func TestNothingAnItemWasToldArrivedIsLostUnderKills(t *testing.T) {
+	t.Parallel()
+	kills := 10
+	if testing.Short() {
+		kills = 2
+	}
+	free := func() string {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		return l.Addr().String()
+	}
+	p := &program{t: t, dir: t.TempDir(), addr: free()}
+	mqtt := free()
+	start := func() {
+		t.Helper()
+		cmd := exec.Command(os.Args[0], "serve", "--data", p.dir, "--config", "testdata/shop", "--listen", p.addr, "--mqtt", mqtt, "--partitions", "4", "--cache-mb", "32")
+		cmd.Env = append(os.Environ(), "RAPPORT_TEST_PROGRAM=1", "RAPPORT_ADMIN_TOKEN="+adminToken)
+		p.run(cmd)
+	}
+	start()
+	t.Cleanup(func() { p.kill() })
+	s := &shop{t: t, url: "http://" + p.addr}
+
+	const items = 4
+	var acknowledged, sent [items]atomic.Int64
+	var tokens [items]string
+	name := func(i int) string { return fmt.Sprintf("01_09506000134352_21_K%d", i) }
+	for i := range items {
+		tokens[i] = s.must("POST", "/v1/devices", map[string]any{"item": name(i)})["token"].(string)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for i := range items {
+		wg.Go(func() {
+			var c *paho.Client
+			for seq := int64(1); ctx.Err() == nil; seq++ {
+				sent[i].Store(seq)
+				payload, _ := json.Marshal(map[string]any{"seq": seq, "n": seq})
+				for ctx.Err() == nil { // until it is acknowledged
+					if c == nil {
+						var err error
+						if c, err = connect(ctx, mqtt, name(i), tokens[i]); err != nil {
+							<-time.After(10 * time.Millisecond) // the server is being killed or comes back
+							continue
+						}
+					}
+					r, err := c.Publish(ctx, &paho.Publish{QoS: 1, Topic: "d/" + name(i) + "/telemetry", Payload: payload})
+					if err == nil && r.ReasonCode == 0 {
+						acknowledged[i].Store(seq)
+						break
+					}
+					c = nil
+				}
+			}
+		})
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range kills {
+		before := acknowledged[0].Load()
+		for acknowledged[0].Load() < before+20+rng.Int64N(50) {
+			<-time.After(time.Millisecond)
+		}
+		p.kill()
+		start()
+	}
+	stop()
+	wg.Wait()
+	for i := range items {
+		x := s.must("GET", "/v1/items/"+name(i), nil)
+		r := x["readings"].(map[string]any)["n"].(map[string]any)
+		count, latest := int64(r["count"].(float64)), int64(r["value"].(float64))
+		if count < acknowledged[i].Load() || count > sent[i].Load() || latest < acknowledged[i].Load() || count != latest {
+			t.Errorf("item %d: %d acknowledged, %d sent, %d counted, the latest is %d", i, acknowledged[i].Load(), sent[i].Load(), count, latest)
+		}
+		t.Logf("item %d: %d acknowledged, %d counted", i, acknowledged[i].Load(), count)
+	}
+}
