@@ -2,11 +2,13 @@ package epcis_test
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/twin/epcis"
 )
 
@@ -68,7 +70,7 @@ func size(b *testing.B, otherwise int) int {
 // BenchmarkTraceThroughSixLevels follows a canister through six containers.
 // EPCIS_EVENTS says how many events there are.
 func BenchmarkTraceThroughSixLevels(b *testing.B) {
-	w := newWorld(b, memory(b), openStore(b), nil)
+	w := startWorld(b, epcis.Deps{Log: memory(b), Store: openStore(b), Clock: rapport.SystemClock{}, Logger: slog.New(slog.DiscardHandler)})
 	things := fill(b, w, size(b, 20_000))
 	b.ReportAllocs()
 	i := 0

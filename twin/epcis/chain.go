@@ -228,12 +228,13 @@ func (c *Chain) Capture(ctx context.Context, doc *Document, behaviour Behaviour)
 	c.capture.Lock()
 	var ids []id
 	for _, e := range doc.Events {
-		if e.ID == "" {
+		made := e.ID == ""
+		if made {
 			e.ID = "urn:uuid:" + newUUID()
 			e.JSON = append([]byte(`{"eventID":"`+e.ID+`",`), e.JSON[1:]...)
 		}
 		x := idOf(e.ID)
-		if e.Error == nil {
+		if e.Error == nil && !made {
 			known, err := c.known(x)
 			if err != nil {
 				c.capture.Unlock()

@@ -60,8 +60,16 @@ type world struct {
 
 func newWorld(tb testing.TB, log eventlog.Log, store *state.Store, n epcis.Notifier) *world {
 	tb.Helper()
-	w := &world{tb: tb, log: log, items: &items{log: log, heard: make(chan struct{}, 1)}}
-	chain, err := epcis.Open(epcis.Deps{Log: log, Store: store, Clock: rapport.SystemClock{}, Items: w.items, Notify: n, Logger: slog.New(slog.DiscardHandler)})
+	x := &items{log: log, heard: make(chan struct{}, 1)}
+	w := startWorld(tb, epcis.Deps{Log: log, Store: store, Clock: rapport.SystemClock{}, Items: x, Notify: n, Logger: slog.New(slog.DiscardHandler)})
+	w.items = x
+	return w
+}
+
+func startWorld(tb testing.TB, d epcis.Deps) *world {
+	tb.Helper()
+	w := &world{tb: tb, log: d.Log}
+	chain, err := epcis.Open(d)
 	if err != nil {
 		tb.Fatal(err)
 	}
