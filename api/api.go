@@ -61,6 +61,7 @@ func New(d Deps) *API {
 	a.chainOperations()
 	a.epcisOperations()
 	a.updateOperations()
+	a.fleetOperations()
 	a.ddiOperations()
 	mux.HandleFunc("GET /v1/stream", a.stream)
 	mux.HandleFunc("GET /v1/inapp/stream", a.inapp)

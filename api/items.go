@@ -52,6 +52,7 @@ func (a *API) itemOperations() {
 			var out Item
 			err = a.deps.Items.View(ctx, id, func(v *engine.View, s *twin.Item) error {
 				out = a.itemOf(v.Config(), s)
+				out.Forecast = forecastOf(v, out.GTIN)
 				return nil
 			})
 			if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/passport"
 	"github.com/rapport-engine/rapport/twin"
+	"github.com/rapport-engine/rapport/twin/health"
 	"github.com/rapport-engine/rapport/twin/tap"
 )
 
@@ -57,7 +58,7 @@ func (s *Server) adoptProducts(v *engine.Config) {
 // productFolds are the folds of items, their names, and of who holds what.
 func (s *Server) productFolds() []engine.Fold {
 	mint := func(kind, value string) rapport.ID { return s.minter.Mint(kind, value, 0) }
-	return []engine.Fold{twin.Fold{Mint: mint}, twin.NameFold{Mint: mint}, twin.ThingsFold{}}
+	return []engine.Fold{twin.Fold{Mint: mint}, twin.NameFold{Mint: mint}, twin.ThingsFold{}, health.Fold{}}
 }
 
 // openProducts opens the doors of items.
