@@ -21,7 +21,7 @@ import (
 // better or worse in the placement.
 const (
 	// remembered is how many examples a weight rests on at most.
-	remembered = 3000
+	remembered = 12_000
 	// reshape narrows the posterior that is drawn from (Chapelle and Li, 2011,
 	// section 4: it loses less while exploring enough).
 	reshape = 0.15
