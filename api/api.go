@@ -53,6 +53,7 @@ func New(d Deps) *API {
 	a.predictOperations()
 	a.identityOperations()
 	a.decisionOperations()
+	a.portfolioOperations()
 	a.configOperations()
 	a.sourceOperations()
 	a.deliveryOperations()

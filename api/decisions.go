@@ -131,6 +131,8 @@ type WhyClause struct {
 var ruleLabels = map[string]string{
 	decide.RuleValidity: "Outside its dates", decide.RuleCondition: "Not eligible", decide.RuleConsent: "No consent",
 	decide.RuleCap: "Contacted enough", decide.RuleQuietHours: "Quiet hours", decide.RuleHoldout: "Permanent holdout",
+	decide.RulePaused: "Paused, it does harm", decide.RuleQuota: "Budget or stock used up", decide.RuleGate: "Not to be spoken to now",
+	decide.RuleControl: "Control group of the action",
 }
 
 func (a *API) decisionOperations() {
@@ -145,12 +147,20 @@ func (a *API) decisionOperations() {
 			return &body[FullDecision]{fullDecision(d, a.label(ctx, d.Person))}, nil
 		})
 	handle(a, operation{id: "explain-decision", method: "GET", path: "/v1/decisions/{id}/explain", tag: "Decisions", summary: "Why a decision came out as it did", role: access.Viewer}, nil,
-		func(ctx context.Context, in *IDPath) (*body[Why], error) {
+		func(ctx context.Context, in *struct {
+			IDPath
+			Action string `query:"action" maxLength:"200" doc:"Ask about this action too: why, or why not"`
+		},
+		) (*body[Why], error) {
 			d, err := a.deps.Recent.Find(ctx, in.ID)
 			if err != nil {
 				return nil, err
 			}
-			return &body[Why]{why(decide.Explain(d), a.label(ctx, d.Person))}, nil
+			x := decide.Explain(d)
+			if in.Action != "" {
+				x.Action = decide.About(d, in.Action)
+			}
+			return &body[Why]{why(x, a.label(ctx, d.Person))}, nil
 		})
 	handle(a, operation{id: "explain", method: "POST", path: "/v1/explain", tag: "Decisions", summary: "Why, or why not, without any effect", role: access.Viewer}, nil, a.explain)
 }

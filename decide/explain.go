@@ -240,3 +240,53 @@ func (m *moment) changes(a *Action, rule string, clauses []condition.Clause) []s
 }
 
 func percent(x float64) string { return strconv.FormatFloat(100*x, 'f', 1, 64) + " %" }
+
+// About answers for one action of a recorded decision, why it was given or why
+// not, from what the record holds.
+func About(d *rapport.Decision, action string) *ActionExplanation {
+	x := &ActionExplanation{Action: action, Changes: []string{}}
+	i := slices.IndexFunc(d.Candidates, func(c rapport.Candidate) bool { return c.Action == action })
+	if i < 0 {
+		x.Rule, x.Detail = RulePlacement, "the action was not among those of placement "+d.Placement
+		x.Changes = append(x.Changes, "naming "+d.Placement+" among the action's placements")
+		return x
+	}
+	c := &d.Candidates[i]
+	withheld := slices.ContainsFunc(d.Withheld, func(w rapport.Choice) bool { return w.Action == action })
+	at := slices.IndexFunc(d.Items, func(g rapport.Choice) bool { return g.Action == action })
+	switch {
+	case c.Excluded != "":
+		x.Rule, x.Detail = c.Excluded, c.Detail
+		x.Changes = append(x.Changes, "another answer to this rule: "+c.Detail)
+	case at >= 0:
+		x.Chosen, x.Detail = true, d.Items[at].Reason
+		best := 0.0
+		over := "nothing"
+		for j := range d.Candidates {
+			if o := &d.Candidates[j]; j != i && o.Excluded == "" && o.Score > best {
+				best, over = o.Score, o.Action
+			}
+		}
+		x.Changes = append(x.Changes, "a draw below "+money(best)+": then "+over+" would have come first")
+	case withheld && !d.Holdout:
+		x.Rule, x.Detail = RuleControl, "the person is in the control group of the action"
+		x.Changes = append(x.Changes, "nothing: the control group is permanent")
+	case d.Holdout:
+		x.Rule, x.Detail = RuleHoldout, "the person is in the permanent holdout"
+		x.Changes = append(x.Changes, "nothing: the holdout is permanent, so that the effect of everything else can be measured")
+	default:
+		bar, over := 0.0, "nothing"
+		if len(d.Items) > 0 {
+			over = d.Items[len(d.Items)-1].Action
+			for j := range d.Candidates {
+				if d.Candidates[j].Action == over {
+					bar = d.Candidates[j].Score
+				}
+			}
+		}
+		x.Rule = RuleWorth
+		x.Detail = "its draw of " + money(c.Score) + " (expected " + money(c.Mean) + ") stood behind " + over + " with " + money(bar)
+		x.Changes = append(x.Changes, "another draw: it is given in "+percent(c.Propensity)+" of such moments", "an expected value above "+money(math.Max(bar, 0)))
+	}
+	return x
+}
