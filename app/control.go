@@ -81,6 +81,7 @@ func kinds() []config.Kind {
 		{Name: "computed", Doc: "A trait kept up to date from what a person does: counts, sums, averages, streaks and more.", New: func() any { return new(profile.ComputedDoc) }},
 		{Name: "segment", Doc: "The people for whom a condition holds, at every moment.", New: func() any { return new(segment.Doc) }},
 		{Name: "identifier", Doc: "How one kind of identifier is read, and how far it is trusted.", New: func() any { return new(identity.KindDoc) }},
+		{Name: "channel", Doc: "A way to reach people: mail, text messages.", New: func() any { return new(deliver.ChannelDoc) }},
 		{Name: "webhook", Doc: "A destination that events and decisions are sent to.", New: func() any { return new(deliver.WebhookDoc) }},
 	}, productKinds(), predictionKinds())
 }
@@ -117,8 +118,13 @@ func partsAt(set *config.Set, at *stage) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	sends, err := deliver.Compile(deref(config.Specs[*deliver.WebhookDoc](set, "webhook")))
+	sends, err := deliver.Compile(deliver.Documents{
+		Webhooks: deref(config.Specs[*deliver.WebhookDoc](set, "webhook")), Channels: deref(config.Specs[*deliver.ChannelDoc](set, "channel")),
+	})
 	if err != nil {
+		return nil, err
+	}
+	if err := checkTemplates(set, sends.Channels()); err != nil {
 		return nil, err
 	}
 	predictions, err := compilePredictions(set)

@@ -48,6 +48,7 @@ func (s *Server) openPeople(ctx context.Context, key []byte) (err error) {
 	}
 	s.minter, s.itemKey = s.identity.Minter, subkey(key, "items")
 	s.zones = &profile.Zones{}
+	s.openChannels(key)
 	s.model = decide.NewModel()
 	if err := s.openModel(); err != nil {
 		return err
@@ -163,6 +164,10 @@ func (s *Server) setDestinations(c *deliver.Config) error {
 			Parallel: max(w.Parallel, 1), GiveUp: w.GiveUp.Std(),
 		})
 	}
-	s.deliver.Set(list)
+	channels, err := s.channelDestinations(c)
+	if err != nil {
+		return err
+	}
+	s.deliver.Set(append(list, channels...))
 	return nil
 }

@@ -25,7 +25,9 @@ import (
 	"github.com/rapport-engine/rapport/console"
 	"github.com/rapport-engine/rapport/decide"
 	"github.com/rapport-engine/rapport/deliver"
+	"github.com/rapport-engine/rapport/deliver/compose"
 	"github.com/rapport-engine/rapport/deliver/inapp"
+	"github.com/rapport-engine/rapport/deliver/preference"
 	"github.com/rapport-engine/rapport/deliver/webhook"
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/eventlog/local"
@@ -58,6 +60,7 @@ type Server struct {
 	door     *collect.Door
 	deliver  *deliver.Dispatcher
 	inapp    *inapp.Hub
+	composer *compose.Composer
 	guard    *webhook.Guard
 	zones    *profile.Zones
 	live     *api.Live
@@ -66,6 +69,9 @@ type Server struct {
 	items    *item.Door
 	itemKey  []byte
 	minter   *identity.Minter
+
+	preferences *preference.Pages
+
 	mqtt     *mqtt.Broker
 	pages    *passport.Server
 	rates    *rates
@@ -179,6 +185,7 @@ func (s *Server) handler() (http.Handler, error) {
 	mux.Handle("/docs/api", a)
 	mux.Handle("/openapi.json", a)
 	mux.Handle("/openapi.yaml", a)
+	mux.Handle(preference.Path, s.preferences)
 	mux.Handle("/health/", s.health())
 	mux.Handle("/metrics", s.metrics())
 	mux.Handle("/", pages)

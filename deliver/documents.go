@@ -112,6 +112,7 @@ func (d *WebhookDoc) Validate() error {
 
 // Config is the compiled form of the documents. It is immutable.
 type Config struct {
+	channels map[string]*ChannelDoc
 	webhooks []*Webhook
 	byEvent  map[string][]*Webhook // those that want all are in every list
 	all      []*Webhook
@@ -123,11 +124,19 @@ type Webhook struct {
 	when condition.Expr // nil holds always
 }
 
+// Documents are all documents of this room.
+type Documents struct {
+	Webhooks []WebhookDoc
+	Channels []ChannelDoc
+}
+
 // Compile checks and compiles the documents. The error is Invalid and has the
 // method Faults() []rapport.Fault.
-func Compile(docs []WebhookDoc) (*Config, error) {
+func Compile(all Documents) (*Config, error) {
 	c := &Config{byEvent: map[string][]*Webhook{}}
 	var f faults
+	c.channels = compileChannels(all.Channels, &f)
+	docs := all.Webhooks
 	seen := map[string]bool{}
 	if len(docs) > maxWebhooks {
 		f.add("webhook", "%d are declared, at most %d are served", len(docs), maxWebhooks)

@@ -16,6 +16,7 @@ const FoldName = "deliver"
 const (
 	KindInApp   = "inapp"
 	webhookKind = "webhook/"
+	channelKind = "channel/"
 	deadKind    = "dead/"
 )
 
@@ -60,7 +61,7 @@ func (f Fold) Wants(c *engine.Context, e *rapport.Event) bool {
 		case rapport.SystemDelivery:
 			return true
 		case rapport.SystemDecision:
-			if !c.History && property(e, "channel") == KindInApp {
+			if !c.History && pushedTo(c, e) != "" {
 				return true
 			}
 		}
@@ -87,8 +88,8 @@ func (o *outlet) Apply(c *engine.Context, e *rapport.Event) {
 		return
 	}
 	key := messageKey(e)
-	if e.Type == rapport.TypeSystem && e.Name == rapport.SystemDecision && property(e, "channel") == KindInApp && property(e, "action") != "" {
-		leave(c, e, KindInApp, key)
+	if kind := pushedTo(c, e); kind != "" {
+		leave(c, e, kind, key)
 	}
 	cfg, _ := c.Config.Part(Part).(*Config)
 	var env condition.Env
@@ -103,6 +104,22 @@ func (o *outlet) Apply(c *engine.Context, e *rapport.Event) {
 		}
 		leave(c, e, WebhookKind(w.ID), key)
 	}
+}
+
+// pushedTo returns the kind of destination that a decision is pushed through,
+// or "" for anything else.
+func pushedTo(c *engine.Context, e *rapport.Event) string {
+	if e.Type != rapport.TypeSystem || e.Name != rapport.SystemDecision || property(e, "action") == "" {
+		return ""
+	}
+	channel := property(e, "channel")
+	if channel == KindInApp {
+		return KindInApp
+	}
+	if cfg, _ := c.Config.Part(Part).(*Config); cfg.Channels()[channel] != nil {
+		return ChannelKind(channel)
+	}
+	return ""
 }
 
 // leave puts a message in the outbox.

@@ -51,7 +51,7 @@ type plant struct {
 
 func open(t *testing.T, docs ...deliver.WebhookDoc) *plant {
 	t.Helper()
-	c, err := deliver.Compile(docs)
+	c, err := deliver.Compile(deliver.Documents{Webhooks: docs})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func TestDocumentsSayWhatIsWrong(t *testing.T) {
 	bad.URL, bad.Secret, bad.Parallel = "https://user:pw@example.com", "x", 100
 	bad.Headers = map[string]string{"Webhook-Id": "x", "X\n": "y"}
 	twice := hook("crm", rapport.SystemDelivery)
-	_, err := deliver.Compile([]deliver.WebhookDoc{bad, hook("ok", "*"), hook("ok", "*"), twice})
+	_, err := deliver.Compile(deliver.Documents{Webhooks: []deliver.WebhookDoc{bad, hook("ok", "*"), hook("ok", "*"), twice}})
 	if rapport.KindOf(err) != rapport.Invalid {
 		t.Fatal(err)
 	}

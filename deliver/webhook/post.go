@@ -40,24 +40,31 @@ func (p *Poster) Check(dest string) error {
 
 // Post sends a body under an idempotency key, signed with secret.
 func (p *Poster) Post(ctx context.Context, dest, secret, key, contentType string, body []byte) deliver.Result {
-	if err := p.Check(dest); err != nil {
-		return deliver.Result{Status: deliver.Failed, Detail: err.Error()}
-	}
 	signing, err := parseSecret(secret)
 	if err != nil {
+		return deliver.Result{Status: deliver.Failed, Detail: err.Error()}
+	}
+	now := p.clock.Now()
+	headers := http.Header{}
+	headers.Set("Content-Type", contentType)
+	headers.Set("Idempotency-Key", key)
+	headers.Set("Webhook-Id", key)
+	headers.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
+	headers.Set("Webhook-Signature", Sign(signing, key, now.Unix(), body))
+	return p.Call(ctx, dest, headers, body)
+}
+
+// Call posts a body with headers of the caller's own.
+func (p *Poster) Call(ctx context.Context, dest string, headers http.Header, body []byte) deliver.Result {
+	if err := p.Check(dest); err != nil {
 		return deliver.Result{Status: deliver.Failed, Detail: err.Error()}
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, dest, bytes.NewReader(body))
 	if err != nil {
 		return deliver.Result{Status: deliver.Failed, Detail: "the request cannot be made"}
 	}
-	now := p.clock.Now()
-	req.Header.Set("Content-Type", contentType)
+	req.Header = headers
 	req.Header.Set("User-Agent", "Rapport/"+rapport.Version)
-	req.Header.Set("Idempotency-Key", key)
-	req.Header.Set("Webhook-Id", key)
-	req.Header.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
-	req.Header.Set("Webhook-Signature", Sign(signing, key, now.Unix(), body))
 	resp, err := p.client.Do(req)
 	if err != nil {
 		return failure(err)
@@ -66,5 +73,5 @@ func (p *Poster) Post(ctx context.Context, dest, secret, key, contentType string
 	if _, err := io.CopyN(io.Discard, resp.Body, maxResponse); err != nil && err != io.EOF {
 		return deliver.Result{Status: deliver.Retry, Detail: fmt.Sprintf("answered %d, then broke off", resp.StatusCode)}
 	}
-	return answer(resp, now)
+	return answer(resp, p.clock.Now())
 }

@@ -1,0 +1,192 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/config"
+	"github.com/rapport-engine/rapport/decide"
+	"github.com/rapport-engine/rapport/deliver"
+	"github.com/rapport-engine/rapport/deliver/compose"
+	"github.com/rapport-engine/rapport/deliver/preference"
+	"github.com/rapport-engine/rapport/deliver/sms"
+	"github.com/rapport-engine/rapport/deliver/smtp"
+	"github.com/rapport-engine/rapport/deliver/webhook"
+	"github.com/rapport-engine/rapport/engine"
+	"github.com/rapport-engine/rapport/eventlog"
+	"github.com/rapport-engine/rapport/profile"
+)
+
+// openChannels opens what writes messages to people and asks them what they
+// want to hear.
+func (s *Server) openChannels(key []byte) {
+	s.preferences = preference.New(preference.Options{
+		Key: subkey(key, "preferences"), Store: choices{s}, URL: func() string {
+			if s.opts.PublicURL != "" {
+				return strings.TrimSuffix(s.opts.PublicURL, "/")
+			}
+			return s.URL
+		},
+	})
+	s.composer = compose.New(compose.Deps{Reader: recipients{s}, Links: s.preferences, Clock: s.opts.Clock, Decision: decide.DecodeDecision})
+}
+
+// channelDestinations makes a destination of every channel document.
+func (s *Server) channelDestinations(c *deliver.Config) ([]deliver.Destination, error) {
+	var list []deliver.Destination
+	ids := make([]string, 0, len(c.Channels()))
+	for id := range c.Channels() {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		doc := *c.Channels()[id]
+		var sender deliver.Sender
+		var err error
+		switch doc.Type {
+		case deliver.ChannelEmail:
+			sender, err = smtp.New(smtp.Options{Channel: doc, Composer: s.composer})
+		case deliver.ChannelSMS:
+			sender, err = sms.New(sms.Options{Channel: doc, Composer: s.composer, Caller: webhook.NewPoster(s.guard, s.opts.Clock)})
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, deliver.Destination{
+			Kind: deliver.ChannelKind(id), Channel: id, Sender: deliver.Paced(sender, doc.Rate, s.opts.Clock),
+			Parallel: doc.Parallel, GiveUp: doc.GiveUp.Std(),
+		})
+	}
+	return list, nil
+}
+
+// checkTemplates finds faults in the templates of actions that are sent as messages.
+func checkTemplates(set *config.Set, channels map[string]*deliver.ChannelDoc) error {
+	placements := map[string]string{}
+	for _, p := range config.Specs[*decide.PlacementDoc](set, "placement") {
+		placements[p.ID] = p.Channel
+	}
+	for _, a := range config.Specs[*decide.ActionDoc](set, "action") {
+		sent := channels[a.Channel] != nil
+		for _, p := range a.Placements {
+			sent = sent || a.Channel == "" && channels[placements[p]] != nil
+		}
+		if !sent {
+			continue
+		}
+		for _, f := range compose.Check(a.Content) {
+			return rapport.Errorf(rapport.Invalid, "action %s: %s: %s", a.ID, f.Path, f.Message)
+		}
+	}
+	return nil
+}
+
+// recipients reads people as messages need them.
+type recipients struct{ server *Server }
+
+// Recipient implements [compose.Reader].
+func (r recipients) Recipient(ctx context.Context, person rapport.ID) (out compose.Recipient, err error) {
+	s := r.server
+	id := s.identity.Person(person)
+	err = s.engine.View(ctx, id, nil, func(v *engine.View) error {
+		p, ok := profile.Read(v)
+		if !ok {
+			return rapport.Errorf(rapport.NotFound, "there is no person %s", id)
+		}
+		traits := map[string]any{}
+		for i := range p.Traits {
+			traits[p.Traits[i].Name] = p.Traits[i].Value()
+		}
+		traits["id"] = p.ID.String()
+		said := func(name string) string { return p.Trait(name).Str() }
+		out = compose.Recipient{
+			Name:  strings.TrimSpace(cmp.Or(said("name"), said("firstName")+" "+said("lastName"))),
+			Email: said("email"), Phone: said("phone"), Locale: cmp.Or(said("locale"), p.Locale), Variables: traits,
+		}
+		if zone := cmp.Or(said("timezone"), p.Zone); zone != "" {
+			out.Zone = s.zones.Find(zone)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// choices keeps what people choose on their page as events of their own.
+type choices struct{ server *Server }
+
+// Choices implements [preference.Store]: every purpose that an action in force
+// needs, by the channels it is sent through, and whatever else was answered.
+func (c choices) Choices(ctx context.Context, person rapport.ID) (out []preference.Choice, err error) {
+	s := c.server
+	set, _ := s.config.Current()
+	seen := map[[2]string]bool{}
+	var asked [][2]string
+	add := func(purpose, channel string) {
+		if key := [2]string{purpose, channel}; purpose != "" && !seen[key] {
+			seen[key] = true
+			asked = append(asked, key)
+		}
+	}
+	placements := map[string]string{}
+	for _, p := range config.Specs[*decide.PlacementDoc](set, "placement") {
+		placements[p.ID] = p.Channel
+	}
+	for _, a := range config.Specs[*decide.ActionDoc](set, "action") {
+		if a.Channel != "" {
+			add(a.Purpose, a.Channel)
+			continue
+		}
+		for _, p := range a.Placements {
+			add(a.Purpose, placements[p])
+		}
+	}
+	err = s.engine.View(ctx, s.identity.Person(person), nil, func(v *engine.View) error {
+		if !v.Exists() {
+			return rapport.Errorf(rapport.NotFound, "there is no such person")
+		}
+		consent, _ := v.State(profile.FoldConsent).(*profile.Consent)
+		if consent == nil {
+			consent = &profile.Consent{}
+		}
+		for _, said := range consent.All() {
+			add(strings.Clone(said.Purpose), strings.Clone(said.Channel))
+		}
+		for _, key := range asked {
+			out = append(out, preference.Choice{Purpose: key[0], Channel: key[1], Allowed: consent.Allows(key[0], key[1])})
+		}
+		return nil
+	})
+	slices.SortFunc(out, func(a, b preference.Choice) int {
+		return strings.Compare(a.Purpose+"\x00"+a.Channel, b.Purpose+"\x00"+b.Channel)
+	})
+	return out, err
+}
+
+// Choose implements [preference.Store].
+func (c choices) Choose(ctx context.Context, person rapport.ID, choice preference.Choice) error {
+	var b [16]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return fmt.Errorf("choose: %w", err)
+	}
+	p := rapport.AppendField(nil, "purpose", rapport.StringValue(choice.Purpose))
+	if choice.Channel != "" {
+		p = rapport.AppendField(p, "channel", rapport.StringValue(choice.Channel))
+	}
+	p = rapport.AppendField(p, "allowed", rapport.BoolValue(choice.Allowed))
+	now := rapport.Millis(c.server.opts.Clock.Now())
+	e := &rapport.Event{
+		Type: rapport.TypeTrack, Name: rapport.EventConsentUpdated, Source: "preferences", Entity: person, MessageID: hex.EncodeToString(b[:]),
+		Timestamp: now, OriginalTimestamp: now, ReceivedAt: now, Properties: p,
+	}
+	if err := c.server.record(ctx, e); err != nil {
+		return err
+	}
+	// Whoever reads next, the page among them, sees it.
+	return c.server.engine.View(ctx, e.Entity, c.server.engine.Ends(int32(e.Entity.Partition(c.server.events.Partitions(eventlog.Events)))), func(*engine.View) error { return nil })
+}

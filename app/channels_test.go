@@ -1,0 +1,169 @@
+package app_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"github.com/rapport-engine/rapport/app"
+)
+
+// letterbox is a mail server on this machine.
+type letterbox struct{ mails chan string }
+
+func (l letterbox) NewSession(*smtp.Conn) (smtp.Session, error) { return l, nil }
+func (letterbox) Mail(string, *smtp.MailOptions) error          { return nil }
+func (letterbox) Rcpt(string, *smtp.RcptOptions) error          { return nil }
+func (letterbox) Reset()                                        {}
+func (letterbox) Logout() error                                 { return nil }
+func (l letterbox) Data(r io.Reader) error {
+	b, err := io.ReadAll(r)
+	l.mails <- string(b)
+	return err
+}
+
+func TestAMailIsDecidedSentAndUnsubscribedFromWithOneClick(t *testing.T) {
+	t.Parallel()
+	box := letterbox{make(chan string, 8)}
+	server := smtp.NewServer(box)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+
+	folder := t.TempDir()
+	text := `kind: source
+id: web
+key: wk_test_web
+---
+kind: channel
+id: email
+type: smtp
+server: ` + listener.Addr().String() + `
+tls: none
+from: Northbean <hello@northbean.example>
+---
+kind: placement
+id: mailbox
+channel: email
+---
+kind: action
+id: thanks
+type: message
+purpose: marketing
+placements: [mailbox]
+content: {subject: "Thank you, {{ person.firstName }}", body: "Your {{ person.favourite | default: 'coffee' }} is on its way."}
+---
+kind: trigger
+id: bought
+on: Order Completed
+placement: mailbox
+---
+kind: policy
+id: default
+holdout: 0
+`
+	if err := os.WriteFile(filepath.Join(folder, "shop.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, t.TempDir(), func(o *app.Options) { o.Config = folder })
+	buy := func(id string) {
+		s.send(
+			map[string]any{"type": "identify", "userId": "ada", "messageId": "i" + id, "traits": map[string]any{"firstName": "Ada", "email": "ada@northbean-people.no"}},
+			map[string]any{"type": "track", "userId": "ada", "event": "Order Completed", "messageId": "o" + id, "properties": map[string]any{"revenue": 12}},
+		)
+	}
+	consent := func(id string, allowed bool) {
+		s.send(map[string]any{
+			"type": "track", "userId": "ada", "event": "Consent Updated", "messageId": "c" + id,
+			"properties": map[string]any{"purpose": "marketing", "channel": "email", "allowed": allowed},
+		})
+	}
+	consent("1", true)
+	buy("1")
+	var mail string
+	select {
+	case mail = <-box.mails:
+	case <-time.After(30 * time.Second):
+		t.Fatal("no mail came")
+	}
+	if !strings.Contains(mail, "Subject: Thank you, Ada") || !strings.Contains(mail, "Your coffee is on its way.") || !strings.Contains(mail, "List-Unsubscribe-Post: List-Unsubscribe=One-Click") {
+		t.Fatalf("the mail:\n%s", mail)
+	}
+	found := regexp.MustCompile(`List-Unsubscribe:\s*<([^>]+)>`).FindStringSubmatch(strings.NewReplacer("\r\n ", "", "=\r\n", "").Replace(mail))
+	if found == nil {
+		t.Fatalf("no link to unsubscribe:\n%s", mail)
+	}
+	resp, err := http.PostForm(found[1], url.Values{"List-Unsubscribe": {"One-Click"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	page, _ := io.ReadAll(resp.Body)
+	if resp.StatusCode != 200 || !strings.Contains(string(page), "not hear from us about this any more") {
+		t.Fatalf("one click answered %d: %s", resp.StatusCode, page)
+	}
+	if said := s.must("GET", "/v1/people/userId:ada", nil)["consent"]; !strings.Contains(fmt.Sprint(said), "allowed:false") {
+		t.Errorf("consent after one click: %v", said)
+	}
+
+	// The next decision is withheld; a person who allows it again is written to.
+	why := s.must("POST", "/v1/explain", map[string]any{"person": map[string]any{"userId": "ada"}, "placement": "mailbox", "action": "thanks"})
+	if !strings.Contains(fmt.Sprint(why), "consent") {
+		t.Errorf("why not: %v", why)
+	}
+	buy("2")
+	consent("3", true)
+	buy("3")
+	select {
+	case <-box.mails:
+	case <-time.After(30 * time.Second):
+		t.Fatal("no mail came after consent was given again")
+	}
+	select {
+	case extra := <-box.mails:
+		t.Errorf("a mail went out without consent:\n%s", extra)
+	default:
+	}
+}
+
+func TestATemplateWithAFaultIsNotTakenInForce(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	text := `kind: channel
+id: email
+type: smtp
+server: localhost:25
+from: x@y.example
+---
+kind: action
+id: thanks
+type: message
+channel: email
+placements: [mailbox]
+content: {subject: "{{ person.firstName | upcas }}"}
+---
+kind: placement
+id: mailbox
+`
+	if err := os.WriteFile(filepath.Join(folder, "shop.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env, errs := map[string]string{}, &strings.Builder{}
+	code := app.Main(t.Context(), app.Env{Args: []string{"check", folder}, Getenv: func(k string) string { return env[k] }, Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: errs})
+	if code != 1 || !strings.Contains(errs.String(), `did you mean "upcase"`) {
+		t.Errorf("check ended with %d: %s", code, errs)
+	}
+}

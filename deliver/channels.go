@@ -1,0 +1,138 @@
+package deliver
+
+import (
+	"net"
+	"net/mail"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/rapport-engine/rapport"
+)
+
+// Types of channels.
+const (
+	ChannelEmail = "smtp" // mail through an SMTP server
+	ChannelSMS   = "sms"  // a text through a provider's HTTP interface
+)
+
+// ChannelDoc is the config document of kind "channel": a way to reach people.
+// An action, a placement or a trigger names it; consent is asked under its id.
+type ChannelDoc struct {
+	ID   string `yaml:"id" doc:"Name of the channel, as actions and consent know it: email, sms."`
+	Type string `yaml:"type" required:"true" enum:"smtp,sms" doc:"smtp: mail through a server. sms: a text through a provider's HTTP interface."`
+
+	Server   string `yaml:"server,omitempty" doc:"smtp: host and port of the server, such as smtp.example.com:587."`
+	TLS      string `yaml:"tls,omitempty" enum:"starttls,implicit,none" doc:"smtp: starttls (default), implicit (port 465) or none, for a server on the same machine."`
+	Username string `yaml:"username,omitempty" doc:"smtp: user to sign in as; nobody if left out."`
+	Password string `yaml:"password,omitempty" secret:"true" doc:"smtp: password, from the environment: ${SMTP_PASSWORD}."`
+	From     string `yaml:"from,omitempty" doc:"smtp: sender, such as Northbean <hello@northbean.example>. sms: number or name of the sender."`
+	ReplyTo  string `yaml:"replyTo,omitempty" doc:"smtp: where answers go."`
+
+	URL     string            `yaml:"url,omitempty" doc:"sms: where to post; https."`
+	Headers map[string]string `yaml:"headers,omitempty" doc:"sms: request headers; secrets from the environment as ${NAME}."`
+	Body    string            `yaml:"body,omitempty" doc:"sms: the request, a Liquid template with to, from, text and key; {{ text | json }} quotes. JSON if it begins with {, else a form."`
+
+	Parallel int              `yaml:"parallel,omitempty" min:"0" max:"64" doc:"Most messages at once, 1 to 64; default 4."`
+	Rate     int              `yaml:"rate,omitempty" min:"0" max:"10000" doc:"Most messages a second; no limit if left out."`
+	GiveUp   rapport.Duration `yaml:"giveUp,omitempty" max:"7d" doc:"How long to keep trying; default 1d, at most 7d."`
+}
+
+const maxChannels = 20
+
+// Validate reports everything wrong with the document by itself. The error is
+// Invalid and has the method Faults.
+func (d *ChannelDoc) Validate() error {
+	var f faults
+	if d.ID == "" || len(d.ID) > 64 || strings.ContainsAny(d.ID, "\x00/ ") || d.ID == KindInApp || d.ID == "webhook" {
+		f.add("id", "must be 1 to 64 bytes without slash or space, and not inapp or webhook, which are there already")
+	}
+	switch d.Type {
+	case ChannelEmail:
+		d.checkEmail(&f)
+	case ChannelSMS:
+		if u, err := url.Parse(d.URL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			f.add("url", "is not an absolute https address")
+		}
+		if strings.TrimSpace(d.Body) == "" {
+			f.add("body", "is missing: the request as the provider wants it, with {{ to }} and {{ text }}")
+		}
+		for name := range d.Headers {
+			if name == "" || strings.ContainsAny(name, " :\r\n") {
+				f.add("headers", "%q is not a header", name)
+			}
+		}
+	default:
+		f.add("type", "must be smtp or sms")
+	}
+	if d.Parallel < 0 || d.Parallel > maxParallel {
+		f.add("parallel", "must be from 1 to %d", maxParallel)
+	}
+	if d.Rate < 0 || d.Rate > 10_000 {
+		f.add("rate", "must be from 0 to 10000 a second")
+	}
+	if d.GiveUp < 0 || d.GiveUp > maxGiveUp {
+		f.add("giveUp", "must be at most 7d")
+	}
+	return f.err()
+}
+
+func (d *ChannelDoc) checkEmail(f *faults) {
+	if host, port, err := net.SplitHostPort(d.Server); err != nil || host == "" || port == "" {
+		f.add("server", "is not host:port, such as smtp.example.com:587")
+	}
+	if !slices.Contains([]string{"", "starttls", "implicit", "none"}, d.TLS) {
+		f.add("tls", "must be starttls, implicit or none")
+	}
+	if _, err := mail.ParseAddress(d.From); err != nil {
+		f.add("from", "is not a mail address, such as Northbean <hello@northbean.example>")
+	}
+	if d.ReplyTo != "" {
+		if _, err := mail.ParseAddress(d.ReplyTo); err != nil {
+			f.add("replyTo", "is not a mail address")
+		}
+	}
+	if d.Username != "" && d.TLS == "none" {
+		f.add("tls", "a password is only sent over TLS")
+	}
+}
+
+// ChannelKind returns the kind of effects of a channel document.
+func ChannelKind(id string) string { return channelKind + id }
+
+// compileChannels checks the documents and fills in what is left out.
+func compileChannels(docs []ChannelDoc, f *faults) map[string]*ChannelDoc {
+	channels := map[string]*ChannelDoc{}
+	if len(docs) > maxChannels {
+		f.add("channel", "%d are declared, at most %d are served", len(docs), maxChannels)
+		return channels
+	}
+	for _, d := range docs {
+		if err := d.Validate(); err != nil {
+			own, _ := err.(*rapport.Error).Err.(faults)
+			for _, x := range own {
+				f.add("channel "+d.ID+": "+x.Path, "%s", x.Message)
+			}
+			continue
+		}
+		if channels[d.ID] != nil {
+			f.add("channel "+d.ID, "is declared twice")
+		}
+		if d.Parallel == 0 {
+			d.Parallel = 4
+		}
+		if d.GiveUp == 0 {
+			d.GiveUp = defaultGiveUp
+		}
+		channels[d.ID] = &d
+	}
+	return channels
+}
+
+// Channels returns the compiled channels by id.
+func (c *Config) Channels() map[string]*ChannelDoc {
+	if c == nil {
+		return nil
+	}
+	return c.channels
+}
