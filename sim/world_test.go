@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"hash/fnv"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -294,5 +295,16 @@ func TestHistoryIsWrittenFastEnough(t *testing.T) {
 		t.Errorf("%.0f events/s on one core, want 150,000", rate)
 	} else {
 		t.Logf("%.0f events/s", rate)
+	}
+}
+
+func TestTheSecondWorldReads(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("testdata/harbourbooks.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sim.Load(b); err != nil {
+		t.Error(err)
 	}
 }
