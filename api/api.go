@@ -50,6 +50,7 @@ func New(d Deps) *API {
 	a.tokenOperations()
 	a.systemOperations()
 	a.peopleOperations()
+	a.segmentOperations()
 	a.predictOperations()
 	a.identityOperations()
 	a.decisionOperations()

@@ -11,6 +11,7 @@ import (
 	"github.com/rapport-engine/rapport/access"
 	"github.com/rapport-engine/rapport/collect"
 	"github.com/rapport-engine/rapport/collect/item"
+	"github.com/rapport-engine/rapport/condition"
 	"github.com/rapport-engine/rapport/config"
 	"github.com/rapport-engine/rapport/decide"
 	"github.com/rapport-engine/rapport/deliver"
@@ -71,6 +72,13 @@ type System interface {
 	Job(id string) (Job, error)
 	// Building returns what is built for new definitions.
 	Building() Building
+	// Unfilled reports whether a segment is being filled, or waits for answers
+	// from history.
+	Unfilled(segment string) bool
+	// SegmentHistory returns how large a segment was, oldest first, at most one size an hour.
+	SegmentHistory(segment string) ([]SegmentSize, error)
+	// PreviewSegment tells how many people a condition holds for.
+	PreviewSegment(ctx context.Context, when *condition.Condition, exact bool) (SegmentPreview, error)
 	// Backup writes a consistent copy of everything as a tar stream.
 	Backup(ctx context.Context, w io.Writer) error
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/rapport-engine/rapport/identity"
 	"github.com/rapport-engine/rapport/predict"
 	"github.com/rapport-engine/rapport/profile"
+	"github.com/rapport-engine/rapport/segment"
 )
 
 // Person is one person, as everything known of them says now.
@@ -284,22 +285,29 @@ func (a *API) person(ctx context.Context, ref string) (Person, error) {
 	}
 	var p profile.Person
 	var future *predict.Person
+	var computed map[string]any
+	var in []segment.Membership
 	err = a.deps.Engine.View(ctx, id, nil, func(v *engine.View) error {
 		var found bool
 		if p, found = profile.Read(v); !found {
 			return rapport.Errorf(rapport.NotFound, "nothing is known of this person")
 		}
-		future = predict.Of(v.State, v.Config(), rapport.Millis(a.deps.Clock.Now()))
+		now := rapport.Millis(a.deps.Clock.Now())
+		future = predict.Of(v.State, v.Config(), now)
+		computed, in = profile.ComputedOf(v, now), segment.Of(v)
 		return nil
 	})
 	if err != nil {
 		return Person{}, err
 	}
 	out := Person{
-		ID: p.ID.String(), Name: p.Name(), Traits: map[string]any{}, TraitSources: map[string]TraitSource{}, Computed: map[string]any{},
+		ID: p.ID.String(), Name: p.Name(), Traits: map[string]any{}, TraitSources: map[string]TraitSource{}, Computed: computed,
 		Segments: []PersonSegment{}, Scores: future.Scores(), Consent: map[string]map[string]ConsentIs{}, Items: []string{},
 		Counters: map[string]int64{}, Events: p.Activity.Events, FirstSeen: rapport.Time(p.Activity.First), LastSeen: rapport.Time(p.Activity.Last),
 		Zone: p.Zone, Version: p.Version,
+	}
+	for _, m := range in {
+		out.Segments = append(out.Segments, PersonSegment{m.ID, 1, rapport.Time(m.Since)})
 	}
 	for _, t := range p.Traits {
 		out.Traits[t.Name] = t.Value().Any()

@@ -100,6 +100,7 @@ func parts(set *config.Set) (map[string]any, error) { return partsAt(set, nil) }
 
 // partsAt compiles what is in force of a set at a stage.
 func partsAt(set *config.Set, at *stage) (map[string]any, error) {
+	whole := set
 	set = at.inForce(set)
 	doors, err := collect.Compile(collect.Documents{
 		Sources: deref(config.Specs[*collect.SourceDoc](set, "source")), Schemas: deref(config.Specs[*collect.SchemaDoc](set, "schema")),
@@ -132,7 +133,7 @@ func partsAt(set *config.Set, at *stage) (map[string]any, error) {
 		return nil, err
 	}
 	out := map[string]any{predict.Part: predictions, collectPart: doors, identityPart: rules, decide.Part: decisions, deliver.Part: sends}
-	if err := compileSegments(out, set, at, decisions.Conditions(), sends.Conditions()); err != nil {
+	if err := compileSegments(out, set, whole, at, decisions.Conditions(), sends.Conditions()); err != nil {
 		return nil, err
 	}
 	return out, productParts(set, out)

@@ -284,16 +284,20 @@ func (d *definitions) asks(doc *config.Document) []*condition.Aggregate {
 	if list, ok := d.asked[doc]; ok {
 		return list
 	}
-	var list []*condition.Aggregate
-	spec := d.spec(doc)
+	list := questionsOf(d.spec(doc))
+	d.asked[doc] = list
+	return list
+}
+
+// questionsOf returns the questions about the past that a document's struct asks.
+func questionsOf(spec any) (list []*condition.Aggregate) {
 	if c, ok := spec.(*profile.ComputedDoc); ok {
 		list, _ = c.Asks()
-	} else {
-		for _, c := range conditionsOf(spec) {
-			list = append(list, c.Aggregates()...)
-		}
+		return list
 	}
-	d.asked[doc] = list
+	for _, c := range conditionsOf(spec) {
+		list = append(list, c.Aggregates()...)
+	}
 	return list
 }
 

@@ -65,6 +65,7 @@ func doors() []door {
 		door{"POST", "/v1/items/{item}/release", []string{`{}`}},
 		door{"POST", "/v1/items/{item}/members", []string{`{"person":{"userId":"u2"},"role":"guest"}`}},
 		door{"POST", "/v1/recalls", []string{`{"of":"urn:epc:class:lgtin:9506000.013435.ABC","reason":"glass","instructions":"Bring it back"}`}},
+		door{"POST", "/v1/segments/preview", []string{`{"when":"traits.country == \"NO\"","exact":true}`, `{"when":{"==":[{"path":"traits.country"},"NO"]}}`}},
 		door{"POST", "/v1/nothing", []string{`{}`}},
 	)
 }

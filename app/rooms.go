@@ -28,6 +28,7 @@ func (s *Server) runRooms(ctx context.Context, group *errgroup.Group) {
 		s.demo.run,
 		s.runErasures,
 		s.buildDefinitions,
+		s.keepSizes,
 		s.keepIdentity,
 		s.runMQTT,
 		s.chain.Run,

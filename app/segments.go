@@ -26,8 +26,9 @@ import (
 	"github.com/rapport-engine/rapport/segment"
 )
 
-// compileSegments adds what profile and segment make of a set to parts.
-func compileSegments(parts map[string]any, set *config.Set, at *stage, conditions ...iter.Seq[condition.Expr]) error {
+// compileSegments adds what profile and segment make of a set to parts. whole
+// is the set with what is not in force yet.
+func compileSegments(parts map[string]any, set, whole *config.Set, at *stage, conditions ...iter.Seq[condition.Expr]) error {
 	docs := deref(config.Specs[*segment.Doc](set, "segment"))
 	conditions = append(conditions, func(yield func(condition.Expr) bool) {
 		for _, d := range docs {
@@ -36,8 +37,12 @@ func compileSegments(parts map[string]any, set *config.Set, at *stage, condition
 			}
 		}
 	})
+	var asked []*condition.Aggregate
+	for _, doc := range whole.All() { // what is not in force yet is answered from the barrier on
+		asked = append(asked, questionsOf(doc.Spec)...)
+	}
 	questions, err := profile.CompileAll(profile.Documents{
-		Conditions: conditions, Computed: deref(config.Specs[*profile.ComputedDoc](set, "computed")), Since: at.askedSince,
+		Questions: asked, Conditions: conditions, Computed: deref(config.Specs[*profile.ComputedDoc](set, "computed")), Since: at.askedSince,
 	})
 	if err != nil {
 		return err

@@ -46,13 +46,13 @@ func (f Fold) New() engine.State { return &record{env: f.Env} }
 // Wants implements [engine.Cold]: decisions, what clients say of them, events
 // that are a goal, and events a trigger waits for.
 func (f Fold) Wants(c *engine.Context, e *rapport.Event) bool {
+	cfg, _ := c.Config.Part(Part).(*Config)
 	if e.Type == rapport.TypeSystem {
-		return e.Name == rapport.SystemDecision
+		return e.Name == rapport.SystemDecision || isMembership(e.Name) && !c.History && cfg != nil && len(cfg.triggers[e.Name]) > 0
 	}
 	if e.Type != rapport.TypeTrack {
 		return false
 	}
-	cfg, _ := c.Config.Part(Part).(*Config)
 	if cfg == nil {
 		return false
 	}
@@ -67,6 +67,8 @@ func (s *record) Apply(c *engine.Context, e *rapport.Event) {
 		return
 	}
 	switch {
+	case e.Type == rapport.TypeSystem && isMembership(e.Name):
+		s.ask(c, cfg.triggers[e.Name], e)
 	case e.Type == rapport.TypeSystem:
 		d, err := decodeDecision(e.Body, false)
 		if err != nil {

@@ -75,3 +75,9 @@ func decodeRequest(b []byte) (t triggered, err error) {
 
 // isTriggered reports whether a message id is that of a trigger's request.
 func isTriggered(messageID string) bool { return strings.HasPrefix(messageID, triggerPrefix) }
+
+// isMembership reports whether a system event tells that a person entered or
+// left a segment: triggers may listen to those.
+func isMembership(name string) bool {
+	return name == rapport.SystemSegmentEntered || name == rapport.SystemSegmentLeft
+}

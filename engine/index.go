@@ -157,7 +157,7 @@ func (g *Engine) Listed(ctx context.Context, key uint64, after string, limit int
 	if err := g.reach(ctx, g.Ends()); err != nil {
 		return "", err
 	}
-	left := limit
+	left, at := limit, 0
 	var last rapport.ID
 	for i, p := range g.parts {
 		if i < first {
@@ -174,13 +174,13 @@ func (g *Engine) Listed(ctx context.Context, key uint64, after string, limit int
 				if left == 0 {
 					return errEnough
 				}
-				left, last = left-1, id
+				left, last, at = left-1, id, i
 				return fn(&View{p, p.peek(id)})
 			})
 		}); err != nil && err != errEnough {
 			return "", err
 		} else if err == errEnough {
-			return strconv.Itoa(i) + "." + hex.EncodeToString(last[:]), nil
+			return strconv.Itoa(at) + "." + hex.EncodeToString(last[:]), nil
 		}
 	}
 	return "", nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/condition"
+	"github.com/rapport-engine/rapport/engine"
 )
 
 // Performed answers a question of the fixed set as of now (Unix ms). It is null
@@ -347,4 +348,21 @@ func (a *Aggregates) NextComputed(config *Config, name string, now int64, matter
 		return 0
 	}
 	return t.next(a, now, matters)
+}
+
+// ComputedOf returns the computed traits of the person of a view at a moment
+// (Unix ms), as plain values; those with nothing to tell are left out.
+func ComputedOf(v *engine.View, at int64) map[string]any {
+	out := map[string]any{}
+	c, _ := v.Config().Part(Part).(*Config)
+	a, _ := v.State(FoldAggregate).(*Aggregates)
+	if a == nil {
+		return out
+	}
+	for _, t := range c.Computed() {
+		if x := t.value(a, at); !x.IsNull() {
+			out[t.Name] = x.Any()
+		}
+	}
+	return out
 }

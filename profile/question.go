@@ -77,6 +77,8 @@ const (
 type Documents struct {
 	Conditions []iter.Seq[condition.Expr]
 	Computed   []ComputedDoc
+	// Questions are asked by nobody in force yet, but answered already.
+	Questions []*condition.Aggregate
 	// Since returns from which configuration number on a question is answered
 	// live; what came before reaches it from history (see [SystemAnswers]). Nil
 	// is always.
@@ -105,6 +107,9 @@ func CompileAll(docs Documents) (*Config, error) {
 				}
 			}
 		}
+	}
+	for _, a := range docs.Questions {
+		byKey[a.Key] = a
 	}
 	for i := range docs.Computed {
 		t, err := docs.Computed[i].compile()
@@ -327,4 +332,25 @@ func calendarStart(unit string, zone *time.Location, index int64) int64 {
 		y, d = 1970, int(index)+1
 	}
 	return time.Date(y, time.Month(m), d, 0, 0, 0, 0, zone).UnixMilli()
+}
+
+// Answers reports whether a question is answered.
+func (c *Config) Answers(key uint64) bool { return c.find(key) != nil }
+
+// With returns a config that answers what c and other answer, and has the
+// computed traits of other.
+func (c *Config) With(other *Config) *Config {
+	out := c.Only(func(uint64) bool { return true })
+	if other == nil {
+		return out
+	}
+	for _, d := range other.definitions {
+		if out.find(d.Key) == nil {
+			out.definitions = append(out.definitions, d)
+			slices.SortFunc(out.definitions, func(a, b definition) int { return cmp.Compare(a.Key, b.Key) })
+		}
+	}
+	out = out.Only(func(uint64) bool { return true })
+	out.traits, out.byName = other.traits, other.byName
+	return out
 }
