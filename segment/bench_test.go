@@ -1,0 +1,106 @@
+package segment_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/engine"
+	"github.com/rapport-engine/rapport/eventlog"
+	"github.com/rapport-engine/rapport/eventlog/eventlogtest"
+	"github.com/rapport-engine/rapport/profile"
+	"github.com/rapport-engine/rapport/state"
+)
+
+// loaded is a configuration of 20 computed traits and 200 segments over 20 events.
+func loaded(t testing.TB) *engine.Config {
+	var computed []profile.ComputedDoc
+	for i := range 20 {
+		d := profile.ComputedDoc{ID: fmt.Sprintf("t%d", i), Event: fmt.Sprintf("Event %d", i), Op: []string{"count", "sum", "since", "decayed", "average"}[i%5]}
+		if d.Op == "sum" || d.Op == "average" {
+			d.Property = "revenue"
+		}
+		if d.Op != "since" && d.Op != "decayed" && i%2 == 0 {
+			d.Within = rapport.Duration(30 * 24 * time.Hour)
+		}
+		computed = append(computed, d)
+	}
+	whens := map[string]string{}
+	for i := range 200 {
+		event, days := fmt.Sprintf("Event %d", i%20), []int{7, 30, 90}[i%3]
+		whens[fmt.Sprintf("s%d", i)] = []string{
+			fmt.Sprintf(`performed("%s").within("%dd").count() >= %d`, event, days, 1+i%5),
+			fmt.Sprintf(`performed("%s").within("%dd").sum("revenue") > %d`, event, days, 10*i),
+			fmt.Sprintf(`computed.t%d > %d`, i%20, i%7),
+			fmt.Sprintf(`traits.country == "NO" && performed("%s").count() >= %d`, event, 1+i%5),
+			fmt.Sprintf(`performed("%s").count() >= 2 && performed("%s").last() < now.unix - duration("%dd")`, event, event, days),
+		}[i%5]
+	}
+	return compile(t, whens, computed...)
+}
+
+// BenchmarkSegmentsOn folds the same events with 20 computed traits and 200
+// segments and without, and tells which share of the rate is left.
+func BenchmarkSegmentsOn(b *testing.B) {
+	const people, events = 10_000, 100_000
+	full, bare := loaded(b), compile(b, nil)
+	r := rand.New(rand.NewPCG(1, 1))
+	log := eventlogtest.NewMemory(partitions)
+	at := rapport.Millis(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	records := engine.BarrierRecords(partitions, 1)
+	for i := range events {
+		person := rapport.ID{byte(rapport.RankUserID)}
+		n := r.Uint64N(people)
+		for j := range 15 {
+			person[1+j] = byte((n*0x9e3779b97f4a7c15 + uint64(j)*0xbf58476d1ce4e5b9) >> (8 * (j % 8)))
+		}
+		at += 20_000
+		e := rapport.Event{
+			Type: rapport.TypeTrack, Name: fmt.Sprintf("Event %d", r.IntN(20)), Source: "web", MessageID: fmt.Sprint(i), Timestamp: at, ReceivedAt: at,
+			Entity: person, Fragment: person, Properties: rapport.FieldsOf(map[string]any{"revenue": float64(r.IntN(100)), "sku": fmt.Sprintf("sku-%d", r.IntN(50)), "page": "/products/espresso-machines"}),
+			Identifiers: []rapport.Identifier{{Kind: rapport.KindUserID, Value: fmt.Sprintf("user-%d", n)}},
+		}
+		rec := engine.EventRecord(&e, engine.Fingerprint(e.Source, e.MessageID), int32(person.Partition(partitions)))
+		rec.Time = at
+		records = append(records, rec)
+	}
+	if err := eventlog.Append(b.Context(), log, records...); err != nil {
+		b.Fatal(err)
+	}
+	fold := func(c *engine.Config) time.Duration {
+		w := &world{t: b}
+		logger := slog.New(slog.DiscardHandler)
+		store, err := state.Open(state.Options{Dir: b.TempDir(), Logger: logger})
+		w.must(err)
+		eng, err := engine.Open(engine.Options{
+			Log: log, Store: store, Clock: &clock{now: rapport.Time(at)}, Logger: logger, EraseKey: []byte("key"), Folds: w.folds(), DedupDir: b.TempDir(),
+			Configs: func(int64) (*engine.Config, error) { return c, nil },
+		})
+		w.must(err)
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		begin := time.Now()
+		go func() { done <- eng.Run(ctx) }()
+		w.must(eng.Ready(b.Context()))
+		w.must(eng.View(b.Context(), rapport.ID{}, nil, func(*engine.View) error { return nil }))
+		took := time.Since(begin)
+		cancel()
+		w.must(<-done)
+		w.must(store.Close())
+		return took
+	}
+	var with, without time.Duration
+	b.ReportAllocs()
+	for b.Loop() {
+		without += fold(bare)
+		with += fold(full)
+	}
+	b.ReportMetric(without.Seconds()/with.Seconds(), "ratio")
+	b.ReportMetric(events*float64(b.N)/with.Seconds(), "events/s-with")
+	b.ReportMetric(events*float64(b.N)/without.Seconds(), "events/s-without")
+}
+
