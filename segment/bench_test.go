@@ -103,4 +103,3 @@ func BenchmarkSegmentsOn(b *testing.B) {
 	b.ReportMetric(events*float64(b.N)/with.Seconds(), "events/s-with")
 	b.ReportMetric(events*float64(b.N)/without.Seconds(), "events/s-without")
 }
-
