@@ -52,6 +52,7 @@ var rooms = map[string][]string{
 	"learn":                 {},
 	"learn/anomaly":         {"learn", "learn/*"},
 	"learn/bandit":          {"learn"},
+	"learn/sendtime":        {"learn"},
 	"learn/glm":             {"learn", "learn/*"},
 	"learn/btyd":            {"learn/metric"},
 	"learn/affinity":        {},
