@@ -55,7 +55,8 @@ type clock struct {
 	leaves []*node
 	// affine: an ordering that now.unix enters only by + - and constant factors,
 	// so that it turns at most once.
-	affine bool
+	affine      bool
+	left, right numberFunc // its sides
 }
 
 // clockOf returns nil for what time does not change.
@@ -91,6 +92,9 @@ func clockOf(n *node) *clock {
 	})
 	if len(c.leaves) == 0 {
 		return nil
+	}
+	if c.affine {
+		c.left, c.right = compileNumber(n.args[0]), compileNumber(n.args[1])
 	}
 	return c
 }
@@ -215,7 +219,27 @@ func (c *clock) nowFlips(env Env, part string, holds, alone bool) int64 {
 	if !c.affine {
 		return now.Truncate(time.Minute).Add(time.Minute).UnixMilli()
 	}
-	// Double the step until it turned, then halve.
+	at := func(ms int64) time.Time { return now.Add(time.Duration(ms) * time.Millisecond) }
+	if !differs(at(maxDuration.Millis())) {
+		return 0 // it turns once at most
+	}
+	// The sides cross where a straight line says; rounding is a millisecond or two.
+	distance := func(ms int64) float64 {
+		s.now = at(ms)
+		x, _ := c.left(s, noItem)
+		y, _ := c.right(s, noItem)
+		return x - y
+	}
+	const day = 24 * 3600 * 1000
+	if d := distance(0); d-distance(day) != 0 {
+		guess := int64(math.Ceil(min(max(d/(d-distance(day))*day, 0), float64(maxDuration.Millis()))))
+		for _, ms := range [...]int64{guess, guess + 1, guess - 1} {
+			if ms > 0 && differs(at(ms)) && !differs(at(ms-1)) {
+				return now.UnixMilli() + ms
+			}
+		}
+	}
+	// Else double the step until it turned, then halve.
 	low, high := int64(0), int64(1)
 	for !differs(now.Add(time.Duration(high) * time.Millisecond)) {
 		if low, high = high, high*2; high > maxDuration.Millis() {
