@@ -1,6 +1,7 @@
 package profile_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -153,4 +154,42 @@ func TestAnErasedPersonIsGoneAndStartsAnew(t *testing.T) {
 			t.Error("Anna cannot come again")
 		}
 	})
+}
+
+// TestJunkLeavesEverybodyAsIfItHadNeverBeen: an address on many people, a
+// telephone number of all, and a kiosk where everybody signs in.
+func TestJunkLeavesEverybodyAsIfItHadNeverBeen(t *testing.T) {
+	t.Parallel()
+	const people = 60
+	config := questions(t, `performed("Order Completed").sum("revenue") > 1`)
+	with, without := newWorld(t, config), newWorld(t, config)
+	for i := range people {
+		u := fmt.Sprintf("user%d", i)
+		for _, w := range []*world{with, without} {
+			w.send("identify u="+u+" a=own"+u+" traits.plan=gold", fmt.Sprintf(`track "Order Completed" a=own%s revenue=%d`, u, i))
+		}
+		with.send("track Seen u="+u+" e=junk@b.no", "track Seen u="+u+" p=+4722000000", "track Seen u="+u+" a=kiosk")
+		without.send("track Seen u="+u, "track Seen u="+u, "track Seen u="+u)
+	}
+	with.must(with.who.Weighed(t.Context()))
+	seen := map[rapport.ID]string{}
+	for i := range people {
+		ref := fmt.Sprintf("userId:user%d", i)
+		id := with.ref(ref)
+		if other, known := seen[id]; known {
+			t.Fatalf("%s and %s are one person", ref, other)
+		}
+		seen[id] = ref
+		one, other := with.states(id), without.states(without.ref(ref))
+		delete(one, "timeline") // its offsets differ
+		delete(other, "timeline")
+		if diff := cmp.Diff(other, one); diff != "" {
+			t.Fatalf("%s: %s", ref, diff)
+		}
+	}
+	junk, err := with.who.Quarantined(t.Context())
+	with.must(err)
+	if len(junk) != 3 {
+		t.Errorf("in quarantine: %v", junk)
+	}
 }
