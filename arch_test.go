@@ -73,7 +73,7 @@ var rooms = map[string][]string{
 	"learn/uplift":          {"learn", "learn/*"},
 	"config":                {"rapport", "condition", "eventlog"},
 	"api":                   {"rapport", "access", "collect", "collect/item", "twin", "twin/epcis", "twin/ota", "twin/health", "gs1", "catalog", "collect/segmentwire", "config", "decide", "deliver", "engine", "identity", "profile", "eventlog", "condition", "segment", "predict"},
-	"predict":               {"rapport", "engine", "learn", "learn/*"},
+	"predict":               {"rapport", "engine", "profile", "learn", "learn/*"},
 	"console":               {},
 	"client":                {"rapport"},
 	"sim":                   {"rapport", "client"},

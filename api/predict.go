@@ -48,6 +48,7 @@ func (a *API) predictOperations() {
 			p, err := a.modelPage(in.ID)
 			return &body[predict.ModelPage]{p}, err
 		})
+	handle(a, operation{id: "insights", method: "GET", path: "/v1/insights", tag: "Predictions", summary: "Groups for whom an outcome is more or less frequent, false discoveries held at 5 %", role: access.Analyst}, nil, a.insights)
 	handle(a, operation{id: "person-scores", method: "GET", path: "/v1/people/{ref}/scores", tag: "People", summary: "What is foretold of a person, taken apart", role: access.Viewer}, nil,
 		func(ctx context.Context, in *RefPath) (*body[scoreAnswer], error) {
 			id, err := a.deps.Identity.Ref(in.Ref)
@@ -70,6 +71,26 @@ func (a *API) predictOperations() {
 			}
 			return out, err
 		})
+}
+
+func (a *API) insights(ctx context.Context, in *struct {
+	Event   string   `query:"event" required:"true" maxLength:"200" doc:"The outcome: people who did this"`
+	Within  string   `query:"within" maxLength:"20" doc:"In the last so long, such as 30d; all time if empty"`
+	Exclude []string `query:"exclude" maxItems:"50" doc:"Traits and events that must not explain it"`
+},
+) (*body[predict.Insights], error) {
+	q := predict.Question{Event: in.Event, Exclude: in.Exclude, Now: rapport.Millis(a.deps.Clock.Now())}
+	if in.Within != "" {
+		var err error
+		if q.Within, err = rapport.ParseDuration(in.Within); err != nil {
+			return nil, err
+		}
+	}
+	found, err := predict.Discover(ctx, a.deps.Engine, q)
+	if err != nil {
+		return nil, err
+	}
+	return &body[predict.Insights]{*found}, nil
 }
 
 func (a *API) modelPage(id string) (predict.ModelPage, error) {
