@@ -25,9 +25,16 @@ type Opportunity struct {
 	Clicks float64 `json:"clicks"`
 	Reward float64 `json:"reward"`
 	// Effect is what the action adds per person, nil while it is not known.
-	Effect *learn.Interval `json:"effect,omitempty"`
+	Effect *Effect `json:"effect,omitempty"`
 	// Next is what is to be done about it, in plain words; nothing needs somebody.
 	Next string `json:"next"`
+}
+
+// Effect is what an action adds per person, with its always-valid interval.
+type Effect struct {
+	Value float64 `json:"value"`
+	Low   float64 `json:"low"`
+	High  float64 `json:"high"`
 }
 
 // The states of an opportunity.
@@ -96,7 +103,7 @@ func (c *Config) opportunity(k *Knowledge, p *Placement, a *Action, all int64) O
 		}
 	}
 	if l := k.Lift(a.ID); l.Anytime != nil {
-		o.Effect = l.Anytime
+		o.Effect = &Effect{l.Anytime.Value, l.Anytime.Low, l.Anytime.High}
 	}
 	switch harm := k.Harm(a.ID, &c.policy.pause); {
 	case harm != "":
