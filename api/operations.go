@@ -1,8 +1,12 @@
 package api
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -44,7 +48,7 @@ type DeliveryInfo struct {
 	PersonID    string    `json:"personId"`
 	Event       string    `json:"event"`
 	Attempts    int       `json:"attempts" doc:"Rounds of attempts"`
-	Error       string    `json:"error,omitempty"`
+	Error       string    `json:"error,omitempty" doc:"Why it could not be delivered; of a waiting one, what its destination said last"`
 }
 
 type deliveriesAnswer struct {
@@ -60,14 +64,22 @@ func (a *API) deliveryOperations() {
 		},
 		) (*body[deliveriesAnswer], error) {
 			out := &body[deliveriesAnswer]{deliveriesAnswer{Deliveries: []DeliveryInfo{}, Destinations: []deliver.Health{}}}
-			for kind, h := range a.deps.Deliver.Health() {
-				out.Body.Destinations = append(out.Body.Destinations, h)
+			health := a.deps.Deliver.Health()
+			for _, kind := range slices.Sorted(maps.Keys(health)) {
+				out.Body.Destinations = append(out.Body.Destinations, health[kind])
+			}
+			kinds, err := a.destinations(ctx)
+			if err != nil {
+				return nil, err
+			}
+			for _, kind := range kinds {
 				list, err := a.deliveries(ctx, kind, in.Status, in.Limit-len(out.Body.Deliveries))
 				if err != nil {
 					return nil, err
 				}
 				for _, d := range list {
-					out.Body.Deliveries = append(out.Body.Deliveries, DeliveryInfo{d.Key, in.Status, d.Created, d.Kind, d.Person.String(), d.Event, d.Round + 1, h.LastError})
+					reason := cmp.Or(d.Reason, health[kind].LastError)
+					out.Body.Deliveries = append(out.Body.Deliveries, DeliveryInfo{d.Key, in.Status, d.Created, d.Kind, d.Person.String(), d.Event, d.Round + 1, reason})
 				}
 			}
 			return out, nil
@@ -75,7 +87,11 @@ func (a *API) deliveryOperations() {
 	handle(a, operation{id: "replay-delivery", method: "POST", path: "/v1/deliveries/{id}/replay", tag: "Delivery", summary: "Send a dead letter off again", role: access.Marketer, status: 204, audit: "delivery.replay"},
 		func(in *IDPath) string { return in.ID },
 		func(ctx context.Context, in *IDPath) (*noContent, error) {
-			for kind := range a.deps.Deliver.Health() {
+			kinds, err := a.destinations(ctx)
+			if err != nil {
+				return nil, err
+			}
+			for _, kind := range kinds {
 				list, err := a.deliveries(ctx, kind, "dead", 10_000)
 				if err != nil {
 					return nil, err
@@ -88,6 +104,20 @@ func (a *API) deliveryOperations() {
 			}
 			return nil, rapport.Errorf(rapport.NotFound, "no dead letter has the key %q", in.ID)
 		})
+}
+
+// destinations are the kinds of destinations there are, and those of which
+// messages are left.
+func (a *API) destinations(ctx context.Context) ([]string, error) {
+	list := slices.Collect(maps.Keys(a.deps.Deliver.Health()))
+	waiting, err := a.deps.Engine.EffectKinds(ctx)
+	for _, kind := range waiting {
+		if dead, ok := strings.CutPrefix(kind, deliver.DeadKind("")); ok {
+			list = append(list, dead)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list), err
 }
 
 // deliveries lists the messages of a destination that are dead, or wait.

@@ -50,6 +50,11 @@ func (s *Server) begin(ctx context.Context) error {
 	if err := s.engine.Ready(ctx); err != nil {
 		return err
 	}
+	kinds, err := s.engine.EffectKinds(ctx)
+	if err != nil {
+		return err
+	}
+	s.deliver.Retire(kinds)
 	if err := s.recent.Rebuild(ctx); err != nil {
 		return err
 	}

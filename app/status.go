@@ -95,12 +95,21 @@ func (s *Server) Overview(ctx context.Context) (api.Overview, error) {
 	if all > 0 {
 		o.Decisions.NothingShare = float64(nothing) / float64(all)
 	}
-	for kind, h := range s.deliver.Health() {
-		dead, err := s.engine.Waiting(ctx, deliver.DeadKind(kind), 1000)
+	kinds, err := s.engine.EffectKinds(ctx)
+	if err != nil {
+		return o, err
+	}
+	for _, kind := range kinds {
+		if !strings.HasPrefix(kind, deliver.DeadKind("")) {
+			continue
+		}
+		dead, err := s.engine.Waiting(ctx, kind, 1000)
 		if err != nil {
 			return o, err
 		}
 		o.DeadLetters += len(dead)
+	}
+	for kind, h := range s.deliver.Health() {
 		if h.State == "paused" {
 			o.NeedsYou = append(o.NeedsYou, api.Need{Kind: "delivery", Title: "A destination does not answer", Detail: kind + ": " + h.LastError, Href: "/setup/deliveries"})
 		}

@@ -32,6 +32,8 @@ type Message struct {
 	Created int64
 	// Round counts how often it was brought back from the dead letters.
 	Round int
+	// Reason says of a dead letter why it could not be delivered; otherwise empty.
+	Reason string
 }
 
 // Status is what became of an attempt.
@@ -82,14 +84,26 @@ type Outbox interface {
 	Release(key string)
 }
 
-const messageCodec = 1
+// Forms of a payload: the second has the reason of a dead letter as well.
+const (
+	messageCodec = 1
+	deadCodec    = 2
+)
 
 // AppendPayload appends the payload of a message's effect. Key and person
 // stand in the effect itself.
 func AppendPayload(b []byte, m *Message) []byte {
-	b = append(b, messageCodec)
+	codec := byte(messageCodec)
+	if m.Reason != "" {
+		codec = deadCodec
+	}
+	b = append(b, codec)
 	b = binary.AppendVarint(b, m.Created)
 	b = binary.AppendUvarint(b, uint64(m.Round))
+	if m.Reason != "" {
+		b = binary.AppendUvarint(b, uint64(len(m.Reason)))
+		b = append(b, m.Reason...)
+	}
 	return rapport.AppendEvent(b, m.Event)
 }
 
@@ -97,7 +111,7 @@ func AppendPayload(b []byte, m *Message) []byte {
 func decodeMessage(e engine.Effect) (*Message, error) {
 	m := &Message{Key: e.Key, Person: e.Entity, Event: &rapport.Event{}}
 	b := e.Payload
-	if len(b) == 0 || b[0] != messageCodec {
+	if len(b) == 0 || b[0] != messageCodec && b[0] != deadCodec {
 		return nil, rapport.Errorf(rapport.Internal, "message %s is damaged", e.Key)
 	}
 	created, n := binary.Varint(b[1:])
@@ -110,7 +124,15 @@ func decodeMessage(e engine.Effect) (*Message, error) {
 		return nil, rapport.Errorf(rapport.Internal, "message %s is damaged", e.Key)
 	}
 	m.Created, m.Round = created, int(round)
-	if err := rapport.DecodeEvent(b[n:], m.Event); err != nil {
+	b = b[n:]
+	if e.Payload[0] == deadCodec {
+		size, n := binary.Uvarint(b)
+		if n <= 0 || size == 0 || size > uint64(len(b)-n) {
+			return nil, rapport.Errorf(rapport.Internal, "message %s is damaged", e.Key)
+		}
+		m.Reason, b = string(b[n:n+int(size)]), b[n+int(size):]
+	}
+	if err := rapport.DecodeEvent(b, m.Event); err != nil {
 		return nil, rapport.Errorf(rapport.Internal, "message %s: %w", e.Key, err)
 	}
 	return m, nil
@@ -147,7 +169,12 @@ func resultEvent(kind string, m *Message, r Result, attempts int, now int64) *ra
 		Timestamp: now, OriginalTimestamp: now, ReceivedAt: now, Properties: p,
 	}
 	if r.Status == Failed || r.Status == Replayed {
-		e.Body = AppendPayload(nil, m)
+		kept := *m
+		kept.Reason = ""
+		if r.Status == Failed {
+			kept.Reason = clip(r.Detail, 300)
+		}
+		e.Body = AppendPayload(nil, &kept)
 	}
 	return e
 }

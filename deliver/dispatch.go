@@ -3,6 +3,7 @@ package deliver
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -83,6 +84,7 @@ func (d *Dispatcher) start(r *running) {
 
 // Set replaces the destinations. A lane whose destination changed ends its
 // attempts under way before the new one begins; messages wait in the outbox.
+// What waits for a destination that is not there any more goes to the dead letters.
 func (d *Dispatcher) Set(destinations []Destination) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -100,9 +102,83 @@ func (d *Dispatcher) Set(destinations []Destination) {
 			d.start(r)
 		}
 	}
-	for _, r := range old {
-		r.stop()
+	for kind, before := range old {
+		if before.lane.removed() {
+			d.lanes[kind] = before
+			continue
+		}
+		d.retire(kind, before)
 	}
+}
+
+// Retire moves what waits for destinations that are not there to the dead
+// letters: those removed before the program was started. kinds are the kinds of
+// effects that wait; those of other rooms are left alone.
+func (d *Dispatcher) Retire(kinds []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, kind := range kinds {
+		if d.lanes[kind] == nil && (strings.HasPrefix(kind, webhookKind) || strings.HasPrefix(kind, channelKind)) {
+			d.retire(kind, nil)
+		}
+	}
+}
+
+// retire puts a lane in the place of one whose destination was removed. The
+// partitions hear of the removal one by one, so it serves what still comes. The
+// mutex is held.
+func (d *Dispatcher) retire(kind string, before *running) {
+	gone := Destination{Kind: kind, Channel: channelOf(kind), Sender: removed(destinationName(kind) + " was removed"), Parallel: 4}
+	r := &running{lane: newLane(gone, d.deps), done: make(chan struct{})}
+	if before != nil {
+		r.lane.after = before.stop()
+		r.lane.inherit(before.lane)
+	}
+	d.lanes[kind] = r
+	if d.ctx != nil {
+		d.start(r)
+	}
+}
+
+// serves reports whether messages of a kind can be brought anywhere.
+func (d *Dispatcher) serves(kind string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r := d.lanes[kind]
+	return r != nil && !r.lane.removed()
+}
+
+// removed is the sender of a destination that is not there any more: its text
+// is why nothing can be delivered.
+type removed string
+
+// Send implements [Sender].
+func (r removed) Send(context.Context, *Message) Result {
+	return Result{Status: Failed, Detail: string(r)}
+}
+
+func (l *lane) removed() bool {
+	_, is := l.Sender.(removed)
+	return is
+}
+
+// channelOf is what consent is asked for on the way to a destination.
+func channelOf(kind string) string {
+	if id, ok := strings.CutPrefix(kind, channelKind); ok {
+		return id
+	}
+	return "webhook"
+}
+
+// destinationName is what people call the destination of a kind.
+func destinationName(kind string) string {
+	if id, ok := strings.CutPrefix(kind, webhookKind); ok {
+		return "the webhook " + id
+	}
+	if id, ok := strings.CutPrefix(kind, channelKind); ok {
+		return "the channel " + id
+	}
+	return "the destination " + kind
 }
 
 // stop ends a lane and returns the channel that closes when it has.
@@ -118,7 +194,8 @@ func (r *running) stop() <-chan struct{} {
 type Health struct {
 	Kind string `json:"kind"`
 	// State is "working", "failing" (attempts fail, still trying) or "paused"
-	// (the breaker is open: one attempt at PausedUntil decides).
+	// (the breaker is open: one attempt at PausedUntil decides) or "removed" (its
+	// document is gone: what waits for it goes to the dead letters).
 	State       string     `json:"state"`
 	PausedUntil *time.Time `json:"pausedUntil,omitempty"`
 	UnderWay    int        `json:"underWay"`

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -201,6 +202,83 @@ func TestAMessageGoesThroughOutboxDeadLettersAndBack(t *testing.T) {
 	}
 	if got := channel.Arrived(); len(got) != 1 || got[letter.Key] != 1 || !strings.HasPrefix(letter.Key, "webhook/crm/") {
 		t.Errorf("arrived %v", got)
+	}
+}
+
+func TestWhatWaitsForARemovedDestinationBecomesADeadLetterWithTheReason(t *testing.T) {
+	t.Parallel()
+	p := open(t, hook("crm", "*"), hook("old", "*"))
+	channel := delivertest.New(1, delivertest.Faults{Fail: 1})
+	d := deliver.New(deliver.Deps{
+		Outbox: func(kind string) deliver.Outbox { return p.engine.Effects(kind) }, Append: p.append, Consent: newHouse(),
+		Clock: rapport.SystemClock{}, Logger: slog.New(slog.DiscardHandler),
+	})
+	crm := deliver.Destination{Kind: "webhook/crm", Channel: "webhook", Sender: channel, Parallel: 2, GiveUp: time.Hour}
+	d.Set([]deliver.Destination{crm})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- d.Run(ctx) }()
+	defer func() { cancel(); <-done }()
+
+	results := p.results(1)
+	p.event(1, rapport.TypeTrack, "Order Completed", false, nil)
+	if diff := cmp.Diff([]string{"webhook/crm", "webhook/old"}, p.effects(1)); diff != "" {
+		t.Fatal(diff)
+	}
+	// crm is removed while it does not answer; old was removed before the start.
+	d.Set(nil)
+	kinds, err := p.engine.EffectKinds(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"webhook/crm", "webhook/old"}, kinds); diff != "" && !slices.Contains(kinds, "dead/webhook/crm") {
+		t.Fatal(diff)
+	}
+	d.Retire(append(kinds, "decide"))
+	for range 2 {
+		if e := <-results; e != "failed" {
+			t.Fatal(e)
+		}
+	}
+	if diff := cmp.Diff([]string{"dead/webhook/crm", "dead/webhook/old"}, p.effects(1)); diff != "" {
+		t.Fatal(diff)
+	}
+	if kinds, err = p.engine.EffectKinds(t.Context()); err != nil || !slices.Contains(kinds, "dead/webhook/old") {
+		t.Errorf("kinds %v, %v", kinds, err)
+	}
+	var letters []deliver.DeadLetter
+	for _, kind := range []string{"webhook/crm", "webhook/old"} {
+		dead, err := p.engine.Waiting(t.Context(), deliver.DeadKind(kind), 10)
+		if err != nil || len(dead) != 1 {
+			t.Fatal(dead, err)
+		}
+		letter, err := deliver.ParseDeadLetter(kind, dead[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := "the webhook " + strings.TrimPrefix(kind, "webhook/") + " was removed"; letter.Reason != want {
+			t.Errorf("reason %q, want %q", letter.Reason, want)
+		}
+		letters = append(letters, letter)
+	}
+	if h := d.Health(); h["webhook/crm"].State != "removed" || len(h) != 2 {
+		t.Errorf("health %v", h)
+	}
+	if err := d.Replay(t.Context(), letters[0]); rapport.KindOf(err) != rapport.Conflict {
+		t.Errorf("replay to a destination that is not there: %v", err)
+	}
+	channel.Set(delivertest.Faults{})
+	d.Set([]deliver.Destination{crm})
+	if err := d.Replay(t.Context(), letters[0]); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"replayed", "delivered"} {
+		if e := <-results; e != want {
+			t.Fatal(e)
+		}
+	}
+	if diff := cmp.Diff([]string{"dead/webhook/old"}, p.effects(1)); diff != "" {
+		t.Error(diff)
 	}
 }
 

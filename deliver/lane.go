@@ -54,7 +54,11 @@ type lane struct {
 
 func newLane(d Destination, deps Deps) *lane {
 	d.Parallel = max(1, d.Parallel)
-	return &lane{Destination: d, deps: deps, health: Health{Kind: d.Kind, State: "working"}}
+	l := &lane{Destination: d, deps: deps, health: Health{Kind: d.Kind, State: "working"}}
+	if l.removed() {
+		l.health.State = "removed"
+	}
+	return l
 }
 
 // inherit keeps the figures of the lane this one replaces.
@@ -291,6 +295,8 @@ func (l *lane) report() {
 	l.health.UnderWay, l.health.Retrying = l.underWay, len(l.retries)
 	l.health.PausedUntil = nil
 	switch {
+	case l.removed():
+		l.health.State = "removed"
 	case l.failures >= breakAfter:
 		l.health.State = "paused"
 		until := l.paused

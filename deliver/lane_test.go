@@ -326,6 +326,9 @@ func TestAChangedDestinationTakesOverWhatWaits(t *testing.T) {
 		if got := maps.Clone(alive.Arrived()); len(got) != 100 {
 			t.Errorf("a destination taken out got %d", len(got))
 		}
+		if got := h.told()[fresh(101).Key]; got != "failed after 1" {
+			t.Errorf("what came for a destination taken out: %q", got)
+		}
 	})
 }
 

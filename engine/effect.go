@@ -178,6 +178,36 @@ func (p *partition) waiting(kind string, after *effectRef, until int64, fn func(
 	return nil
 }
 
+// effectKinds adds the kinds that wait here, at one seek each. A kind all of
+// whose stored effects end in a commit not yet stored counts as waiting still.
+func (p *partition) effectKinds(found map[string]bool) error {
+	for _, c := range [...]*commit{p.open, p.sealed} {
+		if c == nil {
+			continue
+		}
+		for _, row := range c.effects {
+			if row.value != nil {
+				found[row.kind] = true
+			}
+		}
+	}
+	prefix := p.key(nil, spanOutbox)
+	it, err := p.store.Scan(prefix, state.PrefixEnd(prefix))
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	for ok := it.First(); ok; {
+		kind, _, whole := bytes.Cut(it.Key()[len(prefix):], []byte{0})
+		if !whole {
+			return damaged("outbox")
+		}
+		found[string(kind)] = true
+		ok = it.Seek(append(append(prefix[:len(prefix):len(prefix)], kind...), 1))
+	}
+	return nil
+}
+
 func appendEffectRefs(b []byte, refs []effectRef) []byte {
 	b = binary.AppendUvarint(b, uint64(len(refs)))
 	for _, r := range refs {

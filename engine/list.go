@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"encoding/hex"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -98,6 +100,20 @@ func (p *partition) list(from rapport.ID, fn func(rapport.ID) (bool, error)) err
 		}
 	}
 	return nil
+}
+
+// EffectKinds returns the kinds of which effects wait in the outbox, sorted.
+func (g *Engine) EffectKinds(ctx context.Context) ([]string, error) {
+	found := map[string]bool{}
+	for _, p := range g.parts {
+		if p == nil {
+			continue
+		}
+		if err := p.call(ctx, func() error { return p.effectKinds(found) }); err != nil {
+			return nil, err
+		}
+	}
+	return slices.Sorted(maps.Keys(found)), nil
 }
 
 // Waiting returns effects of a kind that wait in the outbox, whether due or
