@@ -33,6 +33,14 @@ const actions = createRoute({ ...at('/actions'), validateSearch: reads(['q', 'pl
 const action = createRoute({ ...at('/actions/$id'), validateSearch: reads(['tab']), component: lazyRouteComponent(() => import('./pages/actions/action'), 'ActionPage') })
 const placements = createRoute({ ...at('/placements'), component: lazyRouteComponent(() => import('./pages/actions/placements'), 'Placements') })
 
+const audiences = createRoute({ ...at('/audiences'), validateSearch: reads(['q']), component: lazyRouteComponent(() => import('./pages/audiences/audiences'), 'Audiences') })
+const audience = createRoute({ ...at('/audiences/$id'), validateSearch: reads(['tab']), component: lazyRouteComponent(() => import('./pages/audiences/audience'), 'Audience') })
+const products = createRoute({ ...at('/products'), validateSearch: reads(['gtin', 'state']), component: lazyRouteComponent(() => import('./pages/products/products'), 'Products') })
+const item = createRoute({ ...at('/products/items/$id'), validateSearch: reads(['tab', 'reading', 'step']), component: lazyRouteComponent(() => import('./pages/products/item'), 'ItemPage') })
+const recalls = createRoute({ ...at('/products/recalls'), validateSearch: reads(['of']), component: lazyRouteComponent(() => import('./pages/products/recalls'), 'Recalls') })
+const captures = createRoute({ ...at('/products/supply-chain'), validateSearch: reads(['id']), component: lazyRouteComponent(() => import('./pages/products/captures'), 'Captures') })
+const models = createRoute({ ...at('/setup/models'), component: lazyRouteComponent(() => import('./pages/models/models'), 'Models') })
+
 const setup = createRoute({
   ...at('/setup'),
   beforeLoad: () => {
@@ -59,7 +67,7 @@ const system = createRoute({ ...at('/setup/system'), component: lazyRouteCompone
 // The parts in both themes, while developing only.
 const components = import.meta.env.DEV ? createRoute({ ...at('/dev/components'), component: lazyRouteComponent(() => import('./pages/dev/components'), 'Components') }) : undefined
 
-const pages = [now, people, person, decisions, decision, actions, action, placements, setup, sources, quarantine, config, document, deliveries, tokens, audit, system]
+const pages = [now, people, person, audiences, audience, products, item, recalls, captures, models, decisions, decision, actions, action, placements, setup, sources, quarantine, config, document, deliveries, tokens, audit, system]
 
 export function makeRouter(client: QueryClient) {
   return createRouter({

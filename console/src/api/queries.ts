@@ -1,8 +1,9 @@
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query'
 import { toDate } from '@/format/time'
-import { ApiError, get } from './client'
+import { ApiError, get, post } from './client'
 import { wholeExplanation } from './read'
 import type {
+  Affected, CaptureJob, ItemsPage, Item, ModelPage, Recall, Scores, Segment, SegmentDetail, SegmentMembers, SegmentOverlap, SegmentPreview, Series,
   Action, AuditEntry, Config, ConfigDocument, ConfigKind, ConfigVersion, ConfigPlan, DecisionsPage, Deliveries, Demo,
   Identity, Job, Overview, PeoplePage, Person, Placement, QuarantinePage, Session, Source, System,
   Timeline, Token,
@@ -212,4 +213,77 @@ export const systemQuery = queryOptions({
   queryKey: ['system'],
   queryFn: ({ signal }) => get<System>('/v1/system', { signal }),
   refetchInterval: 3000,
+})
+
+export const segmentsQuery = queryOptions({
+  queryKey: ['segments'],
+  queryFn: async ({ signal }) => list<Segment>(await get('/v1/segments', { signal }), 'segments'),
+  refetchInterval: 5000,
+})
+
+export const segmentQuery = (id: string) =>
+  queryOptions({ queryKey: ['segments', id], queryFn: ({ signal }) => get<SegmentDetail>(`/v1/segments/${enc(id)}`, { signal }), refetchInterval: 5000 })
+
+export const membersQuery = (id: string) =>
+  queryOptions({ queryKey: ['segments', id, 'people'], queryFn: ({ signal }) => get<SegmentMembers>(`/v1/segments/${enc(id)}/people`, { query: { limit: 12 }, signal }) })
+
+export const overlapQuery = (id: string) =>
+  queryOptions({
+    queryKey: ['segments', id, 'overlap'],
+    queryFn: async ({ signal }) => list<SegmentOverlap>(await get(`/v1/segments/${enc(id)}/overlap`, { query: { limit: 12 }, signal }), 'overlaps'),
+  })
+
+export const segmentPreviewQuery = (when: string) =>
+  queryOptions({
+    queryKey: ['segment preview', when],
+    queryFn: () => post<SegmentPreview>('/v1/segments/preview', { when }),
+    placeholderData: keepPreviousData,
+    retry: false,
+    staleTime: 30_000,
+  })
+
+export const itemsQuery = (filter: { gtin?: string; state?: string; where?: string }) =>
+  infiniteQueryOptions({
+    queryKey: ['items', filter],
+    queryFn: ({ pageParam, signal }) => get<ItemsPage>('/v1/items', { query: { ...filter, limit: 100, after: pageParam }, signal }),
+    initialPageParam: '',
+    getNextPageParam: (page) => page.next || undefined,
+    placeholderData: keepPreviousData,
+  })
+
+export const itemQuery = (id: string) =>
+  queryOptions({ queryKey: ['item', id], queryFn: ({ signal }) => get<Item>(`/v1/items/${enc(id)}`, { signal }), refetchInterval: 5000 })
+
+export const itemTimelineQuery = (id: string) =>
+  queryOptions({ queryKey: ['item', id, 'timeline'], queryFn: ({ signal }) => get<Timeline>(`/v1/items/${enc(id)}/timeline`, { query: { limit: 100 }, signal }) })
+
+export const seriesQuery = (id: string, reading: string, step: string) =>
+  queryOptions({
+    queryKey: ['item', id, 'series', reading, step],
+    queryFn: ({ signal }) => get<Series>(`/v1/items/${enc(id)}/series`, { query: { reading, step }, signal }),
+    placeholderData: keepPreviousData,
+  })
+
+export const recallsQuery = queryOptions({
+  queryKey: ['recalls'],
+  queryFn: async ({ signal }) => list<Recall>(await get('/v1/recalls', { signal }), 'recalls'),
+  refetchInterval: 5000,
+})
+
+export const affectedQuery = (of: string) =>
+  queryOptions({ queryKey: ['recalls', 'affected', of], queryFn: ({ signal }) => get<Affected>('/v1/recalls/affected', { query: { of, limit: 1000 }, signal }), enabled: of !== '', retry: false })
+
+export const capturesQuery = queryOptions({
+  queryKey: ['captures'],
+  queryFn: async ({ signal }) => (await get<CaptureJob[] | null>('/epcis/capture', { query: { perPage: 200 }, signal })) ?? [],
+  refetchInterval: 10_000,
+})
+
+export const scoresQuery = (ref: string) =>
+  queryOptions({ queryKey: ['person', ref, 'scores'], queryFn: ({ signal }) => get<Scores>(`/v1/people/${enc(ref)}/scores`, { signal }) })
+
+export const modelsQuery = queryOptions({
+  queryKey: ['models'],
+  queryFn: async ({ signal }) => list<ModelPage>(await get('/v1/models', { signal }), 'models'),
+  refetchInterval: 5000,
 })

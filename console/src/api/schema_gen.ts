@@ -813,6 +813,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Models and their health
+         * @description Needs the role viewer.
+         */
+        get: operations["list-models"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One model and its health
+         * @description Needs the role viewer.
+         */
+        get: operations["model"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models/{id}/fit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Fit a model now
+         * @description Needs the role marketer.
+         */
+        post: operations["fit-model"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/overview": {
         parameters: {
             query?: never;
@@ -909,6 +969,26 @@ export interface paths {
          * @description Needs the role analyst.
          */
         get: operations["person-identity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/people/{ref}/scores": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What is foretold of a person, taken apart
+         * @description Needs the role viewer.
+         */
+        get: operations["person-scores"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1687,6 +1767,16 @@ export interface components {
             before?: string;
             path: string;
         };
+        FittedKind: {
+            /** Format: double */
+            backtest: number | null;
+            kind: string;
+            /** Format: double */
+            logLikelihood: number;
+            params: {
+                [key: string]: number;
+            };
+        };
         FragmentInfo: {
             id: string;
         };
@@ -1752,6 +1842,14 @@ export interface components {
             fragments: components["schemas"]["FragmentInfo"][] | null;
             links: components["schemas"]["LinkInfo"][] | null;
             person: string;
+        };
+        Interval: {
+            /** Format: double */
+            high: number;
+            /** Format: double */
+            low: number;
+            /** Format: double */
+            value: number;
         };
         Item: {
             commands: components["schemas"]["ItemCommand"][] | null;
@@ -2018,6 +2116,63 @@ export interface components {
              */
             recycled?: number;
         };
+        Model: {
+            /** Format: double */
+            A: number;
+            /** Format: double */
+            Alpha: number;
+            /** Format: double */
+            B: number;
+            /** Format: int64 */
+            K: number;
+            /** Format: int32 */
+            Kind: number;
+            /** Format: double */
+            LogLikelihood: number;
+            /** Format: double */
+            People: number;
+            /** Format: double */
+            R: number;
+        };
+        ModelHealth: {
+            calibration: components["schemas"]["Point"][] | null;
+            /** Format: double */
+            coverage80: number;
+            /** Format: int64 */
+            orders: number;
+            /** Format: int64 */
+            people: number;
+            /** Format: int64 */
+            repeat: number;
+            /** Format: int64 */
+            sampled: number;
+            /** Format: double */
+            tracking: number | null;
+        };
+        ModelList: {
+            models: components["schemas"]["ModelPage"][] | null;
+        };
+        ModelPage: {
+            fitting: boolean;
+            id: string;
+            /**
+             * Format: date-time
+             * @description When the model in force was fitted
+             */
+            made: string | null;
+            model: components["schemas"]["Purchasing"];
+            /** @description Why the status is what it is */
+            reason: string;
+            /** @description What the last try found */
+            seen: components["schemas"]["ModelHealth"];
+            /** @enum {string} */
+            status: "good" | "poor" | "stale" | "not enough data" | "waiting";
+            /**
+             * Format: date-time
+             * @description When it was last fitted, or tried to
+             */
+            tried: string | null;
+        };
         Need: {
             detail: string;
             href: string;
@@ -2134,9 +2289,7 @@ export interface components {
             /** Format: date-time */
             lastSeen: string;
             name: string;
-            scores: {
-                [key: string]: unknown;
-            };
+            scores: components["schemas"]["Scores"];
             segments: components["schemas"]["PersonSegment"][] | null;
             traitSources: {
                 [key: string]: components["schemas"]["TraitSource"];
@@ -2202,6 +2355,29 @@ export interface components {
             errors: components["schemas"]["ConfigError"][] | null;
             /** Format: int64 */
             version: number;
+        };
+        Point: {
+            /** Format: double */
+            actual: number;
+            /** Format: int64 */
+            count: number;
+            /** Format: double */
+            predicted: number;
+        };
+        Purchasing: {
+            /** Format: double */
+            each: number;
+            /** Format: int32 */
+            end: number;
+            fitted: components["schemas"]["FittedKind"][] | null;
+            health: components["schemas"]["ModelHealth"];
+            kind: string;
+            /** Format: int64 */
+            made: number;
+            model: components["schemas"]["Model"];
+            /** Format: int32 */
+            settings: number;
+            spend: components["schemas"]["Spend"];
         };
         QuarantineItem: {
             event: string;
@@ -2270,6 +2446,32 @@ export interface components {
             /** Format: int64 */
             replayed: number;
         };
+        ScoreAnswer: {
+            explanations: components["schemas"]["ScoreExplanation"][] | null;
+            scores: components["schemas"]["Scores"];
+        };
+        ScoreContribution: {
+            /** Format: double */
+            effect: number;
+            input: string;
+        };
+        ScoreExplanation: {
+            contributions: components["schemas"]["ScoreContribution"][] | null;
+            inputs: {
+                [key: string]: unknown;
+            };
+            model: string;
+            score: string;
+            /** Format: double */
+            value: number;
+        };
+        Scores: {
+            /** Format: double */
+            churn?: number;
+            clv?: components["schemas"]["Interval"];
+            nextPurchase?: components["schemas"]["Interval"];
+            purchases?: components["schemas"]["Interval"];
+        };
         SeriesAnswer: {
             points: components["schemas"]["SeriesPoint"][] | null;
             reading: string;
@@ -2327,6 +2529,18 @@ export interface components {
         SpeedInBody: {
             /** Format: double */
             speed: number;
+        };
+        Spend: {
+            /** Format: double */
+            LogLikelihood: number;
+            /** Format: double */
+            P: number;
+            /** Format: double */
+            People: number;
+            /** Format: double */
+            Q: number;
+            /** Format: double */
+            V: number;
         };
         Status: {
             /** Format: date-time */
@@ -6963,6 +7177,304 @@ export interface operations {
             };
         };
     };
+    "list-models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelList"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    model: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelPage"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "fit-model": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelPage"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     overview: {
         parameters: {
             query?: never;
@@ -7492,6 +8004,110 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["IdentityAnswer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "person-scores": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Person id, or userId:x, anonymousId:x, email:x, phone:x */
+                ref: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScoreAnswer"];
                 };
             };
             /** @description Bad Request */

@@ -475,3 +475,154 @@ export interface Demo {
   speed: number
   error?: string
 }
+
+export interface Segment {
+  id: string
+  name: string
+  when: string
+  size: number
+  share: number
+  state: 'live' | 'filling' | 'waiting'
+  version: number
+  usedBy: string[]
+  demo?: boolean
+}
+
+export interface SegmentDetail extends Segment {
+  /** Oldest first. */
+  sizes: { at: Time; size: number }[]
+}
+
+export interface SegmentMembers {
+  people: (PersonSummary & { since: Time })[]
+  next?: string
+  total: number
+}
+
+export interface SegmentOverlap {
+  id: string
+  name: string
+  size: number
+  both: number
+  jaccard: number
+}
+
+/** Who a condition would hold for, with the 95 % interval of the estimate. */
+export interface SegmentPreview {
+  estimate: number
+  low: number
+  high: number
+  share: number
+  looked: number
+  people: number
+  exact: boolean
+  read: string[]
+  sample: PersonSummary[]
+  millis: number
+}
+
+export interface Item {
+  id: string
+  uri: string
+  gtin: string
+  serial: string
+  product?: { id: string; name: string; brand?: string; category?: string; image?: string }
+  state: string
+  owner?: string
+  ownedSince?: Time
+  proof?: string
+  household: { person: string; role: string; since: Time }[]
+  readings: Record<string, { value: Json; at: Time; count: number; mean: number; min: number; max: number }>
+  reported: Fields
+  desired: Fields
+  delta: Fields
+  firmware: string
+  warranty?: { from: Time; until: Time; valid: boolean }
+  recall?: { id: string; reason: string; at: Time }
+  facts: Record<string, string>
+  provenance: { at: Time; stage?: string; bizStep?: string; disposition?: string; location?: string; readPoint?: string; within?: string }[]
+  parents: { item: string; from: Time; to?: Time }[]
+  commands: { id: string; name: string; args: Fields; state: string; at: Time; expires: Time; changed: Time; result?: Fields; by?: string }[]
+  rejected: { at: Time; problem: string }[]
+  connected: boolean
+  registeredAt: Time
+  seenAt?: Time
+  taps: number
+}
+
+export interface ItemsPage {
+  items: Item[]
+  next?: string
+}
+
+export interface Series {
+  reading: string
+  step: string
+  points: { at: Time; n: number; mean: number; min: number; max: number }[]
+}
+
+export interface Recall {
+  id: string
+  of: string
+  reason: string
+  instructions: string
+  url: string
+  by: string
+  createdAt: Time
+  changedAt: Time
+  lifted: boolean
+  told: boolean
+  items: number
+}
+
+export interface Affected {
+  of: string
+  items: { item: string; known: boolean; state?: string; owner?: string; recall?: string }[]
+  owners: number
+  truncated: boolean
+}
+
+/** A capture job of the EPCIS interface. */
+export interface CaptureJob {
+  captureID: string
+  createdAt: Time
+  finishedAt: Time
+  running: boolean
+  success: boolean
+  captureErrorBehaviour: string
+  events: number
+  errors: { type: string; title: string; status: number; detail: string; eventID?: string }[] | null
+}
+
+export interface ScoreExplanation {
+  score: string
+  value: number
+  model: string
+  inputs: Fields
+  contributions: { input: string; effect: number }[]
+}
+
+export interface Scores {
+  scores: Record<string, number | Score>
+  explanations: ScoreExplanation[] | null
+}
+
+export interface ModelHealth {
+  people: number
+  repeat: number
+  orders: number
+  coverage80: number
+  calibration: { predicted: number; actual: number; count: number }[] | null
+  tracking: number | null
+}
+
+export interface ModelPage {
+  id: string
+  status: string
+  reason: string
+  fitting: boolean
+  tried: Time | null
+  made: Time | null
+  model: { kind: string; health: ModelHealth; fitted: { kind: string; params: Record<string, number>; logLikelihood: number; backtest: number | null }[] } | null
+  seen: ModelHealth
+}

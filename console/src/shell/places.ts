@@ -1,5 +1,5 @@
 // Every page of the console, once: the rail, the palette and the keyboard read this list.
-import { Activity, GitFork, Inbox, KeyRound, Radio, ScrollText, Server, SlidersHorizontal, Sparkles, Split, Square, TriangleAlert, User, type LucideIcon } from 'lucide-react'
+import { Activity, Boxes, BrainCircuit, GitFork, Inbox, KeyRound, Radio, ScrollText, Server, SlidersHorizontal, Sparkles, Split, Square, TriangleAlert, User, Users, type LucideIcon } from 'lucide-react'
 import type { LinkProps } from '@tanstack/react-router'
 
 export interface Place {
@@ -14,6 +14,8 @@ export interface Place {
 export const rail: Place[] = [
   { label: 'Now', to: '/', icon: Activity, key: 'n', words: 'live stream home' },
   { label: 'People', to: '/people', icon: User, key: 'p', words: 'customers profiles' },
+  { label: 'Products', to: '/products', icon: Boxes, key: 'i', words: 'items twins devices telemetry recall supply chain' },
+  { label: 'Audiences', to: '/audiences', icon: Users, key: 'u', words: 'segments groups who' },
   { label: 'Decisions', to: '/decisions', icon: Split, key: 'd', words: 'why explain next best action' },
   { label: 'Actions', to: '/actions', icon: Sparkles, key: 'a', words: 'offers messages content lift' },
 ]
@@ -24,6 +26,7 @@ export const setupPages: Place[] = [
   { label: 'Sources', to: '/setup/sources', icon: Radio, words: 'keys snippet write key connect' },
   { label: 'Quarantine', to: '/setup/quarantine', icon: TriangleAlert, words: 'schema tracking plan refused events replay' },
   { label: 'Config', to: '/setup/config', icon: GitFork, key: 'c', words: 'yaml documents history undo export' },
+  { label: 'Models', to: '/setup/models', icon: BrainCircuit, words: 'predictions scores clv churn health calibration' },
   { label: 'Deliveries', to: '/setup/deliveries', icon: Inbox, words: 'webhooks dead letters replay' },
   { label: 'Tokens', to: '/setup/tokens', icon: KeyRound, words: 'api keys roles access' },
   { label: 'Audit', to: '/setup/audit', icon: ScrollText, words: 'log of changes who' },

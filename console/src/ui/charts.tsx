@@ -46,3 +46,49 @@ export function SignedBar({ value, span }: { value: number; span: number }) {
     </span>
   )
 }
+
+export interface TrendPoint {
+  at: number
+  value: number
+  low?: number
+  high?: number
+}
+
+/** One figure over time: a line, a band where there is a range, its ends written out. */
+export function Trend({ points, label, write, writeTime, className }: { points: TrendPoint[]; label: string; write: (n: number) => string; writeTime: (at: number) => string; className?: string }) {
+  const first = points[0]
+  const last = points[points.length - 1]
+  if (!first || !last || points.length < 2) return <p className="py-6 text-center text-muted">{first ? `${write(first.value)} at ${writeTime(first.at)}; a line begins with the second moment.` : 'Nothing is recorded yet.'}</p>
+  const width = 600
+  const height = 150
+  const lows = Math.min(...points.map((p) => p.low ?? p.value))
+  const highs = Math.max(...points.map((p) => p.high ?? p.value))
+  const room = (highs - lows || Math.abs(highs) || 1) * 0.12
+  const [bottom, top] = [lows >= 0 && lows < highs / 3 ? 0 : lows - room, highs + room]
+  const x = (p: TrendPoint) => ((p.at - first.at) / (last.at - first.at || 1)) * width
+  const y = (v: number) => height - ((v - bottom) / (top - bottom)) * height
+  const path = (value: (p: TrendPoint) => number, list = points) => list.map((p, i) => `${i === 0 ? 'M' : 'L'}${x(p).toFixed(1)} ${y(value(p)).toFixed(1)}`).join('')
+  const banded = points.some((p) => p.low !== undefined && p.high !== undefined && p.high > p.low)
+  return (
+    <figure className={className}>
+      <div className="flex gap-3">
+        <div aria-hidden className="flex shrink-0 flex-col justify-between text-right text-meta text-muted tabular-nums">
+          <span>{write(top - room)}</span>
+          <span>{write(bottom < 0 || bottom > 0 ? bottom + room : 0)}</span>
+        </div>
+        <svg role="img" aria-label={`${label}: ${write(first.value)} at ${writeTime(first.at)}, ${write(last.value)} at ${writeTime(last.at)}`} viewBox={`0 0 ${width} ${height}`} preserveAspectRatio="none" className="block h-[150px] min-w-0 flex-1 text-view">
+          {[0.25, 0.5, 0.75, 1].map((share) => (
+            <line key={share} x1="0" x2={width} y1={height * share} y2={height * share} vectorEffect="non-scaling-stroke" className="stroke-line" />
+          ))}
+          {banded && <path d={`${path((p) => p.high ?? p.value)}${path((p) => p.low ?? p.value, [...points].reverse()).replace('M', 'L')}Z`} className="fill-current opacity-12" />}
+          <path d={path((p) => p.value)} fill="none" vectorEffect="non-scaling-stroke" className="stroke-current" strokeWidth="1.75" strokeLinejoin="round" />
+        </svg>
+        <span aria-hidden className="shrink-0 self-start font-medium tabular-nums">{write(last.value)}</span>
+      </div>
+      <figcaption className="mt-1 flex justify-between text-meta text-muted tabular-nums">
+        <span>{writeTime(first.at)}</span>
+        <span>{writeTime(last.at)}</span>
+      </figcaption>
+    </figure>
+  )
+}

@@ -7,6 +7,8 @@ export interface Tab {
   link: LinkProps
   /** The tab lives in the query rather than the path. */
   bySearch?: boolean
+  /** Other tabs lie beneath its path. */
+  exact?: boolean
   count?: number
 }
 
@@ -19,7 +21,7 @@ export function Tabs({ tabs, label }: { tabs: Tab[]; label: string }) {
           <li key={i}>
             <Link
               {...tab.link}
-              activeOptions={{ exact: tab.bySearch, includeSearch: tab.bySearch }}
+              activeOptions={{ exact: tab.bySearch || tab.exact, includeSearch: tab.bySearch }}
               className="-mb-px flex h-9 items-center gap-1.5 border-b-2 border-transparent font-medium whitespace-nowrap text-muted transition-colors hover:text-text aria-[current=page]:border-accent aria-[current=page]:text-text"
             >
               {tab.label}

@@ -1,5 +1,6 @@
 // Who a person is: the tiles above the page and the cards beside the timeline.
-import { Check, X } from 'lucide-react'
+import { Link } from '@tanstack/react-router'
+import { Box, Check, X } from 'lucide-react'
 import type { Person } from '@/api/types'
 import { spokenName } from '@/format/event'
 import { count, decimal, money, percent, plural } from '@/format/number'
@@ -85,12 +86,34 @@ export function Segments({ person }: { person: Person }) {
         {segments.map((segment) => (
           <li key={segment.id} title={segment.since ? `since ${moment(segment.since)}` : undefined}>
             <div className="mb-1 flex justify-between gap-3">
-              <span className="clip">{segment.id}</span>
-              <span className="text-muted tabular-nums">{segment.degree === undefined ? (segment.since ? `for ${ago(segment.since, serverNow())}` : '') : percent(segment.degree)}</span>
+              <Link to="/audiences/$id" params={{ id: segment.id }} className="clip hover:underline">{segment.id}</Link>
+              <span className="text-muted tabular-nums">{segment.degree === undefined || segment.degree === 1 ? (segment.since ? `for ${ago(segment.since, serverNow())}` : '') : percent(segment.degree)}</span>
             </div>
-            {segment.degree !== undefined && <Bar share={segment.degree} />}
+            {segment.degree !== undefined && segment.degree < 1 && <Bar share={segment.degree} />}
           </li>
         ))}
+      </ul>
+    </Card>
+  )
+}
+
+export function Items({ person }: { person: Person }) {
+  if (!person.items?.length) return null
+  return (
+    <Card title="Their products">
+      <ul>
+        {person.items.map((item) => {
+          const { id, name, state } = typeof item === 'string' ? { id: item, name: undefined, state: undefined } : item
+          return (
+            <li key={id} className="py-1">
+              <Link to="/products/items/$id" params={{ id }} className="flex items-center gap-2 hover:underline">
+                <Box size={14} aria-hidden className="shrink-0 text-muted" />
+                <span className="clip">{name ?? id}</span>
+                {state && <span className="text-muted">{state}</span>}
+              </Link>
+            </li>
+          )
+        })}
       </ul>
     </Card>
   )

@@ -13,10 +13,11 @@ import { Avatar, Code, CopyId } from '@/ui/parts'
 import { Failure, Skeleton } from '@/ui/states'
 import { Tabs, type Tab } from '@/ui/tabs'
 import { TileSkeleton } from '@/ui/tile'
-import { ConsentCard, Counters, PersonTiles, Segments, Traits } from './facts'
+import { ConsentCard, Counters, Items, PersonTiles, Segments, Traits } from './facts'
 import { IdentityTab } from './identity'
 import { WhyTab } from './preview'
 import { PrivacyTab } from './privacy'
+import { ScoresTab } from './scores'
 import { PersonTimeline } from './timeline'
 
 const route = getRouteApi('/people/$ref')
@@ -24,6 +25,7 @@ const route = getRouteApi('/people/$ref')
 const tabNames = [
   { id: undefined, label: 'Overview' },
   { id: 'why', label: 'Why' },
+  { id: 'scores', label: 'Scores' },
   { id: 'identity', label: 'Identity' },
   { id: 'privacy', label: 'Privacy' },
   { id: 'api', label: '</> API' },
@@ -123,6 +125,8 @@ function PersonTabs({ person }: { person: Person }) {
       <Tabs label="Person" tabs={tabs} />
       {search.tab === 'why' ? (
         <WhyTab person={person} />
+      ) : search.tab === 'scores' ? (
+        <ScoresTab person={person} />
       ) : search.tab === 'identity' ? (
         <IdentityTab person={person} />
       ) : search.tab === 'privacy' ? (
@@ -134,6 +138,7 @@ function PersonTabs({ person }: { person: Person }) {
           <PersonTimeline person={person.id} system={search.system ?? false} onSystem={(on) => void navigate({ search: (before) => ({ ...before, system: on || undefined }), replace: true })} />
           <div className="space-y-3 max-lg:-order-1">
             <Segments person={person} />
+            <Items person={person} />
             <Traits person={person} />
             <ConsentCard person={person} />
             <Counters person={person} />

@@ -1,7 +1,7 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { getRouteApi, Link } from '@tanstack/react-router'
+import { getRouteApi, Link, useNavigate } from '@tanstack/react-router'
 import { ArrowLeft, CircleAlert, CircleCheck, Trash2 } from 'lucide-react'
-import { useEffect, useMemo, useState } from 'react'
+import { useEffect, useMemo, useState, type ReactNode } from 'react'
 import { ApiError, post } from '@/api/client'
 import { configKindsQuery, configQuery, documentHistoryQuery, documentQuery } from '@/api/queries'
 import type { ConfigApplied, ConfigDocument, ConfigError, ConfigField } from '@/api/types'
@@ -86,10 +86,10 @@ function useCheck(yaml: string): { errors: ConfigError[]; checked: boolean } {
   return { errors: result.errors, checked: result.yaml === yaml }
 }
 
-function Editing({ kind, id, doc, version }: { kind: string; id: string; doc?: ConfigDocument; version: number }) {
+export function Editing({ kind, id, doc, version, beside }: { kind: string; id: string; doc?: ConfigDocument; version: number; beside?: (text: string) => ReactNode }) {
   const about = useQuery(configKindsQuery).data?.find((k) => k.name === kind)
   const may = useMay()
-  const navigate = route.useNavigate()
+  const navigate = useNavigate()
   const [draft, keep] = useDraft(kind, id)
   const fresh = useMemo(() => template(kind, id, about), [kind, id, about])
   const live = doc?.yaml ?? ''
@@ -129,11 +129,11 @@ function Editing({ kind, id, doc, version }: { kind: string; id: string; doc?: C
           </div>
         )}
       </div>
-      <div role="region" aria-label={`Keys of ${kind}`} tabIndex={0} className="card min-h-0 overflow-y-auto p-4 max-lg:hidden">
+      {beside ? <div className="space-y-3 overflow-y-auto">{beside(text)}</div> : <div role="region" aria-label={`Keys of ${kind}`} tabIndex={0} className="card min-h-0 overflow-y-auto p-4 max-lg:hidden">
         <h2 className="text-card font-semibold">Keys of {kind}</h2>
         <p className="mb-2 text-meta text-muted">{about?.doc}</p>
         <Fields fields={about?.fields ?? []} />
-      </div>
+      </div>}
       <PublishDialog open={review} onClose={() => setReview(false)} yaml={text} base={draft?.base ?? version} onApplied={() => keep(undefined)} />
       <Confirm
         open={deleting}

@@ -1,0 +1,228 @@
+import { useQuery } from '@tanstack/react-query'
+import { getRouteApi, Link } from '@tanstack/react-router'
+import { ArrowLeft, PencilLine, UsersRound } from 'lucide-react'
+import { useEffect, useState } from 'react'
+import { ApiError } from '@/api/client'
+import { configQuery, documentQuery, membersQuery, overlapQuery, segmentPreviewQuery, segmentQuery } from '@/api/queries'
+import type { PersonSummary, SegmentDetail } from '@/api/types'
+import { count, percent, plural } from '@/format/number'
+import { called, mainIdentifier } from '@/format/person'
+import { clock, day, toDate } from '@/format/time'
+import { useMay } from '@/shell/session'
+import { button } from '@/ui/button'
+import { Trend } from '@/ui/charts'
+import { Explained } from '@/ui/explain'
+import { Page } from '@/ui/page'
+import { Ago, Avatar, Badge, Bar, Card, Code } from '@/ui/parts'
+import { Empty, Failure, Loaded, Skeleton } from '@/ui/states'
+import { Tabs } from '@/ui/tabs'
+import { Tile, Tiles, TileSkeleton } from '@/ui/tile'
+import { Editing } from '../setup/document'
+import { StateBadge } from './audiences'
+
+const route = getRouteApi('/audiences/$id')
+
+/** One segment: how large it is and was, who is in it, what it shares, and its definition. */
+export function Audience() {
+  const { id } = route.useParams()
+  const { tab } = route.useSearch()
+  const may = useMay()
+  const query = useQuery({ ...segmentQuery(id), retry: false })
+  const missing = query.error instanceof ApiError && query.error.status === 404
+  const segment = missing ? undefined : query.data
+  const defining = tab === 'definition'
+  if (query.error && !segment && !(missing && defining)) return <Failure error={query.error} retry={() => void query.refetch()} className="min-h-full" />
+  return (
+    <Page
+      title={segment?.name ?? id}
+      fill={defining}
+      heading={
+        <div className="min-w-0">
+          <Link to="/audiences" className="mb-0.5 inline-flex items-center gap-1 text-meta text-muted hover:text-text">
+            <ArrowLeft size={12} aria-hidden /> Audiences
+          </Link>
+          <h1 className="flex items-center gap-2 text-page font-semibold">
+            <span className="clip">{segment?.name ?? id}</span>
+            {missing && <Badge look="good">new</Badge>}
+            {segment && <StateBadge segment={segment} />}
+            {segment?.demo && <Badge>demo</Badge>}
+          </h1>
+        </div>
+      }
+      actions={
+        may.edit && !defining && (
+          <Link to="/audiences/$id" params={{ id }} search={{ tab: 'definition' }} className={button({ look: 'solid' })}>
+            <PencilLine size={14} aria-hidden /> Edit definition
+          </Link>
+        )
+      }
+    >
+      <Tabs
+        label="Audience"
+        tabs={[
+          { label: 'Overview', bySearch: true, link: { to: '/audiences/$id', params: { id }, search: {}, replace: true } },
+          { label: 'Definition', bySearch: true, link: { to: '/audiences/$id', params: { id }, search: { tab: 'definition' }, replace: true } },
+          { label: '</> API', bySearch: true, link: { to: '/audiences/$id', params: { id }, search: { tab: 'api' }, replace: true } },
+        ]}
+      />
+      {defining ? (
+        <Definition id={id} />
+      ) : tab === 'api' ? (
+        <Code label="API call" className="max-w-[900px]" text={`curl '${location.origin}/v1/segments/${encodeURIComponent(id)}/people' \\\n  -H "Authorization: Bearer $RAPPORT_TOKEN"`} />
+      ) : segment ? (
+        <Overview segment={segment} />
+      ) : (
+        <>
+          <TileSkeleton />
+          <Skeleton className="h-[300px] rounded-card!" />
+        </>
+      )}
+    </Page>
+  )
+}
+
+function Overview({ segment }: { segment: SegmentDetail }) {
+  const members = useQuery(membersQuery(segment.id))
+  const overlap = useQuery(overlapQuery(segment.id))
+  const first = segment.sizes[0]
+  const change = first ? segment.size - first.size : 0
+  return (
+    <>
+      <Tiles>
+        <Tile label="People now" value={count(segment.size)} sub="at this moment" explain={<p>Everybody the condition holds for, as of every event acknowledged.</p>} />
+        <Tile label="Share" value={percent(segment.share)} sub="of everybody known" explain={<p>People in this audience, of all people known.</p>} />
+        <Tile label="Change" value={`${change > 0 ? '+' : change < 0 ? '−' : ''}${count(Math.abs(change))}`} sub={first ? <>in <Ago time={first.at} /></> : 'nothing recorded yet'} explain={<p>Size now, less the first size recorded. Sizes are kept by the hour for 120 days.</p>} />
+        <Tile label="Used by" value={count(segment.usedBy.length)} sub={segment.usedBy.length ? segment.usedBy.join(', ') : 'nothing yet'} explain={<p>Documents whose conditions name this audience.</p>} />
+      </Tiles>
+      <div className="grid items-start gap-3 lg:grid-cols-[minmax(0,1fr)_340px]">
+        <div className="space-y-3">
+          <Card title="Size over time">
+            <Trend label="People in the audience" points={segment.sizes.map((s) => ({ at: toDate(s.at).getTime(), value: s.size }))} write={count} writeTime={(at) => `${day(at)} ${clock(at).slice(0, 5)}`} />
+          </Card>
+          <Card title="Some of them" note={members.data && `${count(Math.min(12, members.data.people.length))} of ${count(members.data.total)}`}>
+            <Loaded query={members}>
+              {(page) =>
+                page.people.length === 0 ? (
+                  <Empty icon={<UsersRound size={18} />} title="Nobody is in it now">
+                    People come in by themselves, the moment the condition holds for them.
+                  </Empty>
+                ) : (
+                  <PeopleList people={page.people} />
+                )
+              }
+            </Loaded>
+          </Card>
+        </div>
+        <div className="space-y-3">
+          <Card title="Who is in it">
+            <pre tabIndex={0} role="group" aria-label="Condition" className="overflow-auto font-mono text-meta whitespace-pre-wrap">{segment.when}</pre>
+          </Card>
+          <Card title="Overlap" note="How many of them are in another audience, too">
+            <Loaded query={overlap}>
+              {(list) =>
+                list.length === 0 ? (
+                  <p className="text-muted">There is no other audience.</p>
+                ) : (
+                  <ul className="-mx-2">
+                    {list.map((other) => (
+                      <li key={other.id}>
+                        <Link to="/audiences/$id" params={{ id: other.id }} className="block rounded-control px-2 py-1.5 transition-colors hover:bg-sunken" title={`${count(other.both)} of ${count(segment.size)}; overlap of all ${percent(other.jaccard)}`}>
+                          <span className="mb-1 flex justify-between gap-3">
+                            <span className="clip">{other.name}</span>
+                            <span className="shrink-0 text-meta text-muted tabular-nums">
+                              {count(other.both)} · {percent(segment.size ? other.both / segment.size : 0)}
+                            </span>
+                          </span>
+                          <Bar share={segment.size ? other.both / segment.size : 0} label={`${count(other.both)} people in both`} />
+                        </Link>
+                      </li>
+                    ))}
+                  </ul>
+                )
+              }
+            </Loaded>
+          </Card>
+        </div>
+      </div>
+    </>
+  )
+}
+
+function PeopleList({ people }: { people: (PersonSummary & { since?: string | number })[] }) {
+  return (
+    <ul className="-mx-2">
+      {people.map((person) => (
+        <li key={person.id}>
+          <Link to="/people/$ref" params={{ ref: person.id }} className="flex h-9 items-center gap-2.5 rounded-control px-2 transition-colors hover:bg-sunken">
+            <Avatar name={person.name} />
+            <span className="clip font-medium">{called(person.name, person.id)}</span>
+            <span className="clip min-w-0 flex-1 text-muted">{mainIdentifier(person.identifiers)?.value}</span>
+            {person.since !== undefined && <Ago time={person.since} className="shrink-0 text-meta text-muted" />}
+          </Link>
+        </li>
+      ))}
+    </ul>
+  )
+}
+
+function Definition({ id }: { id: string }) {
+  const config = useQuery(configQuery)
+  const query = useQuery({ ...documentQuery('segment', id), retry: false })
+  const isNew = query.error instanceof ApiError && query.error.status === 404
+  if (query.error && !isNew) return <Failure error={query.error} retry={() => void query.refetch()} />
+  if (!config.data || (!query.data && !isNew)) return <Skeleton className="h-[420px] rounded-card!" />
+  return <Editing key={id} kind="segment" id={id} doc={isNew ? undefined : query.data} version={config.data.version} beside={(text) => <Preview yaml={text} />} />
+}
+
+/** The condition within a segment's text: one line, quoted, or a block. */
+export function conditionOf(yaml: string): string {
+  const found = /^when:[ \t]*(.*(?:\n[ \t]+.*)*)/m.exec(yaml)?.[1]?.trim() ?? ''
+  if (/^[|>][+-]?\s/.test(found)) return found.replace(/^[|>][+-]?\s+/, '').replace(/\n\s*/g, ' ').trim()
+  if (/^'[^]*'$/.test(found)) return found.slice(1, -1).replaceAll("''", "'")
+  if (/^"[^]*"$/.test(found)) {
+    try {
+      return JSON.parse(found) as string
+    } catch {
+      return found
+    }
+  }
+  return found.replace(/\n\s*/g, ' ')
+}
+
+/** How many people the text would hold for, a moment after the typing stops. */
+function Preview({ yaml }: { yaml: string }) {
+  const when = conditionOf(yaml)
+  const [asked, setAsked] = useState(when)
+  useEffect(() => {
+    const timer = setTimeout(() => setAsked(when), 350)
+    return () => clearTimeout(timer)
+  }, [when])
+  const query = useQuery({ ...segmentPreviewQuery(asked), enabled: asked !== '' })
+  const preview = query.data
+  return (
+    <Card title="Would be in it" className={query.isFetching || asked !== when ? 'opacity-80' : ''}>
+      <div aria-live="polite">
+        {asked === '' ? (
+          <p className="text-muted">Write a condition under when.</p>
+        ) : query.error ? (
+          <p className="text-bad">{query.error.message}</p>
+        ) : preview ? (
+          <>
+            <Explained title="How this is known" trigger={<span className="text-kpi font-semibold tabular-nums">{preview.exact ? '' : '≈ '}{count(preview.estimate)}</span>}>
+              <p>{preview.exact ? `All ${count(preview.looked)} people were looked at.` : `A random sample of ${count(preview.looked)} of about ${count(preview.people)} people was looked at. The interval holds in 19 of 20 samples.`}</p>
+              {preview.read.length > 0 && <p>It asks something nobody asked before, so the sample’s events were read from the log.</p>}
+              <p>Took {count(preview.millis)} ms.</p>
+            </Explained>
+            <p className="text-meta text-muted">
+              {preview.exact ? 'counted' : `95 % interval ${count(preview.low)} to ${count(preview.high)}`} · {percent(preview.share)} of {plural(preview.people, 'person', 'people')}
+            </p>
+            <Bar share={preview.share} label={`${percent(preview.share)} of everybody`} className="my-3" />
+            {preview.sample.length > 0 && <PeopleList people={preview.sample} />}
+          </>
+        ) : (
+          <Skeleton className="h-24" />
+        )}
+      </div>
+    </Card>
+  )
+}

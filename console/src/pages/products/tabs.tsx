@@ -1,0 +1,12 @@
+import { Tabs } from '@/ui/tabs'
+
+export const ProductTabs = () => (
+  <Tabs
+    label="Products"
+    tabs={[
+      { label: 'Items', exact: true, link: { to: '/products' } },
+      { label: 'Recalls', link: { to: '/products/recalls' } },
+      { label: 'Supply chain', link: { to: '/products/supply-chain' } },
+    ]}
+  />
+)
