@@ -375,6 +375,41 @@ describe.skipIf(live)('with the mock', () => {
       await page.getByRole('heading', { level: 1, name: 'People' }).waitFor()
     }))
 
+  it('an audience is counted while it is written, published, and shows who is in it', () =>
+    on({ every: 0 }, async (at) => {
+      const { page } = at
+      await at.go('/audiences')
+      await page.getByRole('button', { name: 'New audience' }).click()
+      await page.getByLabel('Name').fill('Espresso owners')
+      await page.keyboard.press('Enter')
+      await page.getByRole('heading', { name: 'Would be in it' }).waitFor()
+      await page.getByText(/95 % interval/).waitFor()
+      await page.getByRole('textbox', { name: /Text of segment/ }).click()
+      await page.keyboard.press('Control+a')
+      await page.keyboard.insertText('kind: segment\nid: espresso-owners\nname: Espresso owners\nwhen: traits.machine == "espresso"\n')
+      await page.getByRole('button', { name: 'Review and apply' }).click()
+      await page.getByRole('dialog').getByRole('button', { name: /Apply/ }).click()
+      await page.getByText('Applied as version 15').waitFor()
+      await at.go('/audiences/regulars')
+      await page.getByRole('heading', { name: 'Size over time' }).waitFor()
+    }))
+
+  it('from a lot to its owners, and called back only when it is meant', () =>
+    on({ every: 0 }, async (at) => {
+      const { page } = at
+      await at.go('/products')
+      await page.locator('tbody tr[data-row] a').first().click()
+      await page.getByRole('link', { name: 'Everything of lot L7' }).click()
+      await page.getByText('2 items').first().waitFor()
+      await page.getByRole('button', { name: 'Call back' }).click()
+      const dialog = page.getByRole('dialog')
+      await dialog.getByLabel('Reason').fill('The tank may crack')
+      expect(await dialog.getByRole('button', { name: /Call back/ }).isDisabled()).toBe(true)
+      await dialog.getByLabel('Type 2 to confirm').fill('2')
+      await dialog.getByRole('button', { name: /Call back/ }).click()
+      await page.getByText('Called back: items are marked').waitFor()
+    }))
+
   it('a new source gets a key of its own', () =>
     on({ every: 0 }, async (at) => {
       const { page } = at

@@ -1,7 +1,7 @@
 // Every page, in both themes and both widths: no accessibility violation, no
 // console error, no request that leaves our origin. Pictures go to artifacts/.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { ConfigDocument, DecisionsPage, PeoplePage } from '../src/api/types'
+import type { ConfigDocument, DecisionsPage, ItemsPage, PeoplePage } from '../src/api/types'
 import { openStage, read, shoot, violations, visit, type Stage, type Theme, type Visit, type Width } from './stage'
 
 let stage: Stage
@@ -25,6 +25,13 @@ async function stops(at: Visit): Promise<Stop[]> {
     { name: 'now', path: '/' },
     { name: 'people', path: '/people' },
     { name: 'people-none', path: '/people?q=nobody-is-called-this' },
+    { name: 'audiences', path: '/audiences' },
+    { name: 'audience-new', path: '/audiences/brand-new?tab=definition', then: (v) => v.page.locator('[data-editor] .cm-content').waitFor() },
+    { name: 'products', path: '/products' },
+    { name: 'recalls', path: '/products/recalls' },
+    { name: 'recall', path: '/products/recalls?of=01%2F09506000134352%2F10%2FL7' },
+    { name: 'supply-chain', path: '/products/supply-chain' },
+    { name: 'models', path: '/setup/models' },
     { name: 'decisions', path: '/decisions' },
     { name: 'actions', path: '/actions' },
     { name: 'placements', path: '/placements' },
@@ -43,7 +50,7 @@ async function stops(at: Visit): Promise<Stop[]> {
     { name: 'source-add', path: '/setup/sources?add=true', then: (v) => v.page.getByRole('dialog').waitFor() },
   ]
   if (person) {
-    for (const tab of ['', 'why', 'identity', 'privacy', 'api']) out.push({ name: `person${tab && '-' + tab}`, path: `/people/${person.id}${tab && '?tab=' + tab}` })
+    for (const tab of ['', 'why', 'scores', 'identity', 'privacy', 'api']) out.push({ name: `person${tab && '-' + tab}`, path: `/people/${person.id}${tab && '?tab=' + tab}` })
     out.push({ name: 'person-system', path: `/people/${person.id}?system=true` })
   }
   if (decision) {
@@ -56,6 +63,10 @@ async function stops(at: Visit): Promise<Stop[]> {
     out.push({ name: 'document', path: `/setup/config/action/${action.id}`, then: (v) => v.page.locator('[data-editor] .cm-content').waitFor() })
     out.push({ name: 'document-history', path: `/setup/config/action/${action.id}?view=history` })
   }
+  const segment = documents.find((doc) => doc.kind === 'segment')
+  if (segment) for (const tab of ['', 'definition', 'api']) out.push({ name: `audience${tab && '-' + tab}`, path: `/audiences/${segment.id}${tab && '?tab=' + tab}` })
+  const item = (await read<ItemsPage>(at.page, '/v1/items?limit=1')).items[0]
+  if (item) out.push({ name: 'item', path: `/products/items/${item.id}` })
   const source = documents.find((doc) => doc.kind === 'source')
   if (source) out.push({ name: 'source', path: `/setup/sources?id=${source.id}`, then: (v) => v.page.getByRole('complementary').waitFor() })
   return out

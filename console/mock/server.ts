@@ -8,6 +8,8 @@ import { lineDiff } from '../src/format/diff'
 import { tone } from '../src/format/event'
 import { actions, decide, explain, makeDeliveries, makeDestinations, makeDocuments, makeId, makePeople, makeQuarantine, placements, random, sources, type MockPerson } from './world'
 
+import { makeThings, segmentDocuments } from './things'
+
 export interface MockOptions {
   token?: string
   role?: Role
@@ -62,6 +64,8 @@ export function createMock(options: MockOptions = {}): Mock {
   let quarantine = options.empty ? [] : makeQuarantine(start)
   let deliveries = options.empty ? [] : makeDeliveries(start, people)
   const config: Config = { version: 14, documents: makeDocuments(start) }
+  if (!options.empty) for (const doc of segmentDocuments) config.documents.push({ ...doc, version: 14, author: 'marta', updatedAt: new Date(start - 86_400_000).toISOString() })
+  const things = makeThings(() => people, start, options.empty ?? false, () => config.documents)
   const history: (ConfigVersion & { documents: Config['documents'] })[] = [
     { version: 14, author: 'marta', time: new Date(start - 86_400_000).toISOString(), note: 'Raise the tasting set for regulars', changed: [{ kind: 'action', id: 'tasting-set' }], documents: structuredClone(config.documents) },
     { version: 13, author: 'marta', time: new Date(start - 2 * 86_400_000).toISOString(), note: '', changed: [{ kind: 'action', id: 'bergen-tasting' }], documents: structuredClone(config.documents) },
@@ -193,6 +197,7 @@ export function createMock(options: MockOptions = {}): Mock {
           const who = find(a)
           if (!b) return who.person
           if (b === 'identity') return who.identity
+          if (b === 'scores') return things.scores(who)
           if (b === 'export') return { person: who.person, events: who.timeline }
           if (b === 'timeline') {
             const all = who.timeline.filter((e) => e.type !== 'system' || call.query.get('include') === 'system')
@@ -220,6 +225,37 @@ export function createMock(options: MockOptions = {}): Mock {
         people = people.filter((other) => other !== who)
         return { id: 'j_' + who.person.id.slice(2, 10), kind: 'erase', state: 'running', done: 0, total: 1 }
       }
+      case 'GET segments': {
+        if (!a) return { segments: things.segments() }
+        need(things.segment(a), `segment ${a}`)
+        if (b === 'people') return things.members(a, limit)
+        if (b === 'history') return things.history(a)
+        if (b === 'overlap') return things.overlap(a, c)
+        return things.segment(a)
+      }
+      case 'POST segments': {
+        if (!/^[a-z!(].*[")\w]$/.test(text('when'))) throw new Refusal(400, 'Bad Request', 'when: the condition ends too early')
+        return things.preview(text('when'))
+      }
+      case 'GET items': {
+        if (!a) return things.items(call.query)
+        need(things.item(a), `item ${a}`)
+        if (b === 'timeline') return things.timeline()
+        if (b === 'series') return things.series(call.query.get('reading') ?? '', call.query.get('step') ?? 'raw')
+        return things.item(a)
+      }
+      case 'POST items':
+        return things.command(a, text('name'))
+      case 'GET recalls':
+        return a === 'affected' ? things.affected(call.query.get('of') ?? '') : { recalls: things.recalls }
+      case 'POST recalls':
+        return things.recall(text('of'), text('reason'))
+      case 'GET models':
+        return { models: things.models }
+      case 'POST models':
+        return things.models[0]
+      case 'GET capture':
+        return things.captures
       case 'GET jobs':
         return { id: a, kind: 'erase', state: 'done', done: 1, total: 1 }
       case 'GET decisions': {
@@ -346,7 +382,7 @@ export function createMock(options: MockOptions = {}): Mock {
 
   const serve = async (request: IncomingMessage, out: ServerResponse) => {
     const url = new URL(request.url ?? '/', 'http://mock')
-    if (!url.pathname.startsWith('/v1/')) return sendFile(options.dist, url.pathname, out)
+    if (!url.pathname.startsWith('/v1/') && url.pathname !== '/epcis/capture') return sendFile(options.dist, url.pathname, out)
     const requestId = 'rq_' + makeId('r', next).slice(2, 12)
     out.setHeader('X-Request-Id', requestId)
     out.setHeader('Cache-Control', 'no-store')
@@ -356,7 +392,7 @@ export function createMock(options: MockOptions = {}): Mock {
     }
     const refuse = (status: number, title: string, detail: string) => json(status, { type: 'about:blank', title, status, detail, requestId })
     const method = request.method ?? 'GET'
-    const path = url.pathname.slice(4).split('/').map(decodeURIComponent)
+    const path = url.pathname.replace(/^\/(v1|epcis)\//, '').split('/').map(decodeURIComponent)
     const body = method === 'POST' || method === 'PUT' ? await readBody(request) : {}
     const cookie = /rapport_session=(\w+)/.exec(request.headers.cookie ?? '')?.[1] ?? ''
 

@@ -45,7 +45,6 @@ export type Contract = All<
     Reads<'Affected', read.Affected>,
     Reads<'Recall', read.Recall>,
     Reads<'Segment', read.Segment>,
-    Reads<'SegmentDetail', read.SegmentDetail>,
     Reads<'SegmentOverlap', read.SegmentOverlap>,
     Reads<'SegmentPreview', read.SegmentPreview>,
     Reads<'Item', read.Item>,

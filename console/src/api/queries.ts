@@ -3,7 +3,7 @@ import { toDate } from '@/format/time'
 import { ApiError, get, post } from './client'
 import { wholeExplanation } from './read'
 import type {
-  Affected, CaptureJob, ItemsPage, Item, ModelPage, Recall, Scores, Segment, SegmentDetail, SegmentMembers, SegmentOverlap, SegmentPreview, Series,
+  Affected, CaptureJob, ItemsPage, Item, ModelPage, Recall, Scores, Segment, SegmentHistory, SegmentMembers, SegmentOverlap, SegmentPreview, Series,
   Action, AuditEntry, Config, ConfigDocument, ConfigKind, ConfigVersion, ConfigPlan, DecisionsPage, Deliveries, Demo,
   Identity, Job, Overview, PeoplePage, Person, Placement, QuarantinePage, Session, Source, System,
   Timeline, Token,
@@ -222,15 +222,20 @@ export const segmentsQuery = queryOptions({
 })
 
 export const segmentQuery = (id: string) =>
-  queryOptions({ queryKey: ['segments', id], queryFn: ({ signal }) => get<SegmentDetail>(`/v1/segments/${enc(id)}`, { signal }), refetchInterval: 5000 })
+  queryOptions({ queryKey: ['segments', id], queryFn: ({ signal }) => get<Segment>(`/v1/segments/${enc(id)}`, { signal }), refetchInterval: 5000 })
 
 export const membersQuery = (id: string) =>
   queryOptions({ queryKey: ['segments', id, 'people'], queryFn: ({ signal }) => get<SegmentMembers>(`/v1/segments/${enc(id)}/people`, { query: { limit: 12 }, signal }) })
 
-export const overlapQuery = (id: string) =>
+export const segmentHistoryQuery = (id: string) =>
+  queryOptions({ queryKey: ['segments', id, 'history'], queryFn: ({ signal }) => get<SegmentHistory>(`/v1/segments/${enc(id)}/history`, { signal }), refetchInterval: 30_000 })
+
+/** What a segment shares with others, one call each: the server compares two at a time. */
+export const overlapQuery = (id: string, others: string[]) =>
   queryOptions({
-    queryKey: ['segments', id, 'overlap'],
-    queryFn: async ({ signal }) => list<SegmentOverlap>(await get(`/v1/segments/${enc(id)}/overlap`, { query: { limit: 12 }, signal }), 'overlaps'),
+    queryKey: ['segments', id, 'overlap', others],
+    queryFn: ({ signal }) => Promise.all(others.map((other) => get<SegmentOverlap>(`/v1/segments/${enc(id)}/overlap/${enc(other)}`, { signal }))),
+    placeholderData: keepPreviousData,
   })
 
 export const segmentPreviewQuery = (when: string) =>

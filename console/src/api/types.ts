@@ -478,47 +478,44 @@ export interface Demo {
 
 export interface Segment {
   id: string
-  name: string
+  name?: string
+  /** The condition in force; what is being built waits in pending. */
   when: string
+  pending?: string
   size: number
-  share: number
-  state: 'live' | 'filling' | 'waiting'
-  version: number
-  usedBy: string[]
-  demo?: boolean
+  state: 'live' | 'filling' | 'building'
 }
 
-export interface SegmentDetail extends Segment {
-  /** Oldest first. */
-  sizes: { at: Time; size: number }[]
+/** Oldest first. */
+export interface SegmentHistory {
+  sizes: { at: Time; size: number }[] | null
 }
 
 export interface SegmentMembers {
   people: (PersonSummary & { since: Time })[]
   next?: string
-  total: number
+  size: number
 }
 
 export interface SegmentOverlap {
-  id: string
-  name: string
-  size: number
+  a: Segment
+  b: Segment
   both: number
   jaccard: number
 }
 
 /** Who a condition would hold for, with the 95 % interval of the estimate. */
 export interface SegmentPreview {
-  estimate: number
+  value: number
   low: number
   high: number
-  share: number
-  looked: number
-  people: number
   exact: boolean
-  read: string[]
-  sample: PersonSummary[]
+  total: number
+  sampled: number
+  people: PersonSummary[]
   millis: number
+  /** Asked of people's timelines: nothing keeps the answer yet. */
+  history?: boolean
 }
 
 export interface Item {

@@ -3,8 +3,8 @@ import { getRouteApi, Link } from '@tanstack/react-router'
 import { ArrowLeft, PencilLine, UsersRound } from 'lucide-react'
 import { useEffect, useState } from 'react'
 import { ApiError } from '@/api/client'
-import { configQuery, documentQuery, membersQuery, overlapQuery, segmentPreviewQuery, segmentQuery } from '@/api/queries'
-import type { PersonSummary, SegmentDetail } from '@/api/types'
+import { configQuery, documentQuery, membersQuery, overlapQuery, overviewQuery, segmentHistoryQuery, segmentPreviewQuery, segmentQuery, segmentsQuery } from '@/api/queries'
+import type { PersonSummary, Segment } from '@/api/types'
 import { count, percent, plural } from '@/format/number'
 import { called, mainIdentifier } from '@/format/person'
 import { clock, day, toDate } from '@/format/time'
@@ -34,7 +34,7 @@ export function Audience() {
   if (query.error && !segment && !(missing && defining)) return <Failure error={query.error} retry={() => void query.refetch()} className="min-h-full" />
   return (
     <Page
-      title={segment?.name ?? id}
+      title={segment?.name || id}
       fill={defining}
       heading={
         <div className="min-w-0">
@@ -42,10 +42,9 @@ export function Audience() {
             <ArrowLeft size={12} aria-hidden /> Audiences
           </Link>
           <h1 className="flex items-center gap-2 text-page font-semibold">
-            <span className="clip">{segment?.name ?? id}</span>
+            <span className="clip">{segment?.name || id}</span>
             {missing && <Badge look="good">new</Badge>}
             {segment && <StateBadge segment={segment} />}
-            {segment?.demo && <Badge>demo</Badge>}
           </h1>
         </div>
       }
@@ -81,25 +80,29 @@ export function Audience() {
   )
 }
 
-function Overview({ segment }: { segment: SegmentDetail }) {
+function Overview({ segment }: { segment: Segment }) {
   const members = useQuery(membersQuery(segment.id))
-  const overlap = useQuery(overlapQuery(segment.id))
-  const first = segment.sizes[0]
+  const others = [...(useQuery(segmentsQuery).data ?? [])].filter((s) => s.id !== segment.id).sort((a, b) => b.size - a.size).slice(0, 8)
+  const overlap = useQuery(overlapQuery(segment.id, others.map((s) => s.id)))
+  const sizes = useQuery(segmentHistoryQuery(segment.id)).data?.sizes ?? []
+  const people = useQuery(overviewQuery).data?.people ?? 0
+  const share = people ? segment.size / people : 0
+  const first = sizes[0]
   const change = first ? segment.size - first.size : 0
   return (
     <>
       <Tiles>
         <Tile label="People now" value={count(segment.size)} sub="at this moment" explain={<p>Everybody the condition holds for, as of every event acknowledged.</p>} />
-        <Tile label="Share" value={percent(segment.share)} sub="of everybody known" explain={<p>People in this audience, of all people known.</p>} />
-        <Tile label="Change" value={`${change > 0 ? '+' : change < 0 ? '−' : ''}${count(Math.abs(change))}`} sub={first ? <>in <Ago time={first.at} /></> : 'nothing recorded yet'} explain={<p>Size now, less the first size recorded. Sizes are kept by the hour for 120 days.</p>} />
-        <Tile label="Used by" value={count(segment.usedBy.length)} sub={segment.usedBy.length ? segment.usedBy.join(', ') : 'nothing yet'} explain={<p>Documents whose conditions name this audience.</p>} />
+        <Tile label="Share" value={percent(share)} sub="of everybody known" explain={<p>People in this audience, of all people known.</p>} />
+        <Tile label="Change" value={`${change > 0 ? '+' : change < 0 ? '−' : ''}${count(Math.abs(change))}`} sub={first ? <>in <Ago time={first.at} /></> : 'nothing recorded yet'} explain={<p>Size now, less the first size recorded.</p>} />
+        <Tile label="State" value={segment.state} sub={segment.state === 'live' ? 'kept up to date' : 'being built'} explain={<p>Live: it follows every event. Filling: everybody is looked at once for a new definition. Building: what it asks of the past is read from history first.</p>} />
       </Tiles>
       <div className="grid items-start gap-3 lg:grid-cols-[minmax(0,1fr)_340px]">
         <div className="space-y-3">
           <Card title="Size over time">
-            <Trend label="People in the audience" points={segment.sizes.map((s) => ({ at: toDate(s.at).getTime(), value: s.size }))} write={count} writeTime={(at) => `${day(at)} ${clock(at).slice(0, 5)}`} />
+            <Trend label="People in the audience" points={sizes.map((s) => ({ at: toDate(s.at).getTime(), value: s.size }))} write={count} writeTime={(at) => `${day(at)} ${clock(at).slice(0, 5)}`} />
           </Card>
-          <Card title="Some of them" note={members.data && `${count(Math.min(12, members.data.people.length))} of ${count(members.data.total)}`}>
+          <Card title="Some of them" note={members.data && `${count(Math.min(12, members.data.people.length))} of ${count(members.data.size)}`}>
             <Loaded query={members}>
               {(page) =>
                 page.people.length === 0 ? (
@@ -116,6 +119,12 @@ function Overview({ segment }: { segment: SegmentDetail }) {
         <div className="space-y-3">
           <Card title="Who is in it">
             <pre tabIndex={0} role="group" aria-label="Condition" className="overflow-auto font-mono text-meta whitespace-pre-wrap">{segment.when}</pre>
+            {segment.pending && (
+              <>
+                <h3 className="mt-3 font-medium">In force soon</h3>
+                <pre tabIndex={0} role="group" aria-label="Condition in force soon" className="overflow-auto font-mono text-meta whitespace-pre-wrap">{segment.pending}</pre>
+              </>
+            )}
           </Card>
           <Card title="Overlap" note="How many of them are in another audience, too">
             <Loaded query={overlap}>
@@ -124,11 +133,11 @@ function Overview({ segment }: { segment: SegmentDetail }) {
                   <p className="text-muted">There is no other audience.</p>
                 ) : (
                   <ul className="-mx-2">
-                    {list.map((other) => (
-                      <li key={other.id}>
-                        <Link to="/audiences/$id" params={{ id: other.id }} className="block rounded-control px-2 py-1.5 transition-colors hover:bg-sunken" title={`${count(other.both)} of ${count(segment.size)}; overlap of all ${percent(other.jaccard)}`}>
+                    {[...list].sort((x, y) => y.both - x.both).map((other) => (
+                      <li key={other.b.id}>
+                        <Link to="/audiences/$id" params={{ id: other.b.id }} className="block rounded-control px-2 py-1.5 transition-colors hover:bg-sunken" title={`${count(other.both)} of ${count(segment.size)}; overlap of all ${percent(other.jaccard)}`}>
                           <span className="mb-1 flex justify-between gap-3">
-                            <span className="clip">{other.name}</span>
+                            <span className="clip">{other.b.name || other.b.id}</span>
                             <span className="shrink-0 text-meta text-muted tabular-nums">
                               {count(other.both)} · {percent(segment.size ? other.both / segment.size : 0)}
                             </span>
@@ -208,16 +217,16 @@ function Preview({ yaml }: { yaml: string }) {
           <p className="text-bad">{query.error.message}</p>
         ) : preview ? (
           <>
-            <Explained title="How this is known" trigger={<span className="text-kpi font-semibold tabular-nums">{preview.exact ? '' : '≈ '}{count(preview.estimate)}</span>}>
-              <p>{preview.exact ? `All ${count(preview.looked)} people were looked at.` : `A random sample of ${count(preview.looked)} of about ${count(preview.people)} people was looked at. The interval holds in 19 of 20 samples.`}</p>
-              {preview.read.length > 0 && <p>It asks something nobody asked before, so the sample’s events were read from the log.</p>}
+            <Explained title="How this is known" trigger={<span className="text-kpi font-semibold tabular-nums">{preview.exact ? '' : '≈ '}{count(preview.value)}</span>}>
+              <p>{preview.exact ? `All ${count(preview.sampled)} people were looked at.` : `A random sample of ${count(preview.sampled)} of ${count(preview.total)} people was looked at. The interval holds in 19 of 20 samples.`}</p>
+              {preview.history && <p>It asks something nothing keeps yet, so the sample’s timelines were read.</p>}
               <p>Took {count(preview.millis)} ms.</p>
             </Explained>
             <p className="text-meta text-muted">
-              {preview.exact ? 'counted' : `95 % interval ${count(preview.low)} to ${count(preview.high)}`} · {percent(preview.share)} of {plural(preview.people, 'person', 'people')}
+              {preview.exact ? 'counted' : `95 % interval ${count(preview.low)} to ${count(preview.high)}`} · {percent(preview.total ? preview.value / preview.total : 0)} of {plural(preview.total, 'person', 'people')}
             </p>
-            <Bar share={preview.share} label={`${percent(preview.share)} of everybody`} className="my-3" />
-            {preview.sample.length > 0 && <PeopleList people={preview.sample} />}
+            <Bar share={preview.total ? preview.value / preview.total : 0} label={`${percent(preview.total ? preview.value / preview.total : 0)} of everybody`} className="my-3" />
+            {preview.people.length > 0 && <PeopleList people={preview.people} />}
           </>
         ) : (
           <Skeleton className="h-24" />

@@ -2,7 +2,7 @@ import { useQuery } from '@tanstack/react-query'
 import { getRouteApi, useNavigate } from '@tanstack/react-router'
 import { Plus, Users } from 'lucide-react'
 import { useMemo, useState, type FormEvent } from 'react'
-import { segmentsQuery } from '@/api/queries'
+import { overviewQuery, segmentsQuery } from '@/api/queries'
 import type { Segment } from '@/api/types'
 import { count, percent, plural } from '@/format/number'
 import { useMay } from '@/shell/session'
@@ -17,19 +17,18 @@ import { Table, TableCard, type Column } from '@/ui/table'
 
 const route = getRouteApi('/audiences')
 
-const columns: Column<Segment>[] = [
+const columnsOf = (people: number): Column<Segment>[] => [
   {
     id: 'name',
     head: 'Audience',
     cell: (segment) => (
       <span className="flex items-center gap-2">
-        <span className="clip font-medium">{segment.name}</span>
+        <span className="clip font-medium">{segment.name || segment.id}</span>
         <StateBadge segment={segment} />
       </span>
     ),
   },
   { id: 'when', head: 'Who is in it', from: 'lg', cell: (segment) => <code className="font-mono text-meta text-muted" title={segment.when}>{segment.when}</code> },
-  { id: 'used', head: 'Used by', right: true, from: 'md', width: 'w-[90px]', cell: (segment) => <span title={segment.usedBy.join('\n')} className="text-muted">{segment.usedBy.length || '–'}</span> },
   {
     id: 'share',
     head: 'Share',
@@ -37,8 +36,8 @@ const columns: Column<Segment>[] = [
     width: 'w-[150px]',
     cell: (segment) => (
       <span className="flex items-center gap-2">
-        <Bar share={segment.share} label={`${percent(segment.share)} of everybody`} className="flex-1" />
-        <span className="w-11 text-right text-muted tabular-nums">{percent(segment.share)}</span>
+        <Bar share={segment.size / Math.max(people, 1)} label={`${percent(segment.size / Math.max(people, 1))} of everybody`} className="flex-1" />
+        <span className="w-11 text-right text-muted tabular-nums">{percent(segment.size / Math.max(people, 1))}</span>
       </span>
     ),
   },
@@ -51,13 +50,13 @@ const columns: Column<Segment>[] = [
     ),
     right: true,
     width: 'w-[100px]',
-    cell: (segment) => (segment.state === 'waiting' ? '–' : count(segment.size)),
+    cell: (segment) => (segment.state === 'building' && segment.size === 0 ? '–' : count(segment.size)),
   },
 ]
 
 export function StateBadge({ segment }: { segment: Pick<Segment, 'state'> }) {
   if (segment.state === 'filling') return <Badge look="warn" title="Everybody is looked at once for the new definition">filling</Badge>
-  if (segment.state === 'waiting') return <Badge look="warn" title="What it asks of the past is read from history first">reading history</Badge>
+  if (segment.state === 'building') return <Badge look="warn" title="What it asks of the past is read from history first">reading history</Badge>
   return null
 }
 
@@ -66,11 +65,13 @@ export function Audiences() {
   const { q = '' } = route.useSearch()
   const go = route.useNavigate()
   const query = useQuery(segmentsQuery)
+  const people = useQuery(overviewQuery).data?.people ?? 0
+  const columns = useMemo(() => columnsOf(people), [people])
   const may = useMay()
   const [adding, setAdding] = useState(false)
   const rows = useMemo(() => {
     const needle = q.toLowerCase()
-    return (query.data ?? []).filter((s) => `${s.id} ${s.name} ${s.when}`.toLowerCase().includes(needle)).sort((a, b) => b.size - a.size)
+    return (query.data ?? []).filter((s) => `${s.id} ${s.name ?? ''} ${s.when}`.toLowerCase().includes(needle)).sort((a, b) => b.size - a.size)
   }, [query.data, q])
   const add = (look: 'solid' | 'outline') => (
     <Button look={look} icon={<Plus size={14} aria-hidden />} onClick={() => setAdding(true)}>
