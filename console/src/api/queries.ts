@@ -221,9 +221,6 @@ export const segmentsQuery = queryOptions({
   refetchInterval: 5000,
 })
 
-export const segmentQuery = (id: string) =>
-  queryOptions({ queryKey: ['segments', id], queryFn: ({ signal }) => get<Segment>(`/v1/segments/${enc(id)}`, { signal }), refetchInterval: 5000 })
-
 export const membersQuery = (id: string) =>
   queryOptions({ queryKey: ['segments', id, 'people'], queryFn: ({ signal }) => get<SegmentMembers>(`/v1/segments/${enc(id)}/people`, { query: { limit: 12 }, signal }) })
 

@@ -118,7 +118,7 @@ export interface Person {
   traitSources?: Record<string, { source: string; at: Time }>
   computed: Fields
   segments: { id: string; degree?: number; since?: Time }[]
-  scores: Record<string, number | Score>
+  scores: PersonScores
   consent: Consent
   items: (string | { id: string; name?: string; state?: string })[]
   counters: Record<string, number>
@@ -599,8 +599,17 @@ export interface ScoreExplanation {
   contributions: { input: string; effect: number }[]
 }
 
+/** What is foretold of a person; what is not known is left out. */
+export interface PersonScores {
+  clv?: number | Score
+  purchases?: number | Score
+  churn?: number | Score
+  intent?: number | Score
+  nextPurchase?: number | Score
+}
+
 export interface Scores {
-  scores: Record<string, number | Score>
+  scores: PersonScores
   explanations: ScoreExplanation[] | null
 }
 
@@ -620,6 +629,6 @@ export interface ModelPage {
   fitting: boolean
   tried: Time | null
   made: Time | null
-  model: { kind: string; health: ModelHealth; fitted: { kind: string; params: Record<string, number>; logLikelihood: number; backtest: number | null }[] } | null
+  model?: { kind: string; health: ModelHealth; fitted: { kind: string; params: Record<string, number>; logLikelihood: number; backtest: number | null }[] } | null
   seen: ModelHealth
 }

@@ -2,8 +2,7 @@ import { useQuery } from '@tanstack/react-query'
 import { getRouteApi, Link } from '@tanstack/react-router'
 import { ArrowLeft, PencilLine, UsersRound } from 'lucide-react'
 import { useEffect, useState } from 'react'
-import { ApiError } from '@/api/client'
-import { configQuery, documentQuery, membersQuery, overlapQuery, overviewQuery, segmentHistoryQuery, segmentPreviewQuery, segmentQuery, segmentsQuery } from '@/api/queries'
+import { configQuery, membersQuery, overlapQuery, overviewQuery, segmentHistoryQuery, segmentPreviewQuery, segmentsQuery } from '@/api/queries'
 import type { PersonSummary, Segment } from '@/api/types'
 import { count, percent, plural } from '@/format/number'
 import { called, mainIdentifier } from '@/format/person'
@@ -27,11 +26,11 @@ export function Audience() {
   const { id } = route.useParams()
   const { tab } = route.useSearch()
   const may = useMay()
-  const query = useQuery({ ...segmentQuery(id), retry: false })
-  const missing = query.error instanceof ApiError && query.error.status === 404
-  const segment = missing ? undefined : query.data
+  const query = useQuery(segmentsQuery)
+  const segment = query.data?.find((s) => s.id === id)
+  const missing = query.data !== undefined && !segment
   const defining = tab === 'definition'
-  if (query.error && !segment && !(missing && defining)) return <Failure error={query.error} retry={() => void query.refetch()} className="min-h-full" />
+  if (query.error && !query.data) return <Failure error={query.error} retry={() => void query.refetch()} className="min-h-full" />
   return (
     <Page
       title={segment?.name || id}
@@ -70,6 +69,10 @@ export function Audience() {
         <Code label="API call" className="max-w-[900px]" text={`curl '${location.origin}/v1/segments/${encodeURIComponent(id)}/people' \\\n  -H "Authorization: Bearer $RAPPORT_TOKEN"`} />
       ) : segment ? (
         <Overview segment={segment} />
+      ) : missing ? (
+        <Empty icon={<UsersRound size={18} />} title={`There is no audience ${id}`}>
+          It was deleted or never was. Its definition can be written under Definition.
+        </Empty>
       ) : (
         <>
           <TileSkeleton />
@@ -176,11 +179,11 @@ function PeopleList({ people }: { people: (PersonSummary & { since?: string | nu
 
 function Definition({ id }: { id: string }) {
   const config = useQuery(configQuery)
-  const query = useQuery({ ...documentQuery('segment', id), retry: false })
-  const isNew = query.error instanceof ApiError && query.error.status === 404
-  if (query.error && !isNew) return <Failure error={query.error} retry={() => void query.refetch()} />
-  if (!config.data || (!query.data && !isNew)) return <Skeleton className="h-[420px] rounded-card!" />
-  return <Editing key={id} kind="segment" id={id} doc={isNew ? undefined : query.data} version={config.data.version} beside={(text) => <Preview yaml={text} />} />
+  return (
+    <Loaded query={config} skeleton={<Skeleton className="h-[420px] rounded-card!" />}>
+      {({ documents, version }) => <Editing key={id} kind="segment" id={id} doc={documents.find((doc) => doc.kind === 'segment' && doc.id === id)} version={version} beside={(text) => <Preview yaml={text} />} />}
+    </Loaded>
+  )
 }
 
 /** The condition within a segment's text: one line, quoted, or a block. */

@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import { scoresQuery } from '@/api/queries'
-import type { Person, ScoreExplanation } from '@/api/types'
+import type { Person, PersonScores, ScoreExplanation } from '@/api/types'
 import { decimal, money, percent, signed } from '@/format/number'
 import { plain, readScore } from '@/format/person'
 import { useCurrency } from '@/shell/currency'
@@ -25,7 +25,7 @@ export function ScoresTab({ person }: { person: Person }) {
         ) : (
           <div className="grid items-start gap-3 lg:grid-cols-2">
             {answer.explanations.map((explanation) => (
-              <ScoreCard key={explanation.score} explanation={explanation} range={readScore(answer.scores[explanation.score] ?? explanation.value)} />
+              <ScoreCard key={explanation.score} explanation={explanation} range={readScore(answer.scores[explanation.score as keyof PersonScores] ?? explanation.value)} />
             ))}
           </div>
         )
