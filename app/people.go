@@ -115,7 +115,7 @@ func (s *Server) openDoors() error {
 	s.inapp = inapp.New(inapp.Options{Clock: s.opts.Clock, Decision: decide.DecodeDecision, Consent: consenter{s}})
 	s.deliver = deliver.New(deliver.Deps{
 		Outbox: func(kind string) deliver.Outbox { return s.engine.Effects(kind) },
-		Append: s.record, Consent: consenter{s}, Clock: s.opts.Clock, Logger: s.log,
+		Append: s.recordResult, Consent: consenter{s}, Clock: s.opts.Clock, Logger: s.log,
 	})
 	s.rates = newRates(s.opts.Clock)
 	if err := s.openProducts(); err != nil {
@@ -149,6 +149,16 @@ func (s *Server) record(ctx context.Context, e *rapport.Event) error {
 	}
 	home := int32(e.Entity.Partition(s.events.Partitions(eventlog.Events)))
 	return eventlog.Append(ctx, s.events, engine.EventRecord(e, engine.Fingerprint(e.Source, e.MessageID), home))
+}
+
+// recordResult records what became of a message, unless the person was erased
+// meanwhile: the message went with them, and a result would bring them back.
+func (s *Server) recordResult(ctx context.Context, e *rapport.Event) error {
+	known, err := consenter{s}.Allows(ctx, e.Entity, "", "")
+	if err != nil || !known {
+		return err
+	}
+	return s.record(ctx, e)
 }
 
 // setDestinations brings the senders in line with the configuration.
