@@ -93,7 +93,6 @@ func (s *Server) viewEnv(v *engine.View, at int64) *profile.Env {
 type builder struct {
 	mu    sync.Mutex
 	state api.Building
-	idle  chan struct{} // closed while there is nothing to build
 	done  atomic.Int64
 }
 

@@ -91,14 +91,6 @@ func (l *ledger) merge(o ledger) {
 	}
 }
 
-func (l ledger) find(name string) []line {
-	i, found := slices.BinarySearchFunc(l, name, func(a account, name string) int { return strings.Compare(a.name, name) })
-	if !found {
-		return nil
-	}
-	return l[i].lines
-}
-
 func (l ledger) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(l)))
 	for _, a := range l {

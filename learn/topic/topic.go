@@ -85,6 +85,9 @@ func Fit(people [][]Count, vocabulary int, o Options) (*Model, error) {
 			most, best = l, f.model()
 		}
 	}
+	if best == nil {
+		return nil, errors.New("topic: the counts are too far apart in size to be told apart")
+	}
 	return best, nil
 }
 
@@ -182,7 +185,7 @@ func cosine(a, b []Count) float64 {
 	if aa == 0 || bb == 0 {
 		return 0
 	}
-	return ab / math.Sqrt(aa*bb)
+	return ab / math.Sqrt(aa) / math.Sqrt(bb)
 }
 
 // pass moves every token once (CVB0): each counts toward a topic by what all
@@ -196,9 +199,11 @@ func (f *fit) pass() {
 			r := f.resp[d][i*f.o.Topics : (i+1)*f.o.Topics]
 			of := f.word[c.Word]
 			var sum float64
+			one := min(c.N, 1) // a faded count may be less than one token
 			for k := range next {
-				next[k] = (mine[k] - r[k] + alpha) * (of[k] - r[k] + beta) / (f.total[k] - r[k] + size)
-				next[k] = max(next[k], 0)
+				own := one * r[k]
+				next[k] = max(mine[k]-own, 0) + alpha
+				next[k] *= (max(of[k]-own, 0) + beta) / (max(f.total[k]-own, 0) + size)
 				sum += next[k]
 			}
 			for k := range next {

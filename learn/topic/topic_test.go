@@ -231,3 +231,27 @@ func BenchmarkObserve(b *testing.B) {
 		mix = m.Observe(mix, 3, 1e-9)
 	}
 }
+
+func TestCountsThatHaveFadedAreStillToldApart(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(4, 4))
+	var people [][]topic.Count
+	for i := range 200 {
+		var p []topic.Count
+		for w := range 6 {
+			p = append(p, topic.Count{Word: i%2*6 + w, N: math.Exp2(-40 * r.Float64())})
+		}
+		people = append(people, p)
+	}
+	m, err := topic.Fit(people, 12, topic.Options{Topics: 2, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k := range m.Word {
+		for w, p := range m.Word[k] {
+			if !(p > 0 && p < 1) {
+				t.Errorf("topic %d says word %d has the chance %v", k, w, p)
+			}
+		}
+	}
+}
