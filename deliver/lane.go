@@ -170,6 +170,9 @@ func (l *lane) pull(ctx context.Context, box Outbox, fresh chan<- engine.Effect)
 	for {
 		e, err := box.Next(ctx)
 		if ctx.Err() != nil {
+			if err == nil {
+				box.Release(e.Key) // for the lane that takes over
+			}
 			return
 		}
 		if err != nil {
