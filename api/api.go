@@ -58,6 +58,7 @@ func New(d Deps) *API {
 	a.configOperations()
 	a.sourceOperations()
 	a.deliveryOperations()
+	a.previewOperations()
 	a.demoOperations()
 	a.itemOperations()
 	a.chainOperations()

@@ -36,6 +36,7 @@ type Deps struct {
 	Model       *decide.Model
 	Door        *collect.Door
 	Deliver     *deliver.Dispatcher
+	Composer    Composer
 	Log         eventlog.Log
 	Zones       *profile.Zones
 	Live        *Live

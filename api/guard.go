@@ -64,6 +64,7 @@ func newGuard(c rapport.Clock) *guard { return &guard{limits: newLimiter(c)} }
 // around authenticates each request: by bearer token, or by session cookie.
 func (g *guard) around(store *access.Store, log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		outer := r
 		id := r.Header.Get("X-Request-Id")
 		if !plausibleID(id) {
 			id = newID()
@@ -115,6 +116,7 @@ func (g *guard) around(store *access.Store, log *slog.Logger, next http.Handler)
 			}
 		}
 		next.ServeHTTP(w, r)
+		outer.Pattern = r.Pattern // finer than the one that led here: traces are named by it
 	})
 }
 

@@ -15,7 +15,7 @@ type Moment struct {
 	Name     string    `json:"name"`
 	Detail   string    `json:"detail"`
 	Source   string    `json:"source"`
-	Millis   float64   `json:"millis,omitempty" doc:"Decisions: how long it took"`
+	Millis   float64   `json:"millis,omitempty" doc:"Decisions: how long making it took, before it was recorded"`
 	// DecisionID is set on decisions, to ask why.
 	DecisionID string `json:"decisionId,omitempty"`
 }

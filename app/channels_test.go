@@ -119,6 +119,17 @@ holdout: 0
 		t.Errorf("consent after one click: %v", said)
 	}
 
+	// Anybody may be looked at, and nothing goes out for it.
+	seen := s.must("POST", "/v1/actions/thanks/preview", map[string]any{"person": map[string]any{"userId": "ada"}})
+	if seen["form"] != "mail" || seen["to"] != "ada@northbean-people.no" || seen["subject"] != "Thank you, Ada" || !strings.Contains(fmt.Sprint(seen["html"]), "Your coffee is on its way.") || !strings.Contains(fmt.Sprint(seen["text"]), "https://preview.invalid/preferences") {
+		t.Errorf("previewed as %v", seen)
+	}
+	for path, who := range map[string]string{"/v1/actions/thanks/preview": "nobody", "/v1/actions/nothing/preview": "ada"} {
+		if status, out := s.call("POST", path, map[string]any{"person": map[string]any{"userId": who}}); status != 404 {
+			t.Errorf("%s for %s answered %d: %v", path, who, status, out)
+		}
+	}
+
 	// The next decision is withheld; a person who allows it again is written to.
 	why := s.must("POST", "/v1/explain", map[string]any{"person": map[string]any{"userId": "ada"}, "placement": "mailbox", "action": "thanks"})
 	if !strings.Contains(fmt.Sprint(why), "consent") {

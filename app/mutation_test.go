@@ -44,6 +44,7 @@ func doors() []door {
 		door{"POST", "/v1/session", []string{`{"token":"` + houseToken + `"}`}},
 		door{"POST", "/v1/tokens", []string{`{"name":"ci","role":"viewer","expiresIn":"90d"}`}},
 		door{"POST", "/v1/people/{ref}/unmerge", []string{`{"link":"l_00000000000000000000000000"}`}},
+		door{"POST", "/v1/actions/{id}/preview", []string{`{"person":{"userId":"u1"},"placement":"hero","locale":"nb"}`}},
 		door{"POST", "/v1/deliveries/{id}/replay", []string{`{}`}},
 		door{"POST", "/v1/quarantine/{id}/replay", []string{`{"raw":` + mutantEvent + `}`, `{}`}},
 		door{"POST", "/v1/quarantine/replay", []string{`{}`}},

@@ -41,6 +41,7 @@ func (s *Server) observe(_ int32, _ int64, e *rapport.Event, entity rapport.ID) 
 				return
 			}
 			m.Kind, m.Name, m.Detail, m.Source, m.DecisionID = "decision", "decision", decisionDetail(d), d.Placement, d.ID
+			m.Millis = float64(s.took.take(d.ID)) / float64(time.Millisecond)
 		case rapport.SystemDelivery:
 			m.Kind = "delivery"
 		default:
@@ -48,6 +49,34 @@ func (s *Server) observe(_ int32, _ int64, e *rapport.Event, entity rapport.ID) 
 		}
 	}
 	s.live.Publish(m)
+}
+
+// durations are how long the latest decisions took, until the feed tells them.
+type durations struct {
+	mu   sync.Mutex
+	took map[string]time.Duration
+	ids  [1024]string // of those put last; older ones are forgotten
+	next int
+}
+
+func (d *durations) put(id string, took time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.took == nil {
+		d.took = map[string]time.Duration{}
+	}
+	delete(d.took, d.ids[d.next])
+	d.ids[d.next], d.took[id] = id, took
+	d.next = (d.next + 1) % len(d.ids)
+}
+
+// take returns how long a decision took, 0 if that is not known.
+func (d *durations) take(id string) time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	took := d.took[id]
+	delete(d.took, id)
+	return took
 }
 
 func personLabel(e *rapport.Event, entity rapport.ID) string {

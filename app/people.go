@@ -97,6 +97,11 @@ func (s *Server) openDoors() error {
 	s.recent = decide.NewRecent(s.events, 5_000)
 	s.decider = decide.New(decide.Deps{
 		Home: arrivals{s.engine, s.identity, s.events.Partitions(eventlog.Events)}, Log: s.events, Model: s.model, Recent: s.recent, Clock: s.opts.Clock,
+		Made: func(d *rapport.Decision, took time.Duration) {
+			if s.live.Watched() {
+				s.took.put(d.ID, took)
+			}
+		},
 		Env: func(v *engine.View, now time.Time) condition.Env {
 			return s.viewEnv(v, rapport.Millis(now))
 		},

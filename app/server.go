@@ -75,6 +75,8 @@ type Server struct {
 	mqtt     *mqtt.Broker
 	pages    *passport.Server
 	rates    *rates
+	took     durations
+	took     durations
 	fitter   *predict.Fitter
 	chain    *epcis.Chain
 	updates  *ota.Updates

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -55,8 +56,9 @@ func (t *tracing) around(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r)
 		// The pattern is known only now, and unlike the path holds no personal data.
 		if r.Pattern != "" {
-			span.SetName(r.Pattern)
-			span.SetAttributes(attribute.String("http.route", r.Pattern))
+			route := strings.TrimPrefix(r.Pattern, r.Method+" ")
+			span.SetName(r.Method + " " + route)
+			span.SetAttributes(attribute.String("http.route", route))
 		}
 	})
 }

@@ -382,7 +382,7 @@ func (f *contest) choice(w runner, slot int, propensity float64, explored, share
 		lever = "weight"
 	}
 	c := rapport.Choice{
-		Action: a.ID, Type: a.Type, Slot: slot, Content: a.contentFor(m.placement.ID, m.locale), Value: w.estimate.Mean,
+		Action: a.ID, Type: a.Type, Slot: slot, Content: a.ContentFor(m.placement.ID, m.locale), Value: w.estimate.Mean,
 		Propensity: propensity, Reason: reason, Explored: explored, Channel: m.channel(a), Purpose: a.Purpose,
 	}
 	if lever != "" {

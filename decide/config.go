@@ -41,20 +41,21 @@ type Config struct {
 
 // Action is one compiled action.
 type Action struct {
-	ID       string
-	Type     rapport.ActionType
-	Purpose  string
-	Channel  string // its own; empty means the placement's
-	Topic    string
-	Goals    []Goal
-	Cost     float64
-	Weight   float64 // > 0
-	Priority int
-	When     condition.Expr // nil holds always
-	Group    string
-	Share    float64
-	Right    string // "recall" or "safety": beside all pressure
-	Control  float64
+	ID         string
+	Type       rapport.ActionType
+	Purpose    string
+	Channel    string // its own; empty means the placement's
+	Placements []string
+	Topic      string
+	Goals      []Goal
+	Cost       float64
+	Weight     float64 // > 0
+	Priority   int
+	When       condition.Expr // nil holds always
+	Group      string
+	Share      float64
+	Right      string // "recall" or "safety": beside all pressure
+	Control    float64
 
 	quotas      []*quota
 	seed        uint64 // of its control group
@@ -314,7 +315,7 @@ func (c *Config) addAction(d *ActionDoc, caps []*limit, f *faults) {
 		a.validity += " until " + d.Until
 	}
 	a.consent = "no consent to " + d.Purpose
-	a.content = d.Content
+	a.content, a.Placements = d.Content, d.Placements
 	a.locales = byLocale(d.Locales)
 	for name, in := range d.In {
 		if a.places == nil {
@@ -505,10 +506,10 @@ func (c *Config) Conditions() iter.Seq[condition.Expr] {
 	}
 }
 
-// contentFor returns the content for a placement in the best locale of those
+// ContentFor returns the content for a placement in the best locale of those
 // asked for: that of the placement in the locale, then of the placement, then
 // of the locale, then the action's own.
-func (a *Action) contentFor(placement, locale string) rapport.Fields {
+func (a *Action) ContentFor(placement, locale string) rapport.Fields {
 	in := a.places[placement]
 	if f, ok := inLocale(in.locales, locale); ok {
 		return f

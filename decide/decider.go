@@ -35,6 +35,9 @@ type Deps struct {
 	Features func(env condition.Env, context rapport.Fields) rapport.Fields
 	// Scorer, if set, values actions in place of the model.
 	Scorer func() Scorer
+	// Made, if set, is told of every decision right before it is recorded, and
+	// how long making it took by the wall clock.
+	Made func(d *rapport.Decision, took time.Duration)
 }
 
 // Request asks what is the next best thing for one person.
@@ -90,6 +93,7 @@ func (s *Decider) Decide(ctx context.Context, r Request) (*rapport.Decision, err
 // decide makes a decision for a cause. messageID is set for a trigger's
 // request, so that the log takes it once.
 func (s *Decider) decide(ctx context.Context, r Request, cause, messageID string) (*rapport.Decision, error) {
+	began := time.Now()
 	made, err := s.make(ctx, &r, cause)
 	if err != nil {
 		return nil, err
@@ -97,6 +101,9 @@ func (s *Decider) decide(ctx context.Context, r Request, cause, messageID string
 	d := made.decision
 	if r.Dry {
 		return d, nil
+	}
+	if s.deps.Made != nil {
+		s.deps.Made(d, time.Since(began))
 	}
 	e := decisionEvent(d, made.entity)
 	if messageID != "" {

@@ -70,7 +70,7 @@ func (c *Composer) Compose(ctx context.Context, m *deliver.Message, channel stri
 	if err != nil || len(d.Items) == 0 {
 		return nil, &deliver.Result{Status: deliver.Failed, Detail: "the decision cannot be read"}
 	}
-	item := d.Items[0]
+	item := &d.Items[0]
 	r, err := c.deps.Reader.Recipient(ctx, m.Person)
 	switch {
 	case rapport.KindOf(err) == rapport.NotFound:
@@ -82,14 +82,33 @@ func (c *Composer) Compose(ctx context.Context, m *deliver.Message, channel stri
 	if item.Purpose != "" {
 		draft.Unsubscribe = c.deps.Links.Unsubscribe(m.Person, item.Purpose, channel)
 	}
-	draft.Fields, err = Render(item.Content, r, c.deps.Clock.Now(), map[string]any{
-		"links":    map[string]any{"preferences": draft.Preferences, "unsubscribe": draft.Unsubscribe},
-		"decision": map[string]any{"id": d.ID, "action": item.Action},
-	})
-	if err != nil {
+	if err := c.write(draft, d.ID, item); err != nil {
 		return nil, &deliver.Result{Status: deliver.Failed, Detail: err.Error()}
 	}
 	return draft, nil
+}
+
+// Preview writes the message that a choice would be for a person now. Nothing
+// is decided or sent, and its links lead nowhere: those of a message let whoever
+// holds them choose for the person. Kinds: NotFound, Invalid for a template that fails.
+func (c *Composer) Preview(ctx context.Context, person rapport.ID, choice *rapport.Choice) (*Draft, error) {
+	r, err := c.deps.Reader.Recipient(ctx, person)
+	if err != nil {
+		return nil, err
+	}
+	draft := &Draft{Recipient: r, Purpose: choice.Purpose, Preferences: "https://preview.invalid/preferences"}
+	if choice.Purpose != "" {
+		draft.Unsubscribe = "https://preview.invalid/unsubscribe"
+	}
+	return draft, c.write(draft, "d_preview", choice)
+}
+
+func (c *Composer) write(draft *Draft, decision string, item *rapport.Choice) (err error) {
+	draft.Fields, err = Render(item.Content, draft.Recipient, c.deps.Clock.Now(), map[string]any{
+		"links":    map[string]any{"preferences": draft.Preferences, "unsubscribe": draft.Unsubscribe},
+		"decision": map[string]any{"id": decision, "action": item.Action},
+	})
+	return err
 }
 
 // Render renders every text of a content. The field html is escaped as HTML,

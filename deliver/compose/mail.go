@@ -43,6 +43,14 @@ func (d *Draft) Mail() (Mail, error) {
 	return m, nil
 }
 
+// Text lays the draft out as a text for a phone: its text, or body and url.
+func (d *Draft) Text() string {
+	if text := strings.TrimSpace(d.Fields["text"]); text != "" {
+		return text
+	}
+	return strings.TrimSpace(d.Fields["body"] + " " + d.Fields["url"])
+}
+
 func first(texts ...string) string {
 	for _, t := range texts {
 		if t != "" {

@@ -63,10 +63,7 @@ func (s *Sender) Send(ctx context.Context, m *deliver.Message) deliver.Result {
 	if draft.Recipient.Phone == "" {
 		return deliver.Result{Status: deliver.Failed, Detail: "no phone number is known"}
 	}
-	text := strings.TrimSpace(draft.Fields["text"])
-	if text == "" {
-		text = strings.TrimSpace(draft.Fields["body"] + " " + draft.Fields["url"])
-	}
+	text := draft.Text()
 	if text == "" || len(text) > maxText {
 		return deliver.Result{Status: deliver.Failed, Detail: "the text is empty or longer than 1530 bytes"}
 	}
