@@ -76,7 +76,6 @@ type Server struct {
 	pages    *passport.Server
 	rates    *rates
 	took     durations
-	took     durations
 	fitter   *predict.Fitter
 	chain    *epcis.Chain
 	updates  *ota.Updates
