@@ -231,7 +231,7 @@ describe.skipIf(live)('with the mock', () => {
       const region = page.getByRole('region', { name: 'Live stream' })
       await page.getByText('Streaming').waitFor()
       await region.hover({ position: { x: 200, y: 120 } })
-      await page.mouse.move(600, 500)
+      await region.hover({ position: { x: 260, y: 160 } })
       await page.getByText('Held while you read').waitFor()
       const first = await region.getByRole('row').nth(1).textContent()
       for (let i = 0; i < 7; i++) mock?.emit({ name: `Held ${i}`, person: 'Noor Haddad' })

@@ -59,11 +59,16 @@ const kinds: { value: StreamKind | 'all'; label: string }[] = [
 export function LiveStream({ kind, q }: { kind?: string; q?: string }) {
   const navigate = useNavigate({ from: '/' })
   const [paused, setPaused] = useState(false)
-  const [reading, setReading] = useState(false)
+  const [over, setOver] = useState(false)
+  const [filled, setFilled] = useState(false)
   const [scrolled, setScrolled] = useState(false)
   const box = useRef<HTMLDivElement>(null)
+  // A pointer that rests here before the first row came reads as well.
+  const reading = over && filled
   const held = paused || reading || scrolled
   const [feed, letIn] = useFeed(held)
+  const some = feed.rows.length > 0
+  useEffect(() => setFilled(some), [some])
 
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
@@ -106,8 +111,8 @@ export function LiveStream({ kind, q }: { kind?: string; q?: string }) {
       <div
         ref={box}
         className="min-h-0 flex-1 overflow-auto max-md:max-h-[70vh]"
-        onPointerMove={(event) => event.pointerType === 'mouse' && feed.rows.length > 0 && setReading(true)}
-        onPointerLeave={() => setReading(false)}
+        onPointerMove={(event) => event.pointerType === 'mouse' && setOver(true)}
+        onPointerLeave={() => setOver(false)}
         onScroll={(event) => setScrolled(event.currentTarget.scrollTop > 4)}
         tabIndex={0}
         role="region"
