@@ -21,6 +21,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/actions/{id}/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * An action as one person would see it, without any effect
+         * @description Needs the role marketer.
+         */
+        post: operations["preview-action"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/artifacts": {
         parameters: {
             query?: never;
@@ -1838,6 +1858,13 @@ export interface components {
             version: number;
             when?: string;
         };
+        ActionPreviewInBody: {
+            /** @description Such as nb or pt-BR; the person's own without it */
+            locale?: string;
+            person: components["schemas"]["DecidePerson"];
+            /** @description One of the action's placements; its first without it */
+            placement?: string;
+        };
         ActionStats: {
             /**
              * Format: int64
@@ -2152,6 +2179,7 @@ export interface components {
              */
             attempts: number;
             destination: string;
+            /** @description Why it could not be delivered; of a waiting one, what its destination said last */
             error?: string;
             event: string;
             key: string;
@@ -2794,6 +2822,27 @@ export interface components {
              * @description How much of it is recycled, percent.
              */
             recycled?: number;
+        };
+        MessagePreview: {
+            action: string;
+            /** @description What it would be sent through */
+            channel?: string;
+            /** @description The content's texts, rendered */
+            fields: {
+                [key: string]: string;
+            };
+            /**
+             * @description mail has subject, text and html; text has text; content has only its fields
+             * @enum {string}
+             */
+            form: "mail" | "text" | "content";
+            html?: string;
+            locale?: string;
+            personId: string;
+            subject?: string;
+            text?: string;
+            /** @description Address or number it would go to; empty if none is known */
+            to?: string;
         };
         Model: {
             /** Format: double */
@@ -3860,6 +3909,113 @@ export interface operations {
             };
             /** @description Conflict */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "preview-action": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ActionPreviewInBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessagePreview"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
