@@ -115,17 +115,17 @@ type ReplenishDoc struct {
 func (d *ProductDoc) Validate() error {
 	var f faults
 	if d.ID == "" || len(d.ID) > 128 || strings.ContainsAny(d.ID, "\x00/") {
-		f.add("id", "must be 1 to 128 bytes without a slash")
+		f.Add("id", "must be 1 to 128 bytes without a slash")
 	}
 	if _, err := gs1.ParseGTIN(d.GTIN); err != nil {
-		f.add("gtin", "%v", err)
+		f.Add("gtin", "%v", err)
 	}
 	if d.Name == "" || len(d.Name) > 200 {
-		f.add("name", "must be 1 to 200 bytes")
+		f.Add("name", "must be 1 to 200 bytes")
 	}
 	for _, u := range []struct{ path, value string }{{"image", d.Image}, {"url", d.URL}} {
 		if u.value != "" && !address(u.value) {
-			f.add(u.path, "%q is not an http or https address", u.value)
+			f.Add(u.path, "%q is not an http or https address", u.value)
 		}
 	}
 	f.most("links", len(d.Links), 64)
@@ -135,37 +135,37 @@ func (d *ProductDoc) Validate() error {
 	defaults := 0
 	for i, l := range d.Links {
 		if !address(l.Href) {
-			f.add(fmt.Sprintf("links[%d].href", i), "%q is not an http or https address", l.Href)
+			f.Add(fmt.Sprintf("links[%d].href", i), "%q is not an http or https address", l.Href)
 		}
 		if l.Type == "" || strings.ContainsAny(l.Type, " :/") {
-			f.add(fmt.Sprintf("links[%d].type", i), "must be a link type without prefix, such as pip")
+			f.Add(fmt.Sprintf("links[%d].type", i), "must be a link type without prefix, such as pip")
 		}
 		if l.Default && l.Lot == "" && l.Serial == "" {
 			defaults++
 		}
 	}
 	if defaults > 1 {
-		f.add("links", "%d are the default, at most one can be", defaults)
+		f.Add("links", "%d are the default, at most one can be", defaults)
 	}
 	for i, s := range d.Signals {
 		if (s.Below == nil) == (s.Above == nil) {
-			f.add(fmt.Sprintf("signals[%d]", i), "needs either below or above")
+			f.Add(fmt.Sprintf("signals[%d]", i), "needs either below or above")
 		}
 		if s.Rearm != nil && (s.Below != nil && *s.Rearm < *s.Below || s.Above != nil && *s.Rearm > *s.Above) {
-			f.add(fmt.Sprintf("signals[%d].rearm", i), "lies on the wrong side of the line")
+			f.Add(fmt.Sprintf("signals[%d].rearm", i), "lies on the wrong side of the line")
 		}
 	}
 	for i, q := range d.Questions {
 		if len(q.Answers) < 2 || len(q.Answers) > 8 {
-			f.add(fmt.Sprintf("questions[%d].answers", i), "must be two to eight")
+			f.Add(fmt.Sprintf("questions[%d].answers", i), "must be two to eight")
 		}
 	}
 	if g := d.Replenish.Serves; g != "" {
 		if _, err := gs1.ParseGTIN(g); err != nil {
-			f.add("replenish.serves", "%v", err)
+			f.Add("replenish.serves", "%v", err)
 		}
 	}
-	return f.err()
+	return f.Err()
 }
 
 func address(s string) bool {
@@ -173,36 +173,13 @@ func address(s string) bool {
 	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
 }
 
-// faults gathers everything wrong with the documents at hand.
-type faults []rapport.Fault
-
-func (f *faults) add(path, format string, args ...any) {
-	*f = append(*f, rapport.Fault{Path: path, Message: fmt.Sprintf(format, args...)})
-}
+// faults adds the checks that documents here share.
+type faults struct{ rapport.Faults }
 
 func (f *faults) most(path string, n, limit int) {
 	if n > limit {
-		f.add(path, "has %d entries, at most %d", n, limit)
+		f.Add(path, "has %d entries, at most %d", n, limit)
 	}
-}
-
-// Error lists the faults.
-func (f faults) Error() string {
-	lines := make([]string, len(f))
-	for i, x := range f {
-		lines[i] = x.Path + ": " + x.Message
-	}
-	return strings.Join(lines, "; ")
-}
-
-// Faults returns them one by one.
-func (f faults) Faults() []rapport.Fault { return f }
-
-func (f faults) err() error {
-	if len(f) == 0 {
-		return nil
-	}
-	return &rapport.Error{Kind: rapport.Invalid, Err: f}
 }
 
 // Catalog finds products. The nil Catalog is empty.

@@ -41,7 +41,7 @@ func Compile(docs Documents) (*Config, error) {
 			continue
 		}
 		if c.sources[d.ID] != nil {
-			f.add("source "+d.ID, "is declared twice")
+			f.Add("source "+d.ID, "is declared twice")
 			continue
 		}
 		s := &Source{ID: d.ID, Name: d.Name, Key: d.Key, Disabled: d.Disabled, Rate: d.Rate, Identifiers: slices.Clone(d.Identifiers), UserSecret: d.UserSecret}
@@ -53,13 +53,13 @@ func Compile(docs Documents) (*Config, error) {
 		for _, k := range append([]string{d.Key}, d.OldKeys...) {
 			hash := sha256.Sum256([]byte(k))
 			if other := c.keys[hash]; other != nil {
-				f.add("source "+d.ID, "has a write key that source %s has too", other.ID)
+				f.Add("source "+d.ID, "has a write key that source %s has too", other.ID)
 			}
 			c.keys[hash] = s
 		}
 	}
 	c.addSchemas(docs.Schemas, &f)
-	if err := f.err(); err != nil {
+	if err := f.Err(); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -73,7 +73,7 @@ func (c *Config) addSchemas(docs []SchemaDoc, f *faults) {
 			continue
 		}
 		if seen[d.ID] {
-			f.add("schema "+d.ID, "is declared twice")
+			f.Add("schema "+d.ID, "is declared twice")
 			continue
 		}
 		seen[d.ID] = true
@@ -85,11 +85,11 @@ func (c *Config) addSchemas(docs []SchemaDoc, f *faults) {
 		for _, id := range held {
 			s := c.sources[id]
 			if s == nil {
-				f.add("schema "+d.ID, "names the source %q, which is not declared", id)
+				f.Add("schema "+d.ID, "names the source %q, which is not declared", id)
 				continue
 			}
 			if other := s.plan.add(schema); other != nil {
-				f.add("schema "+d.ID, "describes the same event of source %s as schema %s", id, other.id)
+				f.Add("schema "+d.ID, "describes the same event of source %s as schema %s", id, other.id)
 			}
 		}
 	}
@@ -101,14 +101,14 @@ func (f *faults) nest(document string, err error) bool {
 		return false
 	}
 	if e, ok := err.(*rapport.Error); ok {
-		if own, ok := e.Err.(faults); ok {
+		if own, ok := e.Err.(rapport.Faults); ok {
 			for _, x := range own {
-				f.add(document+": "+x.Path, "%s", x.Message)
+				f.Add(document+": "+x.Path, "%s", x.Message)
 			}
 			return true
 		}
 	}
-	f.add(document, "%v", err)
+	f.Add(document, "%v", err)
 	return true
 }
 

@@ -65,38 +65,15 @@ const (
 	maxPlanDepth   = 8
 )
 
-// faults gathers everything wrong with the documents at hand.
-type faults []rapport.Fault
-
-func (f *faults) add(path, format string, args ...any) {
-	*f = append(*f, rapport.Fault{Path: path, Message: fmt.Sprintf(format, args...)})
-}
-
-// Error lists the faults.
-func (f faults) Error() string {
-	lines := make([]string, len(f))
-	for i, x := range f {
-		lines[i] = x.Path + ": " + x.Message
-	}
-	return strings.Join(lines, "; ")
-}
-
-// Faults returns them one by one.
-func (f faults) Faults() []rapport.Fault { return f }
-
-func (f faults) err() error {
-	if len(f) == 0 {
-		return nil
-	}
-	return &rapport.Error{Kind: rapport.Invalid, Err: f}
-}
+// faults adds the checks that documents here share.
+type faults struct{ rapport.Faults }
 
 func (f *faults) name(path, s string) {
 	switch {
 	case s == "":
-		f.add(path, "is missing")
+		f.Add(path, "is missing")
 	case len(s) > maxName:
-		f.add(path, "is longer than %d bytes", maxName)
+		f.Add(path, "is longer than %d bytes", maxName)
 	}
 }
 
@@ -106,7 +83,7 @@ func (f *faults) oneOf(path, s string, allowed ...string) {
 			return
 		}
 	}
-	f.add(path, "%q is not one of %s", s, strings.TrimPrefix(strings.Join(allowed, ", "), ", "))
+	f.Add(path, "%q is not one of %s", s, strings.TrimPrefix(strings.Join(allowed, ", "), ", "))
 }
 
 // Validate reports everything wrong with the document by itself. The error is
@@ -116,45 +93,45 @@ func (s *SourceDoc) Validate() error {
 	f.name("id", s.ID)
 	f.key("key", s.Key)
 	if len(s.OldKeys) > maxOldKeys {
-		f.add("oldKeys", "has %d keys, at most %d", len(s.OldKeys), maxOldKeys)
+		f.Add("oldKeys", "has %d keys, at most %d", len(s.OldKeys), maxOldKeys)
 	}
 	for i, k := range s.OldKeys {
 		f.key(fmt.Sprintf("oldKeys[%d]", i), k)
 	}
 	if len(s.Name) > maxName {
-		f.add("name", "is longer than %d bytes", maxName)
+		f.Add("name", "is longer than %d bytes", maxName)
 	}
 	if s.Rate < 0 {
-		f.add("rate", "must not be negative, is %d", s.Rate)
+		f.Add("rate", "must not be negative, is %d", s.Rate)
 	}
 	if len(s.Identifiers) > maxIdentifiers {
-		f.add("identifiers", "has %d names, at most %d", len(s.Identifiers), maxIdentifiers)
+		f.Add("identifiers", "has %d names, at most %d", len(s.Identifiers), maxIdentifiers)
 	}
 	for i, k := range s.Identifiers {
 		at := fmt.Sprintf("identifiers[%d]", i)
 		f.name(at, k)
 		switch k {
 		case rapport.KindUserID, rapport.KindAnonymousID, rapport.KindEmail, rapport.KindPhone:
-			f.add(at, "%s identifies a person anyway: leave it out", k)
+			f.Add(at, "%s identifies a person anyway: leave it out", k)
 		case rapport.KindItem:
-			f.add(at, "%s names a product item, not a person: choose another word", k)
+			f.Add(at, "%s names a product item, not a person: choose another word", k)
 		}
 	}
 	f.oneOf("unplanned", s.Unplanned, "", "allow", "observe", "quarantine")
-	return f.err()
+	return f.Err()
 }
 
 // key checks a write key without ever printing it.
 func (f *faults) key(path, key string) {
 	if key == "" {
-		f.add(path, "is missing")
+		f.Add(path, "is missing")
 		return
 	}
 	if len(key) < minKey || len(key) > maxKey {
-		f.add(path, "has %d characters, want %d to %d", len(key), minKey, maxKey)
+		f.Add(path, "has %d characters, want %d to %d", len(key), minKey, maxKey)
 	}
 	if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ':' || r == '/' }) {
-		f.add(path, "may hold printable ASCII only, and no colon or slash")
+		f.Add(path, "may hold printable ASCII only, and no colon or slash")
 	}
 }
 
@@ -167,18 +144,18 @@ func (s *SchemaDoc) Validate() error {
 	f.oneOf("mode", s.Mode, "", "enforce", "observe")
 	switch {
 	case s.Event == "" && (s.Type == "" || s.Type == "track"):
-		f.add("event", "is missing")
+		f.Add("event", "is missing")
 	case s.Event != "" && (s.Type == "identify" || s.Type == "group"):
-		f.add("event", "an %s call has no name: leave it out", s.Type)
+		f.Add("event", "an %s call has no name: leave it out", s.Type)
 	case len(s.Event) > maxName:
-		f.add("event", "is longer than %d bytes", maxName)
+		f.Add("event", "is longer than %d bytes", maxName)
 	}
 	left := maxProperties
 	f.properties("properties", s.Properties, 1, &left)
 	if left < 0 {
-		f.add("properties", "has more than %d properties in all", maxProperties)
+		f.Add("properties", "has more than %d properties in all", maxProperties)
 	}
-	return f.err()
+	return f.Err()
 }
 
 func (f *faults) properties(path string, docs map[string]PropertyDoc, depth int, left *int) {
@@ -186,7 +163,7 @@ func (f *faults) properties(path string, docs map[string]PropertyDoc, depth int,
 		return
 	}
 	if depth > maxPlanDepth {
-		f.add(path, "is nested deeper than %d levels", maxPlanDepth)
+		f.Add(path, "is nested deeper than %d levels", maxPlanDepth)
 		return
 	}
 	for _, name := range sorted(docs) {
@@ -201,40 +178,40 @@ func (f *faults) property(path string, p *PropertyDoc, depth int, left *int) {
 	case "number", "integer", "string", "array":
 	default:
 		if p.Min != nil || p.Max != nil {
-			f.add(path, "min and max need the type number, integer, string or array")
+			f.Add(path, "min and max need the type number, integer, string or array")
 		}
 	}
 	if p.Min != nil && p.Max != nil && *p.Min > *p.Max {
-		f.add(path, "min %v is greater than max %v", *p.Min, *p.Max)
+		f.Add(path, "min %v is greater than max %v", *p.Min, *p.Max)
 	}
 	if p.Pattern != "" {
 		if p.Type != "string" {
-			f.add(path+".pattern", "needs the type string")
+			f.Add(path+".pattern", "needs the type string")
 		}
 		if len(p.Pattern) > maxPattern {
-			f.add(path+".pattern", "is longer than %d characters", maxPattern)
+			f.Add(path+".pattern", "is longer than %d characters", maxPattern)
 		} else if _, err := regexp.Compile(p.Pattern); err != nil {
-			f.add(path+".pattern", "is not an RE2 expression: %v", err)
+			f.Add(path+".pattern", "is not an RE2 expression: %v", err)
 		}
 	}
 	if len(p.Enum) > maxEnum {
-		f.add(path+".enum", "has %d values, at most %d", len(p.Enum), maxEnum)
+		f.Add(path+".enum", "has %d values, at most %d", len(p.Enum), maxEnum)
 	}
 	for i, v := range p.Enum {
 		if _, ok := enumValue(v); !ok {
-			f.add(fmt.Sprintf("%s.enum[%d]", path, i), "must be text, a number, true or false")
+			f.Add(fmt.Sprintf("%s.enum[%d]", path, i), "must be text, a number, true or false")
 		}
 	}
 	if p.Type != "object" && (p.Properties != nil || p.Additional != nil) {
-		f.add(path, "properties and additional need the type object")
+		f.Add(path, "properties and additional need the type object")
 	}
 	f.properties(path+".properties", p.Properties, depth+1, left)
 	if p.Items != nil {
 		if p.Type != "array" {
-			f.add(path+".items", "needs the type array")
+			f.Add(path+".items", "needs the type array")
 		}
 		if depth >= maxPlanDepth {
-			f.add(path+".items", "is nested deeper than %d levels", maxPlanDepth)
+			f.Add(path+".items", "is nested deeper than %d levels", maxPlanDepth)
 			return
 		}
 		f.property(path+".items", p.Items, depth+1, left)

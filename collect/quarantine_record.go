@@ -156,7 +156,7 @@ func (h *held) index() Held {
 
 // refusal is the error for an event that still may not enter.
 func (h *held) refusal() error {
-	var f faults
+	var f rapport.Faults
 	for _, p := range h.Problems {
 		f = append(f, rapport.Fault{Path: p.Path, Message: p.Why, Hint: p.Fix})
 	}

@@ -182,8 +182,8 @@ func Compile(docs Documents) (*Config, error) {
 	c.addPlacements(docs.Placements, &f)
 	caps := c.addPolicy(docs.Policies, &f)
 	if len(docs.Actions) > maxActions {
-		f.add("action", "%d actions are declared, at most %d are weighed", len(docs.Actions), maxActions)
-		return nil, f.err()
+		f.Add("action", "%d actions are declared, at most %d are weighed", len(docs.Actions), maxActions)
+		return nil, f.Err()
 	}
 	for i := range docs.Actions {
 		c.addAction(&docs.Actions[i], caps, &f)
@@ -193,7 +193,7 @@ func Compile(docs Documents) (*Config, error) {
 	if len(c.features) > maxKnownFeatures {
 		c.features = c.features[:maxKnownFeatures]
 	}
-	if err := f.err(); err != nil {
+	if err := f.Err(); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -205,14 +205,14 @@ func (f *faults) nest(kind, id string, err error) bool {
 		return false
 	}
 	if e, ok := err.(*rapport.Error); ok {
-		if own, ok := e.Err.(faults); ok {
+		if own, ok := e.Err.(rapport.Faults); ok {
 			for _, x := range own {
-				f.add(kind+" "+id+": "+x.Path, "%s", x.Message)
+				f.Add(kind+" "+id+": "+x.Path, "%s", x.Message)
 			}
 			return true
 		}
 	}
-	f.add(kind+" "+id, "%v", err)
+	f.Add(kind+" "+id, "%v", err)
 	return true
 }
 
@@ -223,7 +223,7 @@ func (c *Config) addPlacements(docs []PlacementDoc, f *faults) {
 			continue
 		}
 		if c.placements[d.ID] != nil {
-			f.add("placement "+d.ID, "is declared twice")
+			f.Add("placement "+d.ID, "is declared twice")
 		}
 		c.placements[d.ID] = &Placement{
 			ID: d.ID, Slots: max(1, d.Slots), Channel: d.Channel, OnShown: d.Exposure == "shown",
@@ -234,7 +234,7 @@ func (c *Config) addPlacements(docs []PlacementDoc, f *faults) {
 
 func (c *Config) addPolicy(docs []PolicyDoc, f *faults) (caps []*limit) {
 	if len(docs) > 1 {
-		f.add("policy "+docs[1].ID, "a deployment has one policy, %s is another", docs[0].ID)
+		f.Add("policy "+docs[1].ID, "a deployment has one policy, %s is another", docs[0].ID)
 	}
 	for i := range docs {
 		d := &docs[i]
@@ -292,7 +292,7 @@ func (c *Config) addAction(d *ActionDoc, caps []*limit, f *faults) {
 	}
 	at := "action " + d.ID
 	if c.actions[d.ID] != nil {
-		f.add(at, "is declared twice")
+		f.Add(at, "is declared twice")
 		return
 	}
 	a := &Action{
@@ -323,7 +323,7 @@ func (c *Config) addAction(d *ActionDoc, caps []*limit, f *faults) {
 		}
 		a.places[name] = place{in.Content, byLocale(in.Locales)}
 		if !slices.Contains(d.Placements, name) {
-			f.add(at+": in."+name, "is not among the action's placements")
+			f.Add(at+": in."+name, "is not among the action's placements")
 		}
 	}
 	a.Group, a.Share, a.Right, a.Control, a.seed = d.Group, d.Share, d.Right, d.Control, mix(hashText(d.ID)^c.policy.salt)
@@ -371,7 +371,7 @@ func (c *Config) addAction(d *ActionDoc, caps []*limit, f *faults) {
 	for _, name := range d.Placements {
 		p := c.placements[name]
 		if p == nil {
-			f.add(at+": placements", "there is no placement %q%s", name, suggest(name, maps.Keys(c.placements)))
+			f.Add(at+": placements", "there is no placement %q%s", name, suggest(name, maps.Keys(c.placements)))
 			continue
 		}
 		if !slices.Contains(p.Candidates, a) {
@@ -431,11 +431,11 @@ func (c *Config) addTriggers(docs []TriggerDoc, f *faults) {
 			continue
 		}
 		if seen[d.ID] {
-			f.add("trigger "+d.ID, "is declared twice")
+			f.Add("trigger "+d.ID, "is declared twice")
 		}
 		seen[d.ID] = true
 		if c.placements[d.Placement] == nil {
-			f.add("trigger "+d.ID+": placement", "there is no placement %q%s", d.Placement, suggest(d.Placement, maps.Keys(c.placements)))
+			f.Add("trigger "+d.ID+": placement", "there is no placement %q%s", d.Placement, suggest(d.Placement, maps.Keys(c.placements)))
 		}
 		t := &Trigger{ID: d.ID, On: d.On, Placement: d.Placement}
 		if !d.When.IsZero() {
@@ -594,9 +594,9 @@ func isFeedback(event string) bool {
 // checkContent bounds what a client is to show.
 func (f *faults) checkContent(path string, content rapport.Fields) {
 	if len(content) > maxContent {
-		f.add(path, "is %d bytes, at most %d are kept", len(content), maxContent)
+		f.Add(path, "is %d bytes, at most %d are kept", len(content), maxContent)
 	} else if !content.Valid(maxContentDepth) {
-		f.add(path, "is nested more than %d levels deep", maxContentDepth)
+		f.Add(path, "is nested more than %d levels deep", maxContentDepth)
 	}
 }
 

@@ -232,49 +232,26 @@ const (
 	maxNamed        = 64 // features the policy names
 )
 
-// faults gathers everything wrong with the documents at hand.
-type faults []rapport.Fault
-
-func (f *faults) add(path, format string, args ...any) {
-	*f = append(*f, rapport.Fault{Path: path, Message: fmt.Sprintf(format, args...)})
-}
-
-// Error lists the faults.
-func (f faults) Error() string {
-	lines := make([]string, len(f))
-	for i, x := range f {
-		lines[i] = x.Path + ": " + x.Message
-	}
-	return strings.Join(lines, "; ")
-}
-
-// Faults returns them one by one.
-func (f faults) Faults() []rapport.Fault { return f }
-
-func (f faults) err() error {
-	if len(f) == 0 {
-		return nil
-	}
-	return &rapport.Error{Kind: rapport.Invalid, Err: f}
-}
+// faults adds the checks that documents here share.
+type faults struct{ rapport.Faults }
 
 func (f *faults) name(path, s string) {
 	if s == "" {
-		f.add(path, "is missing")
+		f.Add(path, "is missing")
 	} else if len(s) > maxNameLength {
-		f.add(path, "is longer than %d bytes", maxNameLength)
+		f.Add(path, "is longer than %d bytes", maxNameLength)
 	}
 }
 
 func (f *faults) window(path string, d rapport.Duration) {
 	if d <= 0 || d > maxWindow {
-		f.add(path, "must be more than 0s and at most 90d, is %s", d)
+		f.Add(path, "must be more than 0s and at most 90d, is %s", d)
 	}
 }
 
 func (f *faults) rate(path string, max int, per rapport.Duration) {
 	if max < 1 || max > maxRate {
-		f.add(path+".max", "must be from 1 to %d, is %d", maxRate, max)
+		f.Add(path+".max", "must be from 1 to %d, is %d", maxRate, max)
 	}
 	f.window(path+".per", per)
 }
@@ -287,18 +264,18 @@ func (d *ActionDoc) Validate() error {
 	switch d.Type {
 	case rapport.ActionOffer, rapport.ActionMessage, rapport.ActionRecommendation, rapport.ActionQuestion, rapport.ActionCommand, rapport.ActionContent:
 	default:
-		f.add("type", "%q is not one of offer, message, recommendation, question, command, content", string(d.Type))
+		f.Add("type", "%q is not one of offer, message, recommendation, question, command, content", string(d.Type))
 	}
 	if len(d.Placements) == 0 {
-		f.add("placements", "names no placement, so the action could never be chosen")
+		f.Add("placements", "names no placement, so the action could never be chosen")
 	}
 	if d.When != nil {
 		if err := d.When.EventFree(); err != nil {
-			f.add("when", "%v", err)
+			f.Add("when", "%v", err)
 		}
 	}
 	if len(d.Goals) > maxGoals {
-		f.add("goals", "has %d goals, at most %d are kept", len(d.Goals), maxGoals)
+		f.Add("goals", "has %d goals, at most %d are kept", len(d.Goals), maxGoals)
 	}
 	seen := map[string]bool{}
 	for i, g := range d.Goals {
@@ -306,7 +283,7 @@ func (d *ActionDoc) Validate() error {
 		f.name(at+".event", g.Event)
 		f.window(at+".within", g.Within)
 		if seen[g.Event] {
-			f.add(at+".event", "%q is a goal twice", g.Event)
+			f.Add(at+".event", "%q is a goal twice", g.Event)
 		}
 		seen[g.Event] = true
 		f.share(at+".margin", g.Margin, 1)
@@ -315,42 +292,42 @@ func (d *ActionDoc) Validate() error {
 	f.share("share", d.Share, 0.5)
 	f.share("control", d.Control, 0.5)
 	if d.Right != "" && d.Right != "recall" && d.Right != "safety" {
-		f.add("right", "%q is neither recall nor safety", d.Right)
+		f.Add("right", "%q is neither recall nor safety", d.Right)
 	}
 	if d.Stock < 0 {
-		f.add("stock", "must not be negative")
+		f.Add("stock", "must not be negative")
 	}
 	if b := d.Budget; b != nil {
 		if !(b.Max > 0 && b.Max < 1e12) {
-			f.add("budget.max", "must be more than 0")
+			f.Add("budget.max", "must be more than 0")
 		}
 		f.window("budget.per", b.Per)
 		if d.Cost <= 0 {
-			f.add("budget", "limits the cost, and the action has none")
+			f.Add("budget", "limits the cost, and the action has none")
 		}
 	}
 	if len(d.Group) > maxNameLength {
-		f.add("group", "is longer than %d bytes", maxNameLength)
+		f.Add("group", "is longer than %d bytes", maxNameLength)
 	}
 	if d.Cost < 0 || d.Cost-d.Cost != 0 {
-		f.add("cost", "must not be negative")
+		f.Add("cost", "must not be negative")
 	}
 	if d.Weight < 0 || d.Weight > 1000 {
-		f.add("weight", "must be more than 0 and at most 1000")
+		f.Add("weight", "must be more than 0 and at most 1000")
 	}
 	if d.Priority < 0 || d.Priority > 100 {
-		f.add("priority", "must be from 0 to 100")
+		f.Add("priority", "must be from 0 to 100")
 	}
 	from, err := parseMoment(d.From)
 	if err != nil {
-		f.add("from", "%v", err)
+		f.Add("from", "%v", err)
 	}
 	until, err := parseMoment(d.Until)
 	if err != nil {
-		f.add("until", "%v", err)
+		f.Add("until", "%v", err)
 	}
 	if from != 0 && until != 0 && until <= from {
-		f.add("until", "is not after from")
+		f.Add("until", "is not after from")
 	}
 	if d.Cap != nil {
 		f.rate("cap", d.Cap.Max, d.Cap.Per)
@@ -368,10 +345,10 @@ func (d *ActionDoc) Validate() error {
 	}
 	for _, s := range []string{d.Purpose, d.Channel, d.Topic} {
 		if len(s) > maxNameLength {
-			f.add("purpose, channel, topic", "are at most %d bytes", maxNameLength)
+			f.Add("purpose, channel, topic", "are at most %d bytes", maxNameLength)
 		}
 	}
-	return f.err()
+	return f.Err()
 }
 
 // Validate reports everything wrong with the document by itself.
@@ -379,12 +356,12 @@ func (d *PlacementDoc) Validate() error {
 	var f faults
 	f.name("id", d.ID)
 	if d.Slots < 0 || d.Slots > maxSlots {
-		f.add("slots", "must be from 1 to %d, is %d", maxSlots, d.Slots)
+		f.Add("slots", "must be from 1 to %d, is %d", maxSlots, d.Slots)
 	}
 	if d.Exposure != "" && d.Exposure != "made" && d.Exposure != "shown" {
-		f.add("exposure", "%q is neither made nor shown", d.Exposure)
+		f.Add("exposure", "%q is neither made nor shown", d.Exposure)
 	}
-	return f.err()
+	return f.Err()
 }
 
 // Validate reports everything wrong with the document by itself.
@@ -392,26 +369,26 @@ func (d *PolicyDoc) Validate() error {
 	var f faults
 	f.name("id", d.ID)
 	if !(d.Holdout >= 0 && d.Holdout <= 0.5) {
-		f.add("holdout", "must be from 0 to 0.5, is %v", d.Holdout)
+		f.Add("holdout", "must be from 0 to 0.5, is %v", d.Holdout)
 	}
 	if d.Exploration != nil && !(*d.Exploration >= 0 && *d.Exploration <= 0.5) {
-		f.add("exploration", "must be from 0 to 0.5, is %v", *d.Exploration)
+		f.Add("exploration", "must be from 0 to 0.5, is %v", *d.Exploration)
 	}
 	if len(d.Caps) > maxCaps {
-		f.add("caps", "has %d caps, at most %d are checked", len(d.Caps), maxCaps)
+		f.Add("caps", "has %d caps, at most %d are checked", len(d.Caps), maxCaps)
 	}
 	for i, c := range d.Caps {
 		at := fmt.Sprintf("caps[%d]", i)
 		if _, ok := scopes[c.Scope]; !ok {
-			f.add(at+".scope", "%q is not one of person, overall, action, channel, topic", c.Scope)
+			f.Add(at+".scope", "%q is not one of person, overall, action, channel, topic", c.Scope)
 		} else if (c.Scope == "person" || c.Scope == "overall") && c.Of != "" {
-			f.add(at+".of", "a cap of scope person counts everything")
+			f.Add(at+".of", "a cap of scope person counts everything")
 		}
 		f.rate(at, c.Max, c.Per)
 	}
 	if d.QuietHours != nil {
 		if _, err := d.QuietHours.compile(); err != nil {
-			f.add("quietHours", "%v", err)
+			f.Add("quietHours", "%v", err)
 		}
 	}
 	d.validateMore(&f)
@@ -419,14 +396,14 @@ func (d *PolicyDoc) Validate() error {
 		f.name(fmt.Sprintf("outcomes[%d].event", i), o.Event)
 	}
 	if len(d.Outcomes) > maxGoals {
-		f.add("outcomes", "has %d events, at most %d are measured", len(d.Outcomes), maxGoals)
+		f.Add("outcomes", "has %d events, at most %d are measured", len(d.Outcomes), maxGoals)
 	}
-	return f.err()
+	return f.Err()
 }
 
 func (d *PolicyDoc) validateMore(f *faults) {
 	if len(d.Goals) > maxGoals {
-		f.add("goals", "has %d goals, at most %d are kept", len(d.Goals), maxGoals)
+		f.Add("goals", "has %d goals, at most %d are kept", len(d.Goals), maxGoals)
 	}
 	for i, g := range d.Goals {
 		at := fmt.Sprintf("goals[%d]", i)
@@ -437,7 +414,7 @@ func (d *PolicyDoc) validateMore(f *faults) {
 	}
 	if x := d.Fatigue; x != nil {
 		if !(x.Cost >= 0 && x.Cost < 1e9) {
-			f.add("fatigue.cost", "must not be negative")
+			f.Add("fatigue.cost", "must not be negative")
 		}
 		if x.HalfLife != 0 {
 			f.window("fatigue.halfLife", x.HalfLife)
@@ -446,35 +423,35 @@ func (d *PolicyDoc) validateMore(f *faults) {
 	if g := d.Gate; g != nil {
 		if g.When != nil {
 			if err := g.When.EventFree(); err != nil {
-				f.add("gate.when", "%v", err)
+				f.Add("gate.when", "%v", err)
 			}
 		}
 		if g.Busy < 0 || g.Busy > rapport.Duration(24*time.Hour) {
-			f.add("gate.busy", "must be at most 1d, is %s", g.Busy)
+			f.Add("gate.busy", "must be at most 1d, is %s", g.Busy)
 		}
 		if g.Scope != "" && g.Scope != "pushed" && g.Scope != "all" {
-			f.add("gate.scope", "%q is neither pushed nor all", g.Scope)
+			f.Add("gate.scope", "%q is neither pushed nor all", g.Scope)
 		}
 	}
 	if p := d.Pause; p != nil {
 		f.share("pause.level", p.Level, 0.999)
 		if p.People < 0 {
-			f.add("pause.people", "must not be negative")
+			f.Add("pause.people", "must not be negative")
 		}
 	}
 	if len(d.Features) > maxNamed {
-		f.add("features", "names %d features, at most %d are learned from", len(d.Features), maxNamed)
+		f.Add("features", "names %d features, at most %d are learned from", len(d.Features), maxNamed)
 	}
 	for i, name := range d.Features {
 		if _, ok := knownOf(name); !ok {
-			f.add(fmt.Sprintf("features[%d]", i), "%q is not traits.x, computed.x, scores.x or segments.x", name)
+			f.Add(fmt.Sprintf("features[%d]", i), "%q is not traits.x, computed.x, scores.x or segments.x", name)
 		}
 	}
 }
 
 func (f *faults) share(path string, x, most float64) {
 	if !(x >= 0 && x <= most) {
-		f.add(path, "must be from 0 to %v, is %v", most, x)
+		f.Add(path, "must be from 0 to %v, is %v", most, x)
 	}
 }
 
@@ -485,9 +462,9 @@ func (d *TriggerDoc) Validate() error {
 	f.name("on", d.On)
 	f.name("placement", d.Placement)
 	if d.On == rapport.EventDecisionShown || d.On == rapport.EventDecisionClicked || d.On == rapport.EventDecisionDismissed {
-		f.add("on", "%q would let decisions ask for decisions without end", d.On)
+		f.Add("on", "%q would let decisions ask for decisions without end", d.On)
 	}
-	return f.err()
+	return f.Err()
 }
 
 // parseMoment reads a date or RFC 3339 time as Unix milliseconds; "" is 0.

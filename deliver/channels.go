@@ -43,57 +43,57 @@ const maxChannels = 20
 // Validate reports everything wrong with the document by itself. The error is
 // Invalid and has the method Faults.
 func (d *ChannelDoc) Validate() error {
-	var f faults
+	var f rapport.Faults
 	if d.ID == "" || len(d.ID) > 64 || strings.ContainsAny(d.ID, "\x00/ ") || d.ID == KindInApp || d.ID == "webhook" {
-		f.add("id", "must be 1 to 64 bytes without slash or space, and not inapp or webhook, which are there already")
+		f.Add("id", "must be 1 to 64 bytes without slash or space, and not inapp or webhook, which are there already")
 	}
 	switch d.Type {
 	case ChannelEmail:
 		d.checkEmail(&f)
 	case ChannelSMS:
 		if u, err := url.Parse(d.URL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-			f.add("url", "is not an absolute https address")
+			f.Add("url", "is not an absolute https address")
 		}
 		if strings.TrimSpace(d.Body) == "" {
-			f.add("body", "is missing: the request as the provider wants it, with {{ to }} and {{ text }}")
+			f.Add("body", "is missing: the request as the provider wants it, with {{ to }} and {{ text }}")
 		}
 		for name := range d.Headers {
 			if name == "" || strings.ContainsAny(name, " :\r\n") {
-				f.add("headers", "%q is not a header", name)
+				f.Add("headers", "%q is not a header", name)
 			}
 		}
 	default:
-		f.add("type", "must be smtp or sms")
+		f.Add("type", "must be smtp or sms")
 	}
 	if d.Parallel < 0 || d.Parallel > maxParallel {
-		f.add("parallel", "must be from 1 to %d", maxParallel)
+		f.Add("parallel", "must be from 1 to %d", maxParallel)
 	}
 	if d.Rate < 0 || d.Rate > 10_000 {
-		f.add("rate", "must be from 0 to 10000 a second")
+		f.Add("rate", "must be from 0 to 10000 a second")
 	}
 	if d.GiveUp < 0 || d.GiveUp > maxGiveUp {
-		f.add("giveUp", "must be at most 7d")
+		f.Add("giveUp", "must be at most 7d")
 	}
-	return f.err()
+	return f.Err()
 }
 
-func (d *ChannelDoc) checkEmail(f *faults) {
+func (d *ChannelDoc) checkEmail(f *rapport.Faults) {
 	if host, port, err := net.SplitHostPort(d.Server); err != nil || host == "" || port == "" {
-		f.add("server", "is not host:port, such as smtp.example.com:587")
+		f.Add("server", "is not host:port, such as smtp.example.com:587")
 	}
 	if !slices.Contains([]string{"", "starttls", "implicit", "none"}, d.TLS) {
-		f.add("tls", "must be starttls, implicit or none")
+		f.Add("tls", "must be starttls, implicit or none")
 	}
 	if _, err := mail.ParseAddress(d.From); err != nil {
-		f.add("from", "is not a mail address, such as Northbean <hello@northbean.example>")
+		f.Add("from", "is not a mail address, such as Northbean <hello@northbean.example>")
 	}
 	if d.ReplyTo != "" {
 		if _, err := mail.ParseAddress(d.ReplyTo); err != nil {
-			f.add("replyTo", "is not a mail address")
+			f.Add("replyTo", "is not a mail address")
 		}
 	}
 	if d.Username != "" && d.TLS == "none" {
-		f.add("tls", "a password is only sent over TLS")
+		f.Add("tls", "a password is only sent over TLS")
 	}
 }
 
@@ -101,22 +101,22 @@ func (d *ChannelDoc) checkEmail(f *faults) {
 func ChannelKind(id string) string { return channelKind + id }
 
 // compileChannels checks the documents and fills in what is left out.
-func compileChannels(docs []ChannelDoc, f *faults) map[string]*ChannelDoc {
+func compileChannels(docs []ChannelDoc, f *rapport.Faults) map[string]*ChannelDoc {
 	channels := map[string]*ChannelDoc{}
 	if len(docs) > maxChannels {
-		f.add("channel", "%d are declared, at most %d are served", len(docs), maxChannels)
+		f.Add("channel", "%d are declared, at most %d are served", len(docs), maxChannels)
 		return channels
 	}
 	for _, d := range docs {
 		if err := d.Validate(); err != nil {
-			own, _ := err.(*rapport.Error).Err.(faults)
+			own, _ := err.(*rapport.Error).Err.(rapport.Faults)
 			for _, x := range own {
-				f.add("channel "+d.ID+": "+x.Path, "%s", x.Message)
+				f.Add("channel "+d.ID+": "+x.Path, "%s", x.Message)
 			}
 			continue
 		}
 		if channels[d.ID] != nil {
-			f.add("channel "+d.ID, "is declared twice")
+			f.Add("channel "+d.ID, "is declared twice")
 		}
 		if d.Parallel == 0 {
 			d.Parallel = 4

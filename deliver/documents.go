@@ -1,7 +1,6 @@
 package deliver
 
 import (
-	"fmt"
 	"iter"
 	"maps"
 	"net/http"
@@ -39,75 +38,49 @@ const (
 	defaultGiveUp = rapport.Duration(24 * 3600 * 1e9)
 )
 
-// faults gathers everything wrong with the documents at hand.
-type faults []rapport.Fault
-
-func (f *faults) add(path, format string, args ...any) {
-	*f = append(*f, rapport.Fault{Path: path, Message: fmt.Sprintf(format, args...)})
-}
-
-// Error lists the faults.
-func (f faults) Error() string {
-	lines := make([]string, len(f))
-	for i, x := range f {
-		lines[i] = x.Path + ": " + x.Message
-	}
-	return strings.Join(lines, "; ")
-}
-
-// Faults returns them one by one.
-func (f faults) Faults() []rapport.Fault { return f }
-
-func (f faults) err() error {
-	if len(f) == 0 {
-		return nil
-	}
-	return &rapport.Error{Kind: rapport.Invalid, Err: f}
-}
-
 // reserved are the headers a document may not set.
 var reserved = []string{"Content-Type", "Content-Length", "Host", "Connection", "Transfer-Encoding", "Idempotency-Key", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"}
 
 // Validate reports everything wrong with the document by itself. The error is
 // Invalid and has the method Faults.
 func (d *WebhookDoc) Validate() error {
-	var f faults
+	var f rapport.Faults
 	if d.ID == "" || len(d.ID) > 128 || strings.ContainsAny(d.ID, "\x00/") {
-		f.add("id", "must be 1 to 128 bytes without a slash")
+		f.Add("id", "must be 1 to 128 bytes without a slash")
 	}
 	u, err := url.Parse(d.URL)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		f.add("url", "is not an absolute https address")
+		f.Add("url", "is not an absolute https address")
 	case u.User != nil:
-		f.add("url", "holds a user name or password; put them in headers, from the environment")
+		f.Add("url", "holds a user name or password; put them in headers, from the environment")
 	}
 	if len(d.Events) == 0 || len(d.Events) > maxEvents {
-		f.add("events", "names %d events, from 1 to %d are needed (\"*\" is all)", len(d.Events), maxEvents)
+		f.Add("events", "names %d events, from 1 to %d are needed (\"*\" is all)", len(d.Events), maxEvents)
 	}
 	if slices.Contains(d.Events, rapport.SystemDelivery) {
-		f.add("events", "%q would answer every delivery with another", rapport.SystemDelivery)
+		f.Add("events", "%q would answer every delivery with another", rapport.SystemDelivery)
 	}
 	if len(d.Secret) < 16 {
-		f.add("secret", "is shorter than 16 bytes")
+		f.Add("secret", "is shorter than 16 bytes")
 	}
 	if len(d.Headers) > maxHeaders {
-		f.add("headers", "are %d, at most %d are sent", len(d.Headers), maxHeaders)
+		f.Add("headers", "are %d, at most %d are sent", len(d.Headers), maxHeaders)
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.Headers)) {
 		if slices.Contains(reserved, http.CanonicalHeaderKey(name)) {
-			f.add("headers."+name, "is set by the sender")
+			f.Add("headers."+name, "is set by the sender")
 		} else if name == "" || strings.ContainsFunc(name+d.Headers[name], func(r rune) bool { return r < ' ' || r == 0x7f }) || strings.ContainsAny(name, " :") {
-			f.add("headers."+name, "is not a header")
+			f.Add("headers."+name, "is not a header")
 		}
 	}
 	if d.Parallel < 0 || d.Parallel > maxParallel {
-		f.add("parallel", "must be from 1 to %d", maxParallel)
+		f.Add("parallel", "must be from 1 to %d", maxParallel)
 	}
 	if d.GiveUp < 0 || d.GiveUp > maxGiveUp {
-		f.add("giveUp", "must be at most 7d")
+		f.Add("giveUp", "must be at most 7d")
 	}
-	return f.err()
+	return f.Err()
 }
 
 // Config is the compiled form of the documents. It is immutable.
@@ -134,24 +107,24 @@ type Documents struct {
 // method Faults() []rapport.Fault.
 func Compile(all Documents) (*Config, error) {
 	c := &Config{byEvent: map[string][]*Webhook{}}
-	var f faults
+	var f rapport.Faults
 	c.channels = compileChannels(all.Channels, &f)
 	docs := all.Webhooks
 	seen := map[string]bool{}
 	if len(docs) > maxWebhooks {
-		f.add("webhook", "%d are declared, at most %d are served", len(docs), maxWebhooks)
-		return nil, f.err()
+		f.Add("webhook", "%d are declared, at most %d are served", len(docs), maxWebhooks)
+		return nil, f.Err()
 	}
 	for _, d := range docs {
 		if err := d.Validate(); err != nil {
-			own, _ := err.(*rapport.Error).Err.(faults)
+			own, _ := err.(*rapport.Error).Err.(rapport.Faults)
 			for _, x := range own {
-				f.add("webhook "+d.ID+": "+x.Path, "%s", x.Message)
+				f.Add("webhook "+d.ID+": "+x.Path, "%s", x.Message)
 			}
 			continue
 		}
 		if seen[d.ID] {
-			f.add("webhook "+d.ID, "is declared twice")
+			f.Add("webhook "+d.ID, "is declared twice")
 		}
 		seen[d.ID] = true
 		w := &Webhook{WebhookDoc: d}
@@ -166,7 +139,7 @@ func Compile(all Documents) (*Config, error) {
 		}
 		c.webhooks = append(c.webhooks, w)
 	}
-	if err := f.err(); err != nil {
+	if err := f.Err(); err != nil {
 		return nil, err
 	}
 	for _, w := range c.webhooks {

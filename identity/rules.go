@@ -36,66 +36,40 @@ var normalizers = []string{"", "text", "lower", "email", "phone", "digits"}
 
 // Validate reports everything wrong with the document. Kind: Invalid, with Faults.
 func (d *KindDoc) Validate() error {
-	var f faults
+	var f rapport.Faults
 	if d.ID == "" || len(d.ID) > 64 || strings.ContainsAny(d.ID, ": /") {
-		f.add("id", "is not a kind of identifier: 1 to 64 characters without colon, slash and blank")
+		f.Add("id", "is not a kind of identifier: 1 to 64 characters without colon, slash and blank")
 	}
 	if !slices.Contains(normalizers, d.Normalize) {
-		f.add("normalize", "%q is not one of text, lower, email, phone, digits", d.Normalize)
+		f.Add("normalize", "%q is not one of text, lower, email, phone, digits", d.Normalize)
 	}
 	if !slices.Contains([]string{"", "strong", "weak"}, d.Strength) {
-		f.add("strength", "%q is not one of strong, weak", d.Strength)
+		f.Add("strength", "%q is not one of strong, weak", d.Strength)
 	}
 	if d.Strength == "weak" && (d.ID == rapport.KindUserID || isDevice(d.ID)) {
-		f.add("strength", "of %s cannot be changed", d.ID)
+		f.Add("strength", "of %s cannot be changed", d.ID)
 	}
 	for path, n := range map[string]*int{"peoplePerValue": d.PeoplePerValue, "valuesPerPerson": d.ValuesPerPerson} {
 		if n != nil && (*n < 0 || *n > 1_000_000) {
-			f.add(path, "is not between 0 and 1000000")
+			f.Add(path, "is not between 0 and 1000000")
 		}
 	}
 	if len(d.Block) > mostBlocked {
-		f.add("block", "has %d values, at most %d", len(d.Block), mostBlocked)
+		f.Add("block", "has %d values, at most %d", len(d.Block), mostBlocked)
 	}
 	if len(d.BlockPatterns) > mostPatterns {
-		f.add("blockPatterns", "has %d expressions, at most %d", len(d.BlockPatterns), mostPatterns)
+		f.Add("blockPatterns", "has %d expressions, at most %d", len(d.BlockPatterns), mostPatterns)
 	}
 	for i, p := range d.BlockPatterns {
 		if _, err := regexp.Compile(p); err != nil || len(p) > mostPattern {
-			f.add(fmt.Sprintf("blockPatterns[%d]", i), "is not an RE2 expression of at most %d characters", mostPattern)
+			f.Add(fmt.Sprintf("blockPatterns[%d]", i), "is not an RE2 expression of at most %d characters", mostPattern)
 		}
 	}
 	if d.Country != "" && (len(d.Country) != 2 || strings.ToUpper(d.Country) != d.Country) {
-		f.add("country", "%q is not two capital letters", d.Country)
+		f.Add("country", "%q is not two capital letters", d.Country)
 	}
 	slices.SortFunc(f, func(a, b rapport.Fault) int { return strings.Compare(a.Path, b.Path) })
-	return f.err()
-}
-
-// faults gathers everything wrong with a document.
-type faults []rapport.Fault
-
-func (f *faults) add(path, format string, args ...any) {
-	*f = append(*f, rapport.Fault{Path: path, Message: fmt.Sprintf(format, args...)})
-}
-
-// Error lists the faults.
-func (f faults) Error() string {
-	lines := make([]string, len(f))
-	for i, x := range f {
-		lines[i] = x.Path + ": " + x.Message
-	}
-	return strings.Join(lines, "; ")
-}
-
-// Faults returns them one by one.
-func (f faults) Faults() []rapport.Fault { return f }
-
-func (f faults) err() error {
-	if len(f) == 0 {
-		return nil
-	}
-	return &rapport.Error{Kind: rapport.Invalid, Err: f}
+	return f.Err()
 }
 
 // Rules say how identifiers are read and how far they are trusted. They are

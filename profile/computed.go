@@ -56,23 +56,8 @@ var opsOf = map[string]condition.Op{
 
 var unitsOf = map[string]time.Duration{"minute": time.Minute, "hour": time.Hour, "day": 24 * time.Hour, "week": 7 * 24 * time.Hour, "month": 30 * 24 * time.Hour}
 
-type faults []rapport.Fault
-
-func (f *faults) add(path, format string, args ...any) {
-	*f = append(*f, rapport.Fault{Path: path, Message: fmt.Sprintf(format, args...)})
-}
-
-// Error lists the faults.
-func (f faults) Error() string {
-	lines := make([]string, len(f))
-	for i, x := range f {
-		lines[i] = x.Path + ": " + x.Message
-	}
-	return strings.Join(lines, "; ")
-}
-
-// Faults returns them one by one.
-func (f faults) Faults() []rapport.Fault { return f }
+// faults adds the checks that documents here share.
+type faults struct{ rapport.Faults }
 
 // Validate reports everything wrong with the document by itself. The error is
 // Invalid and has the method Faults.
@@ -83,78 +68,75 @@ func (d *ComputedDoc) Validate() error {
 	op := condition.Op(d.Op)
 	switch {
 	case opsOf[d.Op] == "":
-		f.add("op", "%q is nothing that can be computed", d.Op)
+		f.Add("op", "%q is nothing that can be computed", d.Op)
 	case slices.Contains([]string{"sum", "average", "min", "max", "distinct", "top"}, d.Op) && d.Property == "":
-		f.add("property", "%s needs the property it is computed from", op)
+		f.Add("property", "%s needs the property it is computed from", op)
 	case slices.Contains([]string{"count", "frequency", "since", "streak"}, d.Op) && d.Property != "":
-		f.add("property", "%s counts events and takes no property; where says which", op)
+		f.Add("property", "%s counts events and takes no property; where says which", op)
 	}
 	if d.Property != "" {
 		if _, err := d.question("property", d.Event, d.Where, "sum", d.Property); err != nil {
-			f.add("property", "%q is not the name of a property", d.Property)
+			f.Add("property", "%q is not the name of a property", d.Property)
 		}
 	}
 	if (d.Op == "ratio") != (d.Over != nil) {
-		f.add("over", "belongs to ratio, which needs it")
+		f.Add("over", "belongs to ratio, which needs it")
 	}
 	if d.Over != nil {
 		f.event("over.event", d.Over.Event)
 		f.where("over.where", d.Over.Where)
 	}
 	d.checkWindow(&f)
-	if len(f) > 0 {
-		return &rapport.Error{Kind: rapport.Invalid, Err: f}
-	}
-	return nil
+	return f.Err()
 }
 
 func (d *ComputedDoc) checkWindow(f *faults) {
 	if d.Within != 0 && d.Calendar != "" {
-		f.add("calendar", "and within are two windows; write one")
+		f.Add("calendar", "and within are two windows; write one")
 	}
 	if d.Within != 0 && (d.Within < rapport.Duration(time.Hour) || d.Within > rapport.Duration(400*24*time.Hour)) {
-		f.add("within", "lies between 1h and 400d")
+		f.Add("within", "lies between 1h and 400d")
 	}
 	if d.Ago != 0 && d.Calendar == "" {
-		f.add("ago", "counts calendar windows back; write calendar as well")
+		f.Add("ago", "counts calendar windows back; write calendar as well")
 	}
 	if d.Calendar != "" && !slices.Contains(calendarUnits, d.Calendar) {
-		f.add("calendar", "%q is not one of %s", d.Calendar, strings.Join(calendarUnits, ", "))
+		f.Add("calendar", "%q is not one of %s", d.Calendar, strings.Join(calendarUnits, ", "))
 	}
 	windowless := slices.Contains([]string{"since", "streak", "decayed"}, d.Op)
 	if windowless && (d.Within != 0 || d.Calendar != "") {
-		f.add("within", "%s looks at all time and takes no window", d.Op)
+		f.Add("within", "%s looks at all time and takes no window", d.Op)
 	}
 	if d.Op == "frequency" && d.Calendar != "" {
-		f.add("calendar", "frequency takes a sliding window or all time")
+		f.Add("calendar", "frequency takes a sliding window or all time")
 	}
 	if d.Zone != "" {
 		if _, err := time.LoadLocation(d.Zone); err != nil || d.Zone == "Local" {
-			f.add("zone", "%q is not a time zone such as Europe/Oslo", d.Zone)
+			f.Add("zone", "%q is not a time zone such as Europe/Oslo", d.Zone)
 		}
 		if d.Calendar == "" && d.Op != "streak" {
-			f.add("zone", "matters to calendar windows and streaks only")
+			f.Add("zone", "matters to calendar windows and streaks only")
 		}
 	}
 	if d.Per != "" {
 		switch {
 		case !slices.Contains([]string{"frequency", "since", "streak"}, d.Op):
-			f.add("per", "belongs to frequency, since and streak")
+			f.Add("per", "belongs to frequency, since and streak")
 		case d.Op == "streak" && (d.Per == "minute" || d.Per == "hour"):
-			f.add("per", "a streak is of days, weeks or months")
+			f.Add("per", "a streak is of days, weeks or months")
 		}
 	}
 	if d.Top != 0 && d.Op != "top" {
-		f.add("top", "belongs to the op top")
+		f.Add("top", "belongs to the op top")
 	}
 	if d.HalfLife != 0 && d.Op != "decayed" {
-		f.add("halfLife", "belongs to the op decayed")
+		f.Add("halfLife", "belongs to the op decayed")
 	}
 }
 
 func (f *faults) event(path, name string) {
 	if name == "" || len(name) > 200 {
-		f.add(path, "is the name of an event, up to 200 bytes")
+		f.Add(path, "is the name of an event, up to 200 bytes")
 	}
 }
 
@@ -164,7 +146,7 @@ func (f *faults) where(path string, c *condition.Condition) {
 	}
 	u := c.Uses()
 	if len(u.Traits)+len(u.Computed)+len(u.Scores)+len(u.Context)+len(u.Events)+len(u.Segments)+len(u.Purposes) > 0 || u.Items || u.Time {
-		f.add(path, "sees only the event: properties.x")
+		f.Add(path, "sees only the event: properties.x")
 	}
 }
 

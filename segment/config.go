@@ -39,43 +39,18 @@ const maxSegments = 5000
 // Validate reports everything wrong with the document by itself. The error is
 // Invalid and has the method Faults.
 func (d *Doc) Validate() error {
-	var f faults
+	var f rapport.Faults
 	if len(d.Name) > 200 {
-		f.add("name", "is longer than 200 bytes")
+		f.Add("name", "is longer than 200 bytes")
 	}
 	if d.When.IsZero() {
-		f.add("when", "is missing: who is in the segment?")
+		f.Add("when", "is missing: who is in the segment?")
 	} else if err := d.When.EventFree(); err != nil {
-		f.add("when", "%v", err)
+		f.Add("when", "%v", err)
 	} else if u := d.When.Uses(); len(u.Context) > 0 {
-		f.add("when", "context.%s is known only while a decision is asked for; a segment holds at any time", u.Context[0])
+		f.Add("when", "context.%s is known only while a decision is asked for; a segment holds at any time", u.Context[0])
 	}
-	return f.err()
-}
-
-type faults []rapport.Fault
-
-func (f *faults) add(path, format string, args ...any) {
-	*f = append(*f, rapport.Fault{Path: path, Message: fmt.Sprintf(format, args...)})
-}
-
-// Error lists the faults.
-func (f faults) Error() string {
-	lines := make([]string, len(f))
-	for i, x := range f {
-		lines[i] = x.Path + ": " + x.Message
-	}
-	return strings.Join(lines, "; ")
-}
-
-// Faults returns them one by one.
-func (f faults) Faults() []rapport.Fault { return f }
-
-func (f faults) err() error {
-	if len(f) == 0 {
-		return nil
-	}
-	return &rapport.Error{Kind: rapport.Invalid, Err: f}
+	return f.Err()
 }
 
 // Definition is one compiled segment.

@@ -27,44 +27,19 @@ type TagDoc struct {
 // Validate reports everything wrong with the document by itself. The error is
 // Invalid and has the method Faults.
 func (d *TagDoc) Validate() error {
-	var f faults
+	var f rapport.Faults
 	for i, g := range d.Products {
 		if _, err := gs1.ParseGTIN(g); err != nil {
-			f.add(fmt.Sprintf("products[%d]", i), "%v", err)
+			f.Add(fmt.Sprintf("products[%d]", i), "%v", err)
 		}
 	}
 	if (d.KeyFile == "") == (d.FileKey == "") {
-		f.add("fileKey", "is needed, or a keyFile, and not both")
+		f.Add("fileKey", "is needed, or a keyFile, and not both")
 	}
 	if _, err := hex.DecodeString(d.System); err != nil || len(d.System) > 40 {
-		f.add("system", "must be at most 40 hexadecimal digits")
+		f.Add("system", "must be at most 40 hexadecimal digits")
 	}
-	return f.err()
-}
-
-type faults []rapport.Fault
-
-func (f *faults) add(path, format string, args ...any) {
-	*f = append(*f, rapport.Fault{Path: path, Message: fmt.Sprintf(format, args...)})
-}
-
-// Error lists the faults.
-func (f faults) Error() string {
-	lines := make([]string, len(f))
-	for i, x := range f {
-		lines[i] = x.Path + ": " + x.Message
-	}
-	return strings.Join(lines, "; ")
-}
-
-// Faults returns them one by one.
-func (f faults) Faults() []rapport.Fault { return f }
-
-func (f faults) err() error {
-	if len(f) == 0 {
-		return nil
-	}
-	return &rapport.Error{Kind: rapport.Invalid, Err: f}
+	return f.Err()
 }
 
 // Config holds the keys of all tags. The nil Config knows none.
