@@ -96,12 +96,6 @@ type Timed interface {
 	Fire(c *Context, name string)
 }
 
-// Erasable is an optional ability of a State that holds references to other
-// entities: erased tells it that one of them is gone.
-type Erasable interface {
-	Erased(id rapport.ID)
-}
-
 // Effect is something to be done in the world, left in the outbox by a fold.
 type Effect struct {
 	// Kind selects the sender ("webhook", "inapp", "decide", ...).
