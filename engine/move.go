@@ -176,6 +176,12 @@ func (p *partition) walkRows(s *slot, owner rapport.ID, fn func(key, value []byt
 
 // sendRows moves the rows of a fold and owner to another partition.
 func (p *partition) sendRows(s *slot, owner, to rapport.ID, c cause) {
+	p.moveRows(s, owner, c, func(rows []byte) { p.send(KindRows, to, rows) })
+}
+
+// moveRows gives send the rows of a fold and owner as the bodies of records, and
+// forgets them.
+func (p *partition) moveRows(s *slot, owner rapport.ID, c cause, send func(rows []byte)) {
 	if s.dark {
 		return
 	}
@@ -186,13 +192,13 @@ func (p *partition) sendRows(s *slot, owner, to rapport.ID, c cause) {
 	any := false
 	p.walkRows(s, owner, func(key, value []byte) {
 		if b = appendBytes(appendBytes(b, key), value); len(b) > rowChunk {
-			p.send(KindRows, to, b)
+			send(b)
 			b = slices.Clone(head)
 		}
 		any = true
 	})
 	if len(b) > len(head) {
-		p.send(KindRows, to, b)
+		send(b)
 	}
 	if any {
 		p.clearRows(s, owner, nil, nil)
@@ -287,8 +293,13 @@ func (p *partition) arrive(r *eventlog.Record, target rapport.ID, data []byte, p
 // arriveFragment takes in a fragment, or drops it if its entity was erased.
 func (p *partition) arriveFragment(r *eventlog.Record, target rapport.ID, c cause, rd *reader, data []byte) {
 	f := fragment{id: rd.id(), origin: rd.id(), first: rd.varint()}
+	cause := c
 	w, ok := p.route(target, f.id, nil, &c)
 	if w == nil && ok {
+		// Its rows came before it, perhaps while its place was still here.
+		for _, s := range p.layout.frag {
+			p.moveRows(s, f.id, cause, func(rows []byte) { p.sendOn(KindRows, rows) })
+		}
 		p.sendOn(KindMove, data)
 		return
 	}

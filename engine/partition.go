@@ -389,6 +389,11 @@ func (p *partition) tail(ctx context.Context, from int64) error {
 		if err != nil {
 			return err
 		}
+		if b := p.eng.current.Load(); b != nil {
+			if b.pace(ctx, p.id, records[0].Offset) != nil && ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
 		select {
 		case batch := <-p.emptied:
 			select {

@@ -34,6 +34,8 @@ type rebuild struct {
 	urgent  atomic.Int32 // owners that wait for it
 	// ends are the offsets of the barriers, MaxInt64 until they are met.
 	ends []int64Gate
+	// begun are the positions of who serves and of who rebuilds when this run began.
+	begun []struct{ served, built int64 }
 }
 
 // Stages of a rebuild.
@@ -143,12 +145,12 @@ func (g *Engine) carryOut(ctx context.Context, b *rebuild) error {
 			return errStopped()
 		default:
 		}
+		for _, p := range b.parts {
+			p.pos.close() // who serves waits for them: at the barrier, or to keep pace
+		}
 		if b.stage.Load() != stageAnnounced {
 			g.current.Store(nil)
-			return errors.Join(err, g.dropRebuild(b.number, b.text()))
-		}
-		for _, p := range b.parts {
-			p.pos.close() // owners wait for them at the barrier
+			err = errors.Join(err, g.dropRebuild(b.number, b.text()))
 		}
 		return err
 	}
@@ -242,6 +244,7 @@ func (g *Engine) makeRebuild(number int64, folds, targets []Fold) (*rebuild, err
 			return nil, errors.Join(err, b.close())
 		}
 		b.parts = append(b.parts, p)
+		b.begun = append(b.begun, struct{ served, built int64 }{g.parts[i].pos.get(), p.pos.get()})
 	}
 	return b, nil
 }
@@ -455,6 +458,14 @@ func (b *rebuild) await(p *partition, quit <-chan struct{}, pos int64) error {
 	b.urgent.Add(1)
 	defer b.urgent.Add(-1)
 	return p.pos.waitOr(quit, pos)
+}
+
+// pace holds up who serves until the rebuild has folded two records for each
+// that is served meanwhile, so that it arrives however much comes in. Who serves
+// less than that all along never waits.
+func (b *rebuild) pace(ctx context.Context, partition int32, pos int64) error {
+	begun := b.begun[partition]
+	return b.await(b.parts[partition], ctx.Done(), min(begun.built+2*(pos-begun.served), pos))
 }
 
 // home returns the first bytes of the keys of a fold's own spans.
