@@ -228,15 +228,3 @@ func junkValues(list []identity.Quarantine) []JunkValue {
 	}
 	return out
 }
-
-func newLinkInfo(l identity.Link) linkInfo {
-	i := linkInfo{l.ID.String(), l.Kind.String(), l.Evidence, l.Bits, rapport.Time(l.At), l.By, l.Identifiers[:], l.A.String(), l.B.String(), l.Epoch, "counts", nil}
-	switch {
-	case l.Withdrawn != nil:
-		i.State = "withdrawn"
-		i.Withdrawn = &withdrawal{rapport.Time(l.Withdrawn.At), l.Withdrawn.By}
-	case l.Held:
-		i.State = "held"
-	}
-	return i
-}

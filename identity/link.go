@@ -83,12 +83,31 @@ type Link struct {
 	Identifiers [2]rapport.Identifier `json:"identifiers"`
 	// Epoch tells which interval of the device A is, from 0.
 	Epoch uint32 `json:"epoch,omitempty"`
+	// Model is the version of the weights a Probable link was scored with, Steps
+	// the parts of Bits, the odds of two strangers first.
+	Model int64  `json:"model,omitempty"`
+	Steps []Step `json:"steps,omitempty"`
+	// Guarded is set of a Probable link whose ends the cluster guard keeps apart:
+	// these two resemble each other, those around them do not.
+	Guarded bool `json:"guarded,omitempty"`
 	// Held is set while the evidence is known but does not count: it would unite
 	// two who are known to be different, it goes through a value in quarantine, or
 	// somebody has yet to decide.
 	Held bool `json:"held,omitempty"`
 	// Withdrawn is set when the link was taken back.
 	Withdrawn *Withdrawal `json:"withdrawn,omitempty"`
+}
+
+// Step is one part of the weight of a Probable link.
+type Step struct {
+	// Field is what was compared: "prior" for the odds of two strangers, a field
+	// of a source record, or "household" for what shared circumstances do not prove.
+	Field string `json:"field"`
+	// Level is how alike the two values are; see linkage.Level.
+	Level string  `json:"level,omitempty"`
+	Bits  float64 `json:"bits"`
+	// Rarity is the part of Bits that comes from how rare the shared value is.
+	Rarity float64 `json:"rarity,omitempty"`
 }
 
 // Withdrawal says when and by whom a link was taken back.

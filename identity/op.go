@@ -212,7 +212,41 @@ func appendNames(b []byte, l *Link) []byte {
 	for _, s := range [...]string{l.Evidence, l.By, l.Identifiers[0].Kind, l.Identifiers[0].Value, l.Identifiers[1].Kind, l.Identifiers[1].Value} {
 		b = appendText(b, s)
 	}
+	if l.Kind == Probable {
+		b = appendScore(b, l)
+	}
 	return b
+}
+
+// appendScore appends how the weight of a Probable link came about.
+func appendScore(b []byte, l *Link) []byte {
+	guarded := byte(0)
+	if l.Guarded {
+		guarded = 1
+	}
+	b = binary.AppendUvarint(append(b, guarded), uint64(l.Model))
+	b = binary.AppendUvarint(b, uint64(len(l.Steps)))
+	for _, s := range l.Steps {
+		b = appendText(appendText(b, s.Field), s.Level)
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(s.Bits))
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(s.Rarity))
+	}
+	return b
+}
+
+func (d *decoder) score(l *Link) {
+	l.Guarded, l.Model = d.byte() == 1, int64(d.uvarint())
+	for range d.count(18) {
+		s := Step{Field: d.text(), Level: d.text(), Bits: d.float(), Rarity: d.float()}
+		l.Steps = append(l.Steps, s)
+	}
+}
+
+func (d *decoder) float() float64 {
+	if p := d.take(8); p != nil {
+		return math.Float64frombits(binary.LittleEndian.Uint64(p))
+	}
+	return 0
 }
 
 func appendText(b []byte, s string) []byte {
@@ -297,12 +331,12 @@ func (d *decoder) bare(o *op) {
 }
 
 func (d *decoder) names(l *Link) {
-	l.At = d.varint()
-	if p := d.take(8); p != nil {
-		l.Bits = math.Float64frombits(binary.LittleEndian.Uint64(p))
-	}
+	l.At, l.Bits = d.varint(), d.float()
 	for _, s := range [...]*string{&l.Evidence, &l.By, &l.Identifiers[0].Kind, &l.Identifiers[0].Value, &l.Identifiers[1].Kind, &l.Identifiers[1].Value} {
 		*s = d.text()
+	}
+	if l.Kind == Probable {
+		d.score(l)
 	}
 }
 

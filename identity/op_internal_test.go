@@ -16,7 +16,11 @@ func ops() []op {
 	}
 	verified := link
 	verified.Kind, verified.Epoch = Verified, 0
+	probable := verified
+	probable.Kind, probable.Model, probable.Guarded = Probable, 7, true
+	probable.Steps = []Step{{Field: "prior", Bits: -19}, {Field: "surname", Level: "close", Bits: 6.5, Rarity: 1.25}}
 	return []op{
+		{kind: recordHeld, link: probable},
 		{kind: recordLink, link: link, first: id(3)},
 		{kind: recordLink, link: verified},
 		{kind: recordInterval, first: id(3), node: id(4), epoch: 5, turn: 6},

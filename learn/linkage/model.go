@@ -190,8 +190,17 @@ func (s *scorer) total(c *comparison, a *view, steps *[]Step) float64 {
 			*steps = append(*steps, Step{s.Schema[i].Name, c[i], bits + rarity, rarity})
 		}
 	}
-	return min(total, s.ceiling(c))
+	if most := s.ceiling(c); total > most {
+		if steps != nil {
+			*steps = append(*steps, Step{Field: Household, Level: Different, Bits: most - total})
+		}
+		return most
+	}
+	return total
 }
+
+// Household names the step of a score that takes back what shared circumstances gave.
+const Household = "household"
 
 // ceiling bounds what shared circumstances alone may prove: people of one
 // household share address, name and telephone, and are not one person. Whose

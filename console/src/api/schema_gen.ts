@@ -2369,7 +2369,14 @@ export interface components {
             since: string;
         };
         FragmentInfo: {
+            /**
+             * Format: int32
+             * @description Which interval of the device it is, from 0
+             */
+            epoch?: number;
             id: string;
+            /** @description What it is named by, if it is in a link */
+            identifier?: components["schemas"]["Identifier"];
         };
         FullDecision: {
             candidates: components["schemas"]["Candidate"][] | null;
@@ -2793,14 +2800,20 @@ export interface components {
              */
             epoch?: number;
             evidence: string;
+            /** @description The two resemble each other, those around them do not; it never counts by itself */
+            guarded?: boolean;
             id: string;
             identifiers: components["schemas"]["Identifier"][] | null;
             kind: string;
+            /** @description Version of the weights, of probable links */
+            model?: string;
             /**
              * @description held: known, and does not count
              * @enum {string}
              */
             state: "counts" | "held" | "withdrawn";
+            /** @description How the weight came about, field by field */
+            waterfall: components["schemas"]["WaterfallStep"][] | null;
             withdrawn?: components["schemas"]["Withdrawal"];
         };
         LogStatus: {
@@ -3795,6 +3808,32 @@ export interface components {
         };
         VersionsAnswer: {
             versions: components["schemas"]["ConfigRevision"][] | null;
+        };
+        WaterfallStep: {
+            /**
+             * Format: double
+             * @description What it adds; 0 where a rule decides
+             */
+            bits: number;
+            /** @description What was compared: prior (the odds of two strangers), a field of the source records, household (what a shared household does not prove), or the kind of identifier both share */
+            field: string;
+            /**
+             * @description How alike the values are
+             * @enum {string}
+             */
+            level?: "equal" | "close" | "near" | "alike" | "different" | "exchanged" | "missing";
+            /**
+             * Format: double
+             * @description The part of bits that comes from how rare the shared value is
+             */
+            rarity?: number;
+            /**
+             * Format: double
+             * @description Sum so far
+             */
+            total: number;
+            /** @description The rule, where a rule decides */
+            why?: string;
         };
         Why: {
             action?: components["schemas"]["WhyAction"];
