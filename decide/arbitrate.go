@@ -254,7 +254,7 @@ func (f *contest) fill() (given []rapport.Choice) {
 		floor := m.config.policy.exploration
 		explored := random.Float64() < floor
 		lucky := random.IntN(len(tier))
-		reserved, lever := f.reserved(tier, random)
+		reserved, scale, lever := f.reserved(tier, random)
 		best, winner := bar, -1
 		for i := range tier {
 			draw := estimates[i].Draw(random)
@@ -262,7 +262,7 @@ func (f *contest) fill() (given []rapport.Choice) {
 				best, winner = draw, i
 			}
 			// The shares guaranteed to some come first, then the floor, then the draw.
-			chances[i] = (1-reserved)*(floor/float64(len(tier))+(1-floor)*chances[i]) + tier[i].action.guaranteed(bar)
+			chances[i] = (1-reserved)*(floor/float64(len(tier))+(1-floor)*chances[i]) + tier[i].action.guaranteed(bar)/scale
 			if first {
 				c := &f.d.Candidates[tier[i].index]
 				c.Score, c.Propensity = round32(draw), round32(chances[i])
@@ -303,25 +303,27 @@ func (a *Action) guaranteed(bar float64) float64 {
 }
 
 // reserved draws for the guaranteed shares: how much of the chance they take,
-// and who gets this slot by it (-1 for nobody).
-func (f *contest) reserved(tier []runner, random *rand.Rand) (sum float64, winner int) {
+// what each share is divided by where they come to more than there is, and who
+// gets this slot by it (-1 for nobody).
+func (f *contest) reserved(tier []runner, random *rand.Rand) (sum, scale float64, winner int) {
 	winner = -1
 	if tier[0].action.Priority > 0 {
-		return 0, winner
+		return 0, 1, winner
 	}
 	for i := range tier {
 		sum += tier[i].action.Share
 	}
+	scale = max(1, sum)
 	if sum == 0 {
-		return 0, winner
+		return 0, scale, winner
 	}
-	u := random.Float64() * max(1, sum)
+	u := random.Float64() * scale
 	for i := range tier {
 		if u -= tier[i].action.Share; u < 0 {
-			return min(sum, 1), i
+			return min(sum, 1), scale, i
 		}
 	}
-	return min(sum, 1), winner
+	return min(sum, 1), scale, winner
 }
 
 // tier moves those who may compete for the next slot to the front: the highest

@@ -240,6 +240,15 @@ func randomDocuments(t testing.TB, r *rand.Rand) Documents {
 		if r.IntN(5) == 0 {
 			a.Cap = &RateDoc{Max: 1 + r.IntN(3), Per: rapport.Duration(time.Hour)}
 		}
+		if r.IntN(6) == 0 {
+			a.Share = 0.5 * r.Float64()
+		}
+		if r.IntN(6) == 0 {
+			a.Control = 0.5 * r.Float64()
+		}
+		if r.IntN(6) == 0 {
+			a.Group = "group"
+		}
 		docs.Actions = append(docs.Actions, a)
 	}
 	return docs
@@ -276,9 +285,14 @@ func TestPropensitiesSumToOneAndHoldoutPeopleGetNothingWhateverTheConfig(t *test
 				held++
 			}
 			seen := map[string]bool{}
-			for i, x := range chosen(d) {
-				if x.Slot != i || seen[x.Action] || !(x.Propensity > 0 && x.Propensity <= 1+1e-9) {
-					t.Fatalf("round %d: slot %d holds %+v", round, i, x)
+			for i, x := range d.Items { // what a control group does without leaves its slot to the next
+				if x.Slot != i {
+					t.Fatalf("round %d: item %d is in slot %d", round, i, x.Slot)
+				}
+			}
+			for _, x := range chosen(d) {
+				if seen[x.Action] || !(x.Propensity > 0 && x.Propensity <= 1+1e-9) {
+					t.Fatalf("round %d: given %+v", round, x)
 				}
 				seen[x.Action] = true
 				given++

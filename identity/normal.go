@@ -108,6 +108,9 @@ func normalizePhone(s, country string) (string, bool) {
 		if n, err := phonenumbers.Parse(text, cmp.Or(country, "ZZ")); err == nil && phonenumbers.IsPossibleNumber(n) {
 			n.Extension = nil
 			s := phonenumbers.Format(n, phonenumbers.E164)
+			if n.GetItalianLeadingZero() && !isStable(s) {
+				return "", false // no number of that country, and another each time it is read
+			}
 			return s, !isRepeated([]byte(s[1:]))
 		}
 	}
@@ -124,6 +127,13 @@ func normalizePhone(s, country string) (string, bool) {
 		return "", false
 	}
 	return string(digits), true
+}
+
+// isStable reports whether a number reads as itself: of some that do not exist
+// the rules of a country take a zero off each time.
+func isStable(e164 string) bool {
+	n, err := phonenumbers.Parse(e164, "ZZ")
+	return err == nil && phonenumbers.Format(n, phonenumbers.E164) == e164
 }
 
 // isRepeated reports whether a number is one digit over and over, or counts up.
