@@ -13,6 +13,7 @@ import (
 	"github.com/rapport-engine/rapport/collect/segmentwire"
 	"github.com/rapport-engine/rapport/condition"
 	"github.com/rapport-engine/rapport/engine"
+	"github.com/rapport-engine/rapport/eventlog"
 	"github.com/rapport-engine/rapport/twin"
 )
 
@@ -63,6 +64,7 @@ func (a *API) itemOperations() {
 		})
 	handle(a, operation{id: "item-timeline", method: "GET", path: "/v1/items/{item}/timeline", tag: tag, summary: "What happened to an item, newest first; of its use, what its present owner may see", role: access.Viewer}, nil, a.itemTimeline)
 	handle(a, operation{id: "item-series", method: "GET", path: "/v1/items/{item}/series", tag: tag, summary: "A reading over time", role: access.Viewer}, nil, a.itemSeries)
+	a.itemImport(tag)
 	a.itemInputs(tag)
 	a.itemControls(tag)
 	a.itemOwners(tag)
@@ -307,13 +309,27 @@ func (a *API) itemSend(ctx context.Context, id string, channel item.Channel, raw
 	if len(list) > maxInputs {
 		return 0, rapport.Errorf(rapport.TooLarge, "%d inputs, at most %d at a time", len(list), maxInputs)
 	}
+	// All are queued before the first is waited for: they share the log's commits.
+	waiting := make([]eventlog.Pending, 0, len(list))
+	var refused error
 	for i, one := range list {
-		if err := a.deps.Items.Send(ctx, id, channel, one); err != nil {
+		p, err := a.deps.Items.Input(id, channel, one)
+		if err != nil {
+			refused = err
 			if len(list) > 1 {
-				err = rapport.WithHint(rapport.Errorf(rapport.KindOf(err), "input %d: %w", i, err), "the %d before it were accepted", i)
+				refused = rapport.WithHint(rapport.Errorf(rapport.KindOf(err), "input %d: %w", i, err), "the %d before it were accepted", i)
 			}
-			return i, err
+			break
 		}
+		waiting = append(waiting, p)
+	}
+	for _, p := range waiting {
+		if err := p.Wait(context.WithoutCancel(ctx)); err != nil {
+			return 0, err
+		}
+	}
+	if refused != nil {
+		return len(waiting), refused
 	}
 	return len(list), nil
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/rapport-engine/rapport/client"
 )
 
-// runImport sends the rows of a file to a server as history.
+// runImport sends the rows of a file to a server: as history, as people, or as items.
 func runImport(ctx context.Context, env Env, flags *flag.FlagSet) (err error) {
 	i := importing{env: env}
 	var server remoteFlags
@@ -31,9 +31,18 @@ func runImport(ctx context.Context, env Env, flags *flag.FlagSet) (err error) {
 	flags.StringVar(&people.userID, "user-id", "", "import people: `column` with their user ids")
 	flags.StringVar(&people.columns, "columns", "", "import people: which columns hold what, as `name=COLUMN,...`: email, phone, given_name, surname, birth_date, address, postcode, city, or the name of a trait. Without it columns are known by their names")
 	flags.StringVar(&people.at, "time", "", "import people: `column` with the time as of which it holds; without it now")
+	var things itemsFlags
+	flags.BoolVar(&things.tokens, "tokens", false, "import items: make a device token for each, written to the file of --secrets")
+	flags.BoolVar(&things.codes, "claim-codes", false, "import items: make a claim code for those without one, written to the file of --secrets")
+	flags.StringVar(&things.secrets, "secrets", "", "import items: `file` that gets item, token and claim_code, readable by you alone")
+	flags.BoolVar(&things.rotate, "rotate", false, "import items: end the earlier tokens of those that get one")
 	operands, err := parse(env, flags, 1, 2)
 	if err != nil {
 		return err
+	}
+	i.dry = *check
+	if operands[0] == "items" && len(operands) == 2 {
+		return i.openItems(ctx, operands[1], things, server, *mappingPath, *maxBytes, *check)
 	}
 	switch {
 	case operands[0] == "people" && len(operands) == 2:
@@ -67,24 +76,33 @@ func runImport(ctx context.Context, env Env, flags *flag.FlagSet) (err error) {
 		}
 		defer func() { err = errors.Join(err, i.client.Close(ctx)) }()
 	}
-	if i.in, err = openInput(ctx, operands[0], *maxBytes); err != nil {
+	if err := i.open(ctx, operands[0], *maxBytes); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, i.in.Close()) }()
+	return i.run(ctx)
+}
+
+// open opens the file and says where rows go that cannot be read.
+func (i *importing) open(ctx context.Context, name string, maxBytes int64) (err error) {
+	if i.in, err = openInput(ctx, name, maxBytes); err != nil {
+		return err
+	}
 	if i.rejectedPath == "" {
-		i.rejectedPath = operands[0] + ".rejected.jsonl"
+		i.rejectedPath = name + ".rejected.jsonl"
 		if i.in.remote {
 			i.rejectedPath = i.in.name + ".rejected.jsonl"
 		}
 	}
-	return i.run(ctx)
+	return nil
 }
 
 // importing is one run of import.
 type importing struct {
 	env          Env
 	mapping      *mapping
-	client       *client.Client // nil: only check
+	client       *client.Client // nil: only check, or items
+	dry          bool           // only check
 	in           *input
 	from         int64
 	rejectedPath string
@@ -207,7 +225,7 @@ func (i *importing) flush(ctx context.Context) error {
 // reject keeps a row that cannot be read, with its place and the reason.
 func (i *importing) reject(r *rowError) error {
 	i.bad++
-	if i.client == nil {
+	if i.dry {
 		if i.bad <= shownFaults {
 			fmt.Fprintln(i.env.Stderr, r)
 		}
@@ -254,7 +272,9 @@ func (i *importing) wipe() {
 	}
 }
 
-func (i *importing) progress() {
+func (i *importing) progress() { i.progressOf("events") }
+
+func (i *importing) progressOf(what string) {
 	if !isTerminal(i.env.Stderr) {
 		return
 	}
@@ -264,7 +284,7 @@ func (i *importing) progress() {
 		share = bar(float64(i.in.read.n)/float64(i.in.size), 24) + " "
 	}
 	i.wipe()
-	fmt.Fprintf(i.env.Stderr, "%s%s events, %s/s, line %s", share, grouped(i.sent), grouped(int64(rate)), grouped(i.line))
+	fmt.Fprintf(i.env.Stderr, "%s%s %s, %s/s, line %s", share, grouped(i.sent), what, grouped(int64(rate)), grouped(i.line))
 }
 
 func (i *importing) summary() {

@@ -57,6 +57,7 @@ func doors() []door {
 		door{"POST", "/v1/identity/reviews/{link}/refuse", []string{`{}`}},
 		door{"PUT", "/v1/demo", []string{`{"speed":60}`}},
 		door{"POST", "/v1/devices", []string{`{"item":"01_09506000134352_21_ABC123","name":"kitchen","tag":"04DE5F1EACC040","facts":{"lot":"L7"}}`}},
+		door{"POST", "/v1/items/import", []string{`{"items":[{"item":"01_09506000134352_21_ABC123","name":"kitchen","token":true,"owner":{"userId":"u1"},"ownedAt":"2026-01-02T03:04:05Z"},{"item":"x"}],"rotate":true}`}},
 		door{"POST", "/v1/items/{item}/telemetry", []string{`{"at":1767225600000,"seq":4,"level":0.4,"mode":"eco"}`, `[{"level":1},{"level":2}]`}},
 		door{"POST", "/v1/items/{item}/events", []string{`{"event":"Product Opened","properties":{"x":[1,{"y":null}]}}`, `{"command":"c_1","status":"done","result":{"n":1}}`}},
 		door{"POST", "/v1/items/{item}/reported", []string{`{"led":{"on":true,"color":null},"firmware":"1.2.3"}`}},

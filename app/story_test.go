@@ -96,6 +96,12 @@ func TestTheStoryOfACanister(t *testing.T) {
 			t.Errorf("bo sees anna's %s", name)
 		}
 	}
+	// What the device kept from anna's time and tells late is not bo's either.
+	device("telemetry", map[string]any{"at": base.UnixMilli() + 1, "level": 0.44})
+	device("events", map[string]any{"event": "Product Opened", "at": base.UnixMilli() + 1})
+	if x := twin(); len(x["telemetry"].(map[string]any)["latest"].(map[string]any)) != 0 || len(x["moments"].(map[string]any)) != 0 || len(x["forecast"].(map[string]any)) != 0 {
+		t.Errorf("bo sees of late messages %v %v %v", x["telemetry"], x["moments"], x["forecast"])
+	}
 	device("events", map[string]any{"event": "Product Used"})
 	after := s.must("GET", "/v1/people/userId:anna", nil)
 	if n := after["counters"].(map[string]any)["Product Used"]; n != nil || len(after["items"].([]any)) != 0 {

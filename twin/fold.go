@@ -25,7 +25,7 @@ var (
 func (Fold) Name() string { return FoldItem }
 
 // Version implements engine.Fold.
-func (Fold) Version() uint32 { return 1 }
+func (Fold) Version() uint32 { return 2 }
 
 // Scope implements engine.Fold.
 func (Fold) Scope() engine.Scope { return engine.PerEntity }
@@ -52,6 +52,10 @@ func (s *Item) Apply(c *engine.Context, e *rapport.Event) {
 		s.ID, s.Registered, s.EpochAt = clip(name, 256), e.Timestamp, e.Timestamp
 	}
 	s.Version++
+	if uses(e.Name) && s.Former(e.Timestamp) {
+		s.reject(e.Timestamp, "told of a time before the present owner")
+		return
+	}
 	changed := true
 	switch e.Name {
 	case EventRegistered:
@@ -106,6 +110,21 @@ func (s *Item) Apply(c *engine.Context, e *rapport.Event) {
 		s.tell(c, e)
 	}
 }
+
+// uses reports whether a fact tells of the use of an item.
+func uses(name string) bool {
+	switch name {
+	case EventRegistered, EventCredential, EventDesired, EventCommand, EventResult, EventMoved, EventRecalled, EventClaimed,
+		EventOffered, EventWithdrawn, EventReleased, EventMember, EventConnection, EventRejected:
+		return false
+	}
+	return true
+}
+
+// Former reports whether a time lies before the present ownership of an item
+// that had an owner before: what it was used for then is not the present
+// owner's to see, also when a device tells of it late.
+func (s *Item) Former(at int64) bool { return s.Epoch > 1 && at < s.EpochAt }
 
 func (s *Item) register(e *rapport.Event) {
 	for k, v := range e.Properties.All() {

@@ -14,7 +14,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base32"
 	"encoding/hex"
 	"slices"
 	"strings"
@@ -190,26 +189,8 @@ type Registration struct {
 func (d *Door) Register(ctx context.Context, list []Registration) error {
 	events := make([]rapport.Event, 0, len(list))
 	now := d.now()
-	for _, r := range list {
-		name := rapport.Identifier{Kind: rapport.KindItem, Value: r.Item}
-		p := rapport.AppendField(nil, "item", rapport.StringValue(r.Item))
-		for _, k := range sortedKeys(r.Facts) {
-			p = rapport.AppendField(p, k, rapport.StringValue(r.Facts[k]))
-		}
-		if r.Stage != "" {
-			p = rapport.AppendField(p, "stage", rapport.StringValue(string(r.Stage)))
-		}
-		if r.ClaimCode != "" {
-			p = rapport.AppendField(p, "claimHash", rapport.StringValue(hashCode(r.ClaimCode)))
-		}
-		events = append(events, twin.Fact(name, twin.EventRegistered, random(), now, now, p))
-		bound := rapport.AppendField(nil, "item", rapport.StringValue(r.Item))
-		if r.Tag != "" {
-			events = append(events, twin.Fact(twin.TagName(strings.ToUpper(r.Tag)), twin.EventBound, random(), now, now, bound))
-		}
-		if r.Device != "" {
-			events = append(events, twin.Fact(twin.DeviceName(r.Device), twin.EventBound, random(), now, now, bound))
-		}
+	for i := range list {
+		events = registered(events, &list[i], now, now)
 	}
 	return d.append(ctx, events...)
 }
@@ -233,16 +214,8 @@ func (d *Door) NewToken(ctx context.Context, r Registration, revoke bool) (token
 	if err := d.Register(ctx, []Registration{r}); err != nil {
 		return "", err
 	}
-	var secret [20]byte
-	_, _ = rand.Read(secret[:])
-	token = TokenPrefix + strings.ToLower(base32.StdEncoding.EncodeToString(secret[:]))
-	p := rapport.AppendField(nil, "hash", rapport.StringValue(hashToken(token)))
-	if revoke {
-		p = rapport.AppendField(p, "revoke", rapport.BoolValue(true))
-	}
-	now := d.now()
-	name := rapport.Identifier{Kind: rapport.KindItem, Value: r.Item}
-	err = d.append(ctx, twin.Fact(name, twin.EventCredential, random(), now, now, p))
+	token, credential := newToken(r.Item, revoke, d.now())
+	err = d.append(ctx, credential)
 	if err == nil && revoke && d.Revoked != nil {
 		d.Revoked(r.Item)
 	}

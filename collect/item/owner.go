@@ -3,7 +3,6 @@ package item
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -164,15 +163,7 @@ func (d *Door) Offer(ctx context.Context, item string, by rapport.ID, kind strin
 	if _, err := d.owned(ctx, item, by); err != nil {
 		return "", 0, err
 	}
-	var b [12]byte
-	_, _ = rand.Read(b[:])
-	const letters = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789" // without what looks alike
-	for i := range b {
-		if i > 0 && i%4 == 0 {
-			code += "-"
-		}
-		code += string(letters[b[i]&31])
-	}
+	code = typedCode()
 	expires = d.now() + OfferValid.Milliseconds()
 	f := rapport.AppendField(nil, "hash", rapport.StringValue(hashCode(code)))
 	f = rapport.AppendField(f, "kind", rapport.StringValue(kind))

@@ -57,7 +57,7 @@ var (
 func (Fold) Name() string { return FoldHealth }
 
 // Version implements engine.Fold.
-func (Fold) Version() uint32 { return 1 }
+func (Fold) Version() uint32 { return 2 }
 
 // Scope implements engine.Fold.
 func (Fold) Scope() engine.Scope { return engine.PerEntity }
@@ -70,13 +70,16 @@ func (Fold) New() engine.State { return &Health{} }
 
 // Wants implements engine.Cold: telemetry of items, and a change of owner.
 func (Fold) Wants(c *engine.Context, e *rapport.Event) bool {
-	return e.Type == rapport.TypeSystem && c.Entity.Rank() == rapport.RankItem && e.Name == twin.EventTelemetry
+	return e.Type == rapport.TypeSystem && c.Entity.Rank() == rapport.RankItem &&
+		(e.Name == twin.EventTelemetry || e.Name == twin.EventReleased || e.Name == twin.EventClaimed)
 }
 
 // Health is how one item fares.
 type Health struct {
 	Series []Series // by name
 	Alarms int64
+	// tenure counts the owners whose time is over.
+	tenure uint32
 }
 
 // Series is one reading of an item.
@@ -103,6 +106,14 @@ func (h *Health) Apply(c *engine.Context, e *rapport.Event) {
 	if item != nil {
 		known, _ := c.Config.Part(catalog.Part).(*catalog.Catalog)
 		product = known.Product(item.Key().GTIN())
+		// An even epoch is nobody's time after an owner's: how the item fared under
+		// that owner goes with them.
+		if tenure := item.Epoch / 2; tenure != h.tenure {
+			*h = Health{tenure: tenure}
+		}
+	}
+	if e.Name != twin.EventTelemetry || item != nil && item.Former(e.Timestamp) {
+		return
 	}
 	for k, v := range e.Properties.All() {
 		x, ok := v.Number()
@@ -242,17 +253,18 @@ func (s *Series) forecasts(product *catalog.ProductDoc) []Forecast {
 
 // Merge implements engine.State: items never become one.
 func (h *Health) Merge(other engine.State) {
-	if o := other.(*Health); len(h.Series) == 0 {
+	if o := other.(*Health); len(h.Series) == 0 && h.tenure == 0 {
 		_ = h.DecodeBinary(o.AppendBinary(nil))
 	}
 }
 
 // AppendBinary implements engine.State.
 func (h *Health) AppendBinary(b []byte) []byte {
-	if len(h.Series) == 0 {
+	if len(h.Series) == 0 && h.tenure == 0 {
 		return b
 	}
 	b = binary.AppendUvarint(b, uint64(len(h.Series)))
+	b = binary.AppendUvarint(b, uint64(h.tenure))
 	b = binary.AppendVarint(b, h.Alarms)
 	for i := range h.Series {
 		s := &h.Series[i]
@@ -293,10 +305,16 @@ func (h *Health) DecodeBinary(b []byte) error {
 	}
 	damaged := rapport.Errorf(rapport.Internal, "stored health is damaged")
 	n, k := binary.Uvarint(b)
-	if k <= 0 || n == 0 || n > maxSeries {
+	if k <= 0 || n > maxSeries {
 		return damaged
 	}
 	b = b[k:]
+	tenure, k := binary.Uvarint(b)
+	if k <= 0 || tenure > math.MaxUint32 || n == 0 && tenure == 0 {
+		return damaged
+	}
+	b = b[k:]
+	h.tenure = uint32(tenure)
 	if h.Alarms, k = binary.Varint(b); k <= 0 {
 		return damaged
 	}
@@ -310,7 +328,9 @@ func (h *Health) DecodeBinary(b []byte) error {
 		b = b[k+int(n):]
 		return p
 	}
-	h.Series = make([]Series, n)
+	if n > 0 {
+		h.Series = make([]Series, n)
+	}
 	for i := range h.Series {
 		s := &h.Series[i]
 		s.Name = string(take())
