@@ -14,7 +14,7 @@ import (
 // rebuild that goes on.
 type inheritance struct {
 	active  [][]uint16 // ids of folds run by each partition; nil for one without state
-	number  int64      // of the last rebuild
+	last    note       // of the last rebuild
 	text    []string   // name@version of the folds of the interrupted rebuild
 	of      []uint16   // their ids
 	resumes bool       // all of them are here and nothing else is missing, so it goes on
@@ -22,8 +22,8 @@ type inheritance struct {
 }
 
 // inherit reads what the partitions run.
-func (g *Engine) inherit(folds []Fold) (*inheritance, error) {
-	h := &inheritance{}
+func (g *Engine) inherit(folds []Fold) (h *inheritance, err error) {
+	h = &inheritance{}
 	for i := range g.parts {
 		p := &partition{id: int32(i), prefix: mainPrefix}
 		m := newMeta(len(g.parts))
@@ -39,9 +39,10 @@ func (g *Engine) inherit(folds []Fold) (*inheritance, error) {
 		}
 		h.active = append(h.active, m.active)
 	}
-	number, text, err := g.storedRebuild()
-	h.number = number
-	h.text = strings.Fields(text)
+	if h.last, err = g.storedRebuild(); err != nil {
+		return nil, err
+	}
+	h.text = strings.Fields(h.last.text)
 	for _, name := range h.text {
 		h.of = append(h.of, g.registry.id(name))
 	}
@@ -51,7 +52,7 @@ func (g *Engine) inherit(folds []Fold) (*inheritance, error) {
 			h.resumes = false
 		}
 	}
-	return h, err
+	return h, nil
 }
 
 // targets returns those of folds that the interrupted rebuild makes.
@@ -126,7 +127,7 @@ func (g *Engine) resume(h *inheritance) error {
 	if !h.resumes {
 		return nil
 	}
-	b, err := g.makeRebuild(h.number, g.folds, h.targets(g.folds))
+	b, err := g.makeRebuild(h.last, g.folds, h.targets(g.folds))
 	if err == nil {
 		g.current.Store(b)
 	}

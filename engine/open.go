@@ -193,7 +193,7 @@ func (g *Engine) load(folds []Fold) (err error) {
 		}
 	}
 	if len(h.text) > 0 && !h.resumes { // given up, before a partition passes its barrier
-		if err := g.dropRebuild(h.number, strings.Join(h.text, " ")); err != nil {
+		if err := g.dropRebuild(h.last.number, strings.Join(h.text, " ")); err != nil {
 			return err
 		}
 		h.changed = true

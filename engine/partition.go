@@ -195,7 +195,7 @@ func (p *partition) record(r *eventlog.Record) {
 		p.open.since = time.Now()
 	}
 	p.ctx.Partition, p.ctx.Offset = p.id, r.Offset
-	p.n, p.hops, p.follows = p.meta.n, 0, 0
+	p.n, p.hops, p.follows, p.luggage = p.meta.n, 0, 0, nil
 	now := max(p.meta.time, r.Time)
 	p.fireTimers(now)
 	p.meta.time, p.ctx.Time, p.ctx.Accepted = now, now, p.meta.config
@@ -321,19 +321,19 @@ func (p *partition) damaged(r *eventlog.Record) error {
 
 func (p *partition) barrier(r *eventlog.Record, data []byte) {
 	rd := reader{b: data}
-	kind, version := rd.byte(), rd.varint()
-	if rd.bad {
-		p.fail(p.damaged(r))
-		return
-	}
-	switch kind {
+	switch kind := rd.byte(); kind {
 	case barrierConfig:
-		if Later(version, p.meta.config) {
+		if version := rd.varint(); !rd.bad && Later(version, p.meta.config) {
 			p.adopt(version)
 		}
 	case barrierFolds:
-		p.swap(version)
+		if n := rd.rebuildNote(); !rd.bad {
+			p.swap(n)
+		}
 	default:
+		rd.bad = true
+	}
+	if rd.bad {
 		p.fail(p.damaged(r))
 	}
 }

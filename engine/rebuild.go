@@ -27,6 +27,7 @@ import (
 // nothing out. It stops at the barrier that names it.
 type rebuild struct {
 	number  int64
+	mark    int64 // records in the log when it was opened
 	folds   []Fold // all, in order
 	targets []Fold // those that are made anew
 	parts   []*partition
@@ -174,11 +175,11 @@ func (g *Engine) settleRebuild(ctx context.Context, number int64) error {
 	if err := g.Flush(ctx); err != nil {
 		return err
 	}
-	_, text, err := g.storedRebuild()
+	n, err := g.storedRebuild()
 	if err != nil {
 		return err
 	}
-	return g.dropRebuild(number, text)
+	return g.dropRebuild(number, n.text)
 }
 
 // missing returns the folds that are not run everywhere.
@@ -205,33 +206,28 @@ func (g *Engine) openRebuild(ctx context.Context, folds, targets []Fold) (*rebui
 	if err := g.Flush(ctx); err != nil {
 		return nil, err
 	}
-	stored, text, err := g.storedRebuild()
+	before, err := g.storedRebuild()
 	if err != nil {
 		return nil, err
 	}
-	// A number that no barrier in the log has, although the state that knew of
-	// them may be gone.
-	number := max(stored+1, rapport.Millis(g.clock.Now())/1000)
-	for _, p := range g.parts {
-		number = max(number, p.built.get()+1)
+	n := note{number: max(before.number+1, rapport.Millis(g.clock.Now())/1000), text: (&rebuild{targets: targets}).text()}
+	for i, p := range g.parts {
+		_, next := g.log.Bounds(eventlog.Events, int32(i))
+		n.number, n.mark = max(n.number, p.built.get()+1), n.mark+next
 	}
-	if err := g.dropRebuild(stored, text); err != nil {
-		return nil, err
-	}
-	note := (&rebuild{targets: targets}).text()
-	if err := g.clearTargets(note); err != nil {
+	if err := errors.Join(g.dropRebuild(before.number, before.text), g.clearTargets(n.text)); err != nil {
 		return nil, err
 	}
 	batch := g.store.Batch()
-	if err := errors.Join(g.registry.save(batch), setNote(batch, number, note), batch.Commit(), g.store.Flush()); err != nil {
+	if err := errors.Join(g.registry.save(batch), n.set(batch), batch.Commit(), g.store.Flush()); err != nil {
 		return nil, err
 	}
-	return g.makeRebuild(number, folds, targets)
+	return g.makeRebuild(n, folds, targets)
 }
 
 // makeRebuild returns a rebuild at the place it has reached.
-func (g *Engine) makeRebuild(number int64, folds, targets []Fold) (*rebuild, error) {
-	b := &rebuild{number: number, folds: folds, targets: targets}
+func (g *Engine) makeRebuild(n note, folds, targets []Fold) (*rebuild, error) {
+	b := &rebuild{number: n.number, mark: n.mark, folds: folds, targets: targets}
 	ids := func(f Fold) uint16 { id, _ := g.registry.add(f); return id }
 	l := newLayout(folds, ids, func(Fold) bool { return false })
 	for _, s := range l.slots {
@@ -249,24 +245,40 @@ func (g *Engine) makeRebuild(number int64, folds, targets []Fold) (*rebuild, err
 	return b, nil
 }
 
-func setNote(b *state.Batch, number int64, text string) error {
-	return b.Set(globalKey("rebuild"), appendBytes(binary.AppendVarint(nil, number), text))
+// note is what the store says of the last rebuild begun. text names the folds it
+// is of, and is empty once it is done with. Its barriers carry the number and
+// the mark: a state that was put back to an earlier one may give a number once
+// more, but the log has grown since by the barriers that had it.
+type note struct {
+	number, mark int64
+	text         string
 }
 
-// storedRebuild returns the last rebuild begun, and the folds it is of: none if
-// it is done with.
-func (g *Engine) storedRebuild() (number int64, text string, err error) {
+func (n note) set(b *state.Batch) error {
+	return b.Set(globalKey("rebuild"), appendBytes(n.append(nil), n.text))
+}
+
+func (n note) append(b []byte) []byte {
+	return binary.AppendVarint(binary.AppendVarint(b, n.number), n.mark)
+}
+
+func (r *reader) rebuildNote() note { return note{number: r.varint(), mark: r.varint()} }
+
+// storedRebuild returns the note of the last rebuild begun.
+func (g *Engine) storedRebuild() (note, error) {
 	v, found, err := g.store.Get(globalKey("rebuild"), nil)
 	if err != nil || !found {
-		return 0, "", err
+		return note{}, err
 	}
 	r := reader{b: v}
-	number, text = r.varint(), r.text()
-	if !r.done() {
-		return 0, "", damaged("note of a rebuild")
+	n := r.rebuildNote()
+	if n.text = r.text(); !r.done() {
+		return note{}, damaged("note of a rebuild")
 	}
-	return number, text, nil
+	return n, nil
 }
+
+func (b *rebuild) is(n note) bool { return b.number == n.number && b.mark == n.mark }
 
 func rebuildPrefix(number int64) []byte {
 	return binary.BigEndian.AppendUint32([]byte{rebuildSpan}, uint32(number))
@@ -344,7 +356,7 @@ func (b *rebuild) announce(ctx context.Context, g *Engine) error {
 	}
 	records := make([]eventlog.Record, len(g.parts))
 	for i := range records {
-		records[i] = fact(i, KindBarrier, binary.AppendVarint([]byte{barrierFolds}, b.number))
+		records[i] = fact(i, KindBarrier, note{number: b.number, mark: b.mark}.append([]byte{barrierFolds}))
 	}
 	for {
 		err := g.log.Submit(records).Wait(ctx)
@@ -418,7 +430,7 @@ func (p *partition) ends(r *eventlog.Record) bool {
 		return false
 	}
 	rd := reader{b: r.Data[1:]}
-	return rd.varint() == p.rebuild.number
+	return p.rebuild.is(rd.rebuildNote())
 }
 
 // dropRebuild removes what a rebuild of these folds left in the store. Number 0
@@ -428,7 +440,7 @@ func (g *Engine) dropRebuild(number int64, text string) error {
 	b := g.store.Batch()
 	err := b.DeleteRange(prefix, state.PrefixEnd(prefix))
 	if number > 0 {
-		err = errors.Join(err, g.clearTargets(text), setNote(b, number, ""))
+		err = errors.Join(err, g.clearTargets(text), note{number: number}.set(b))
 	}
 	err = errors.Join(err, b.Commit())
 	if number > 0 && g.dedup.Dir != "" {

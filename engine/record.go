@@ -184,7 +184,7 @@ func Later(a, b int64) bool {
 // What a barrier switches.
 const (
 	barrierConfig = 1 // body: version
-	barrierFolds  = 2 // body: build number
+	barrierFolds  = 2 // body: build number, mark
 )
 
 func tickRecord(partition int32, at int64) eventlog.Record {

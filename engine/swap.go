@@ -23,12 +23,12 @@ func (p *partition) setActive(ids []uint16) {
 }
 
 // swap folds the barrier of a rebuild: from here on its folds are run.
-func (p *partition) swap(number int64) {
-	b := p.eng.current.Load()
+func (p *partition) swap(n note) {
+	b, number := p.eng.current.Load(), n.number
 	if p.mute || number <= p.meta.build {
 		return
 	}
-	if b == nil || b.number != number {
+	if b == nil || !b.is(n) {
 		p.logger.Info("a rebuild was given up", slog.Int("partition", int(p.id)), slog.Int64("rebuild", number))
 		return
 	}
