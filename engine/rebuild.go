@@ -27,7 +27,7 @@ import (
 // nothing out. It stops at the barrier that names it.
 type rebuild struct {
 	number  int64
-	mark    int64 // records in the log when it was opened
+	mark    int64  // records in the log when it was opened
 	folds   []Fold // all, in order
 	targets []Fold // those that are made anew
 	parts   []*partition
