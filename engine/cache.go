@@ -198,7 +198,6 @@ func (p *partition) load(id rapport.ID) *entity {
 	e := p.newEntity(id)
 	if p.known != nil && !p.known.has(id) {
 		e.floor = p.floor(id)
-		e.freshen(p.layout)
 		p.cache.add(e)
 		return e
 	}
@@ -223,7 +222,6 @@ func (p *partition) load(id rapport.ID) *entity {
 		}
 	} else {
 		e.floor = p.floor(id)
-		e.freshen(p.layout)
 	}
 	p.cache.add(e)
 	return e
@@ -235,16 +233,12 @@ func (p *partition) stateOf(e *entity, owner rapport.ID, s *slot, sec *section) 
 	if sec.st != nil {
 		return sec.st
 	}
-	if s.cold == nil {
+	if !sec.apart {
 		var b []byte
 		if sec.len > 0 {
 			b = e.raw[sec.off : sec.off+sec.len]
 		}
 		sec.st = p.take(s, b)
-		return sec.st
-	}
-	if sec.fresh {
-		sec.st = p.take(s, nil)
 		return sec.st
 	}
 	p.keyBuf = p.coldKey(p.keyBuf[:0], s, owner)

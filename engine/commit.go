@@ -167,7 +167,6 @@ func (p *partition) encode(c *commit, e *entity) {
 		record := p.putEntity(c, e)
 		p.slim(e)
 		p.cache.resize(e, record.len)
-		p.sealCold(c.batch, e)
 	} else {
 		c.puts = append(c.puts, put{e.id, span{}, len(c.puts)})
 	}
@@ -177,7 +176,7 @@ func (p *partition) encode(c *commit, e *entity) {
 // putEntity adds the record of an entity to a commit.
 func (p *partition) putEntity(c *commit, e *entity) span {
 	s := span{off: len(c.arena)}
-	c.arena = p.appendEntity(c.arena, e)
+	c.arena = p.appendEntity(c.arena, e, c.batch)
 	s.len = len(c.arena) - s.off
 	c.puts = append(c.puts, put{e.id, s, len(c.puts)})
 	if p.known != nil {
@@ -239,29 +238,6 @@ func (p *partition) check(err error) {
 	}
 }
 
-func (p *partition) sealCold(b *state.Batch, e *entity) {
-	for i := range e.frags {
-		f := &e.frags[i]
-		p.sealColdSections(b, p.layout.frag, f.secs, f.id)
-	}
-	p.sealColdSections(b, p.layout.serial, e.serial, e.id)
-}
-
-func (p *partition) sealColdSections(b *state.Batch, slots []*slot, secs []section, owner rapport.ID) {
-	for i := range secs {
-		if s, sec := slots[i], &secs[i]; s.cold != nil && sec.dirty {
-			p.keyBuf = p.coldKey(p.keyBuf[:0], s, owner)
-			p.valBuf = sec.st.AppendBinary(p.valBuf[:0])
-			if len(p.valBuf) == 0 {
-				p.check(b.Delete(p.keyBuf))
-			} else {
-				p.check(b.Set(p.keyBuf, p.valBuf))
-			}
-			sec.dirty = false
-		}
-	}
-}
-
 func (p *partition) sealDedup(c *commit) {
 	if p.dedup == nil {
 		return
@@ -311,7 +287,7 @@ func (p *partition) settle(err error) {
 	}
 }
 
-// releaseCold drops cold states that are stored: they are large and rarely used.
+// releaseCold drops stored states with keys of their own: they are large and rarely used.
 func (p *partition) releaseCold(e *entity) {
 	for i := range e.frags {
 		p.releaseColdSections(p.layout.frag, e.frags[i].secs)
@@ -321,9 +297,9 @@ func (p *partition) releaseCold(e *entity) {
 
 func (p *partition) releaseColdSections(slots []*slot, secs []section) {
 	for i := range secs {
-		if s := slots[i]; s.cold != nil && secs[i].st != nil && !secs[i].dirty {
-			p.cache.give(s, secs[i].st)
-			secs[i] = section{}
+		if sec := &secs[i]; sec.apart && sec.st != nil && !sec.dirty {
+			p.cache.give(slots[i], sec.st)
+			sec.st = nil
 		}
 	}
 }

@@ -66,8 +66,9 @@ type State interface {
 	DecodeBinary(b []byte) error
 }
 
-// Cold is an optional ability of a Fold: its state is large or changes rarely,
-// so it is kept under its own key and loaded only for events it wants.
+// Cold is an optional ability of a Fold: its state may be large or changes
+// rarely, so it is loaded only for events it wants, and kept under its own key
+// where it is large.
 type Cold interface {
 	// Wants reports whether Apply would change anything; it may look at
 	// earlier folds' states through c.

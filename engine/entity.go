@@ -2,11 +2,13 @@ package engine
 
 import (
 	"encoding/binary"
+	"math"
 	"slices"
 
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/state"
 )
 
 // entity is a person or an item in memory, at its home partition.
@@ -57,8 +59,8 @@ type fragment struct {
 type section struct {
 	st       State
 	off, len uint32 // in entity.raw, while st is nil
-	dirty    bool   // cold only: st differs from what is stored
-	fresh    bool   // cold only: nothing of it is stored, whatever the key holds
+	// Cold only: st differs from what is stored; what is stored has its own key.
+	dirty, apart bool
 }
 
 type merged struct {
@@ -208,7 +210,7 @@ func (e *entity) publicID() (id rapport.ID, first int64) {
 
 // Flags of the hot record.
 const (
-	entityCodec    = 1
+	entityCodec    = 2
 	entityRedirect = 1 << 0
 	entityFloor    = 1 << 1
 	entityLists    = 1 << 2 // aliases and gone follow
@@ -216,9 +218,16 @@ const (
 	entityFormer   = 1 << 4
 )
 
-// appendEntity appends the hot record of e: everything but cold states and
-// rows. Equal entities give equal bytes.
-func (p *partition) appendEntity(b []byte, e *entity) []byte {
+// coldInline is up to how many bytes a cold state stays in the record of its
+// entity: a key of its own costs more than they do.
+const coldInline = 256
+
+// standsApart is the length of a section that is stored under its own key.
+const standsApart = math.MaxUint32
+
+// appendEntity appends the record of e: everything but rows and large cold
+// states. Those go to batch. Equal entities give equal bytes.
+func (p *partition) appendEntity(b []byte, e *entity, batch *state.Batch) []byte {
 	var flags byte
 	if !e.redirect.IsZero() {
 		flags |= entityRedirect
@@ -265,9 +274,9 @@ func (p *partition) appendEntity(b []byte, e *entity) []byte {
 		f := &e.frags[i]
 		b = append(append(b, f.id[:]...), f.origin[:]...)
 		b = binary.AppendVarint(b, f.first)
-		b = p.appendSections(b, e, p.layout.frag, f.secs)
+		b = p.appendSections(b, e, f.id, p.layout.frag, f.secs, batch)
 	}
-	return p.appendSections(b, e, p.layout.serial, e.serial)
+	return p.appendSections(b, e, e.id, p.layout.serial, e.serial, batch)
 }
 
 func appendBool(b []byte, v bool) []byte {
@@ -277,26 +286,43 @@ func appendBool(b []byte, v bool) []byte {
 	return append(b, 0)
 }
 
-// appendSections appends the hot sections that are not empty, each as fold id,
+// appendSections appends the sections that are not empty, each as fold id,
 // length in four bytes and state, and a zero.
-func (p *partition) appendSections(b []byte, e *entity, slots []*slot, secs []section) []byte {
+func (p *partition) appendSections(b []byte, e *entity, owner rapport.ID, slots []*slot, secs []section, batch *state.Batch) []byte {
 	for i := range secs {
 		s, sec := slots[i], &secs[i]
-		if s.cold != nil || s.dark || sec.st == nil && sec.len == 0 {
+		if s.dark || sec.st == nil && sec.len == 0 && !sec.apart {
 			continue
 		}
 		start := len(b)
 		b = binary.AppendUvarint(b, uint64(s.id))
 		at := len(b)
 		b = append(b, 0, 0, 0, 0)
-		if sec.st != nil {
+		switch {
+		case sec.apart && !sec.dirty:
+		case sec.st != nil:
 			b = sec.st.AppendBinary(b)
-		} else {
+		default:
 			b = append(b, e.raw[sec.off:sec.off+sec.len]...)
 		}
-		if n := len(b) - at - 4; n > 0 {
+		n := len(b) - at - 4
+		if s.cold != nil && sec.st != nil && sec.dirty {
+			sec.dirty = false
+			if n > coldInline || sec.apart {
+				p.keyBuf = p.coldKey(p.keyBuf[:0], s, owner)
+				if sec.apart = n > coldInline; sec.apart {
+					p.check(batch.Set(p.keyBuf, b[at+4:]))
+				} else {
+					p.check(batch.Delete(p.keyBuf))
+				}
+			}
+		}
+		switch {
+		case sec.apart:
+			b = binary.LittleEndian.AppendUint32(b[:at], standsApart)
+		case n > 0:
 			binary.LittleEndian.PutUint32(b[at:], uint32(n))
-		} else {
+		default:
 			b = b[:start]
 		}
 	}
@@ -372,11 +398,20 @@ func (p *partition) readSections(e *entity, r *reader, secs []section, serial bo
 		if len(n) != 4 {
 			return
 		}
-		data := r.take(uint64(binary.LittleEndian.Uint32(n)))
+		size := binary.LittleEndian.Uint32(n)
+		s := p.layout.byID(uint16(id))
+		known := s != nil && s.perEntity == serial && !s.dark
+		if size == standsApart {
+			if known {
+				secs[s.at].apart = true
+			}
+			continue
+		}
+		data := r.take(uint64(size))
 		if r.bad {
 			return
 		}
-		if s := p.layout.byID(uint16(id)); s != nil && s.perEntity == serial && !s.dark && s.cold == nil {
+		if known {
 			secs[s.at].off = uint32(len(e.raw) - len(r.b) - len(data))
 			secs[s.at].len = uint32(len(data))
 		}

@@ -61,7 +61,7 @@ func (p *partition) eraseHere(e *entity, at int64) {
 	e.floor = max(e.floor, at)
 	for _, s := range p.layout.serial {
 		p.clearRows(s, e.id, nil, nil)
-		p.dropCold(s, e.id)
+		p.dropCold(s, e.id, &e.serial[s.at])
 	}
 	p.releaseSections(p.layout.serial, e.serial)
 	for len(e.frags) > 0 {
@@ -84,7 +84,6 @@ func (p *partition) eraseHere(e *entity, at int64) {
 	e.redirect, e.redirectAt = rapport.ID{}, 0
 	e.formers = nil
 	e.exists = false
-	e.freshen(p.layout)
 	p.touch(e)
 }
 
@@ -92,13 +91,6 @@ func (p *partition) eraseHere(e *entity, at int64) {
 // erased at at, has begun anew since, stands alone or is part of another.
 func (e *entity) anew(of []rapport.ID, at int64) bool {
 	return e.live() || e.exists && (e.redirectAt > at || !slices.Contains(of, e.redirect))
-}
-
-// freshen says that nothing is stored of the entity's cold serial states.
-func (e *entity) freshen(l *layout) {
-	for _, s := range l.serial {
-		e.serial[s.at].fresh = s.cold != nil
-	}
 }
 
 func (p *partition) erasedKey(b []byte, id rapport.ID) []byte {

@@ -138,9 +138,6 @@ func (p *partition) insertFragment(ent *entity, at int, id rapport.ID) int {
 	p.forgetMerged(ent)
 	f := ent.addFragment(p.layout)
 	f.id = id
-	for _, s := range p.layout.frag {
-		f.secs[s.at].fresh = s.cold != nil
-	}
 	if last := len(ent.frags) - 1; at < last {
 		moved := ent.frags[last]
 		copy(ent.frags[at+1:], ent.frags[at:last])
@@ -273,10 +270,11 @@ func (p *partition) clearRows(s *slot, owner rapport.ID, from, to []byte) {
 	p.open.rows = append(p.open.rows, rowOp{slot: s, owner: owner, key: p.open.keep(from), value: p.open.keep(to), delete: true})
 }
 
-// dropCold removes the state of a cold fold.
-func (p *partition) dropCold(s *slot, owner rapport.ID) {
-	if s.cold != nil && !s.dark {
+// dropCold removes a state that is stored under its own key.
+func (p *partition) dropCold(s *slot, owner rapport.ID, sec *section) {
+	if sec.apart {
 		p.check(p.open.batch.Delete(p.coldKey(nil, s, owner)))
+		sec.apart = false
 	}
 }
 

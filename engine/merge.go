@@ -111,12 +111,9 @@ func (p *partition) mergeHere(from, to *entity, c cause) {
 		src, dst := &from.serial[s.at], &to.serial[s.at]
 		p.stateOf(to, to.id, s, dst).Merge(p.stateOf(from, from.id, s, src))
 		dst.dirty = true
+		p.dropCold(s, from.id, src)
 		p.cache.give(s, src.st)
 		*src = section{}
-		if s.cold != nil {
-			p.check(p.open.batch.Delete(p.coldKey(nil, s, from.id)))
-			src.fresh = true
-		}
 		p.walkRows(s, from.id, func(key, value []byte) { p.writeRow(s, to.id, key, value) })
 		p.clearRows(s, from.id, nil, nil)
 	}
@@ -194,11 +191,11 @@ func (p *partition) becomeRedirect(e *entity, to rapport.ID, c cause) {
 }
 
 // moveFragment moves a fragment between entities of this partition. Its rows
-// and cold states stay where they are: their keys name the fragment alone.
+// and large cold states stay where they are: their keys name the fragment alone.
 func (p *partition) moveFragment(from *entity, at int, to *entity, c cause) {
 	f := p.removeFragment(from, at)
 	for i := range f.secs { // sections still encoded refer to the buffer of the entity they leave
-		if s, sec := p.layout.frag[i], &f.secs[i]; s.cold == nil && sec.st == nil && sec.len > 0 {
+		if s, sec := p.layout.frag[i], &f.secs[i]; sec.st == nil && sec.len > 0 {
 			p.stateOf(from, f.id, s, sec)
 		}
 	}
@@ -285,11 +282,12 @@ func (p *partition) takeIn(to *entity, f fragment) {
 		g.first, g.origin = f.first, f.origin
 	}
 	for i, s := range p.layout.frag {
-		if s.dark || f.secs[i].st == nil {
+		sec := &f.secs[i]
+		if s.dark || sec.st == nil && !sec.apart {
 			continue
 		}
-		p.stateOf(to, f.id, s, &g.secs[i]).Merge(f.secs[i].st)
-		g.secs[i].dirty = true
+		p.stateOf(to, f.id, s, &g.secs[i]).Merge(p.stateOf(nil, f.id, s, sec))
+		g.secs[i].dirty, g.secs[i].apart = true, g.secs[i].apart || sec.apart // their keys are one
 	}
 	p.releaseSections(p.layout.frag, f.secs)
 }
@@ -298,7 +296,7 @@ func (p *partition) takeIn(to *entity, f fragment) {
 func (p *partition) dropFragment(f fragment) {
 	for _, s := range p.layout.frag {
 		p.clearRows(s, f.id, nil, nil)
-		p.dropCold(s, f.id)
+		p.dropCold(s, f.id, &f.secs[s.at])
 	}
 	p.releaseSections(p.layout.frag, f.secs)
 }

@@ -130,9 +130,9 @@ func (p *partition) sendOff(e *entity, to rapport.ID, c cause) {
 	}
 	for _, s := range p.layout.serial {
 		p.sendRows(s, e.id, to, c)
+		p.dropCold(s, e.id, &e.serial[s.at])
 		p.cache.give(s, e.serial[s.at].st)
-		e.serial[s.at] = section{fresh: s.cold != nil}
-		p.dropCold(s, e.id)
+		e.serial[s.at] = section{}
 	}
 	e.aliases = nil
 	p.send(KindMove, to, b)
@@ -156,7 +156,7 @@ func (p *partition) sendFragment(f *fragment, to rapport.ID, c cause) {
 	b = p.appendStates(b, nil, f.id, p.layout.frag, f.secs)
 	p.send(KindMove, to, b)
 	for _, s := range p.layout.frag {
-		p.dropCold(s, f.id)
+		p.dropCold(s, f.id, &f.secs[s.at])
 	}
 	p.releaseSections(p.layout.frag, f.secs)
 }
@@ -304,9 +304,6 @@ func (p *partition) arriveFragment(r *eventlog.Record, target rapport.ID, c caus
 		return
 	}
 	f.secs = make([]section, len(p.layout.frag))
-	for _, s := range p.layout.frag {
-		f.secs[s.at].fresh = s.cold != nil
-	}
 	p.readStates(rd, nil, f.id, p.layout.frag, f.secs)
 	switch {
 	case !rd.done():

@@ -151,7 +151,7 @@ func (p *partition) migrate(e *entity) {
 		return
 	}
 	take := func(at, src int, secs, have []section) {
-		secs[at] = section{}
+		secs[at] = section{apart: have[src].apart} // what stands apart is where it is looked for already
 		if sec := have[src]; sec.len > 0 {
 			secs[at].off, secs[at].len = uint32(len(e.raw)), sec.len
 			e.raw = append(e.raw, from.raw[sec.off:sec.off+sec.len]...)
@@ -159,9 +159,6 @@ func (p *partition) migrate(e *entity) {
 	}
 	for _, s := range p.moving.slots {
 		src := sh.layout.byID(s.id)
-		if s.cold != nil {
-			continue // stands where it is looked for already
-		}
 		if s.perEntity {
 			take(s.at, src.at, e.serial, from.serial)
 			continue
