@@ -35,7 +35,7 @@ func (coldCounts) Wants(_ *engine.Context, e *rapport.Event) bool {
 
 type countState struct {
 	weight int64
-	cold   bool // grows out of the record of its entity now and then, and back into it
+	cold   bool     // grows out of the record of its entity now and then, and back into it
 	names  []string // sorted
 	n      []int64
 }
