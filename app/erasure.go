@@ -95,6 +95,9 @@ func (s *Server) Erase(ctx context.Context, person rapport.ID, by string) (api.J
 		return api.Job{}, err
 	}
 	s.forgetDecisions(nodes)
+	if err := s.eraseLake(lakeJob(erasure{Job: job, At: at}), nodes); err != nil {
+		return api.Job{}, err
+	}
 	if err := s.engine.View(ctx, who.Person, nil, func(*engine.View) error { return nil }); err != nil {
 		return api.Job{}, err
 	}
@@ -194,6 +197,9 @@ func (s *Server) applyErasures(ctx context.Context) error {
 	for _, e := range l.list() {
 		if e.Scrubbed == 0 {
 			s.forgetDecisions(e.Nodes)
+			if err := s.eraseLake(lakeJob(e), e.Nodes); err != nil {
+				return err
+			}
 		}
 	}
 	s.erasures.mu.Lock()
@@ -359,12 +365,7 @@ func (s *Server) scrubDue(ctx context.Context) time.Duration {
 func (s *Server) scrub(ctx context.Context, batch []erasure) error {
 	begun := time.Now()
 	// Whatever came late for others erased before goes along.
-	gone := make(erased)
-	for _, e := range s.erasures.ledger.list() {
-		for _, node := range e.Nodes {
-			gone[node] = max(gone[node], e.At)
-		}
-	}
+	gone := goneOf(s.erasures.ledger)
 	left, err := s.door.Quarantine().Left(ctx)
 	if err != nil {
 		return err
@@ -391,6 +392,11 @@ func (s *Server) scrub(ctx context.Context, batch []erasure) error {
 		}
 		records += n
 	}
+	if s.lake != nil {
+		if err := s.lake.Erased(ctx); err != nil {
+			return err
+		}
+	}
 	if err := s.engine.Flush(ctx); err != nil {
 		return err
 	}
@@ -415,6 +421,17 @@ func (s *Server) scrub(ctx context.Context, batch []erasure) error {
 // erased tells until when the nodes of erased people are gone.
 type erased map[rapport.ID]int64
 
+// goneOf returns everybody a ledger lists.
+func goneOf(l *ledger) erased {
+	gone := make(erased)
+	for _, e := range l.list() {
+		for _, node := range e.Nodes {
+			gone[node] = max(gone[node], e.At)
+		}
+	}
+	return gone
+}
+
 func (g erased) has(id rapport.ID, at int64) bool {
 	until, ok := g[id]
 	return ok && at <= until
@@ -432,16 +449,24 @@ func (s *Server) concerned(r *eventlog.Record, gone erased) (bool, error) {
 		return false, err
 	}
 	// An event that came late happened before.
-	at = min(e.Timestamp, r.Time)
-	if gone.has(e.Entity, at) || gone.has(e.Fragment, at) {
-		return true, nil
+	return s.namesErased(gone, e.Entity, e.Fragment, e.Identifiers, min(e.Timestamp, r.Time)), nil
+}
+
+// namesErased reports whether what is stamped and named like this, from a
+// moment, holds anything of somebody erased since.
+func (s *Server) namesErased(gone erased, entity, fragment rapport.ID, names []rapport.Identifier, at int64) bool {
+	if len(gone) == 0 {
+		return false
+	}
+	if gone.has(entity, at) || gone.has(fragment, at) {
+		return true
 	}
 	// The fragment stands for the strongest identifier. The others are names in
 	// somebody else's event; a device is no name, as several people use one.
-	for i := 1; i < len(e.Identifiers); i++ {
-		if n := e.Identifiers[i]; n.Kind != rapport.KindAnonymousID && gone.has(s.identity.Mint(n.Kind, n.Value, 0), at) {
-			return true, nil
+	for i := 1; i < len(names); i++ {
+		if n := names[i]; n.Kind != rapport.KindAnonymousID && gone.has(s.identity.Mint(n.Kind, n.Value, 0), at) {
+			return true
 		}
 	}
-	return false, nil
+	return false
 }

@@ -102,5 +102,6 @@ func (f *figures) Collect(out chan<- prometheus.Metric) {
 		send(counter, "rapport_deliver_messages_total", "Messages by destination and result since start.", float64(h.Delivered), "destination", kind, "result", "delivered")
 		send(counter, "rapport_deliver_messages_total", "Messages by destination and result since start.", float64(h.Failed), "destination", kind, "result", "failed")
 	}
+	s.lakeFigures(send)
 	send(gauge, "rapport_info", "The version running.", 1, "version", rapport.Version, "go", runtime.Version())
 }

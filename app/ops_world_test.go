@@ -103,7 +103,7 @@ func (h *house) start() {
 		log = slog.New(slog.NewTextHandler(h.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	s, err := app.Open(ctx, app.Options{
-		Data: h.dir, Listen: "127.0.0.1:0", Partitions: 4, AdminToken: houseToken, CacheMB: 32, RetainDays: h.retain,
+		Data: h.dir, LakeEvery: 10 * time.Millisecond, Listen: "127.0.0.1:0", Partitions: 4, AdminToken: houseToken, CacheMB: 32, RetainDays: h.retain,
 		Clock: h.clock, Logger: log, Getenv: func(name string) string { return houseEnv[name] }, WebhookAllow: "127.0.0.0/8", LogFS: h.fs,
 	})
 	if err != nil {

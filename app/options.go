@@ -31,6 +31,11 @@ type Options struct {
 	CacheMB int
 	// RetainDays is how long erased data may still lie in log and backups.
 	RetainDays int
+	// Lake is the folder of the history in Parquet files; empty is "lake" below
+	// Data, "off" is none.
+	Lake string
+	// LakeEvery is how long an event may wait to stand in it.
+	LakeEvery time.Duration
 	// TraceEndpoint is an OTLP/HTTP receiver; empty is off. TraceRatio in [0,1].
 	TraceEndpoint string
 	TraceRatio    float64
@@ -51,7 +56,7 @@ type Options struct {
 func defaults() Options {
 	return Options{
 		Data: "data", Listen: "127.0.0.1:8080", Partitions: 16,
-		CacheMB: 384, RetainDays: 30, TraceRatio: 0.01,
+		CacheMB: 384, RetainDays: 30, TraceRatio: 0.01, LakeEvery: time.Minute,
 	}
 }
 
@@ -65,6 +70,8 @@ func (o *Options) flags(fs *flag.FlagSet) {
 	fs.StringVar(&o.WebhookAllow, "webhook-allow", o.WebhookAllow, "comma-separated `networks` webhooks may reach although they are private")
 	fs.IntVar(&o.CacheMB, "cache-mb", o.CacheMB, "memory for caches, in MiB")
 	fs.IntVar(&o.RetainDays, "retain-days", o.RetainDays, "days after which log and backups hold nothing of an erased person")
+	fs.StringVar(&o.Lake, "lake", o.Lake, "`folder` of the history in Parquet files, lake in the data folder without it; off writes none")
+	fs.DurationVar(&o.LakeEvery, "lake-every", o.LakeEvery, "how long an event may wait to be written to the lake; a question asked of the lake is not kept waiting")
 	fs.StringVar(&o.TraceEndpoint, "trace-endpoint", o.TraceEndpoint, "`URL` of an OTLP/HTTP receiver for traces; empty is off")
 	fs.Float64Var(&o.TraceRatio, "trace-ratio", o.TraceRatio, "share of requests traced, 0 to 1")
 }

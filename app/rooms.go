@@ -35,6 +35,7 @@ func (s *Server) runRooms(ctx context.Context, group *errgroup.Group) {
 		s.runRecalls,
 		s.updates.Run,
 		s.sweepUpdates,
+		s.runLake,
 	} {
 		group.Go(func() error { return ignoreEnd(ctx, run(ctx)) })
 	}

@@ -32,6 +32,7 @@ import (
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/eventlog/local"
 	"github.com/rapport-engine/rapport/identity"
+	"github.com/rapport-engine/rapport/measure/lake"
 	"github.com/rapport-engine/rapport/passport"
 	"github.com/rapport-engine/rapport/predict"
 	"github.com/rapport-engine/rapport/profile"
@@ -79,6 +80,7 @@ type Server struct {
 	fitter   *predict.Fitter
 	chain    *epcis.Chain
 	updates  *ota.Updates
+	lake     *lake.Lake // nil: turned off
 	erasures erasures
 	builder  builder
 
@@ -126,6 +128,9 @@ func Open(ctx context.Context, o Options) (s *Server, err error) {
 		return s, err
 	}
 	if err := s.openPeople(ctx, key); err != nil {
+		return s, err
+	}
+	if err := s.openLake(key); err != nil {
 		return s, err
 	}
 	if err := s.openDoors(); err != nil {

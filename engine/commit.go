@@ -24,6 +24,7 @@ type commit struct {
 	arena   []byte // keys and values of rows, records of entities
 	effects map[string]*effectRow
 	floors  map[string]int64
+	dropped []int64 // offsets of events that do not count
 	// migrated are the entities taken over from a rebuild.
 	migrated map[rapport.ID]bool
 	bytes    int
@@ -75,7 +76,7 @@ func (p *partition) newCommit() *commit {
 	clear(c.migrated)
 	*c = commit{
 		batch: p.store.Batch(), ents: c.ents[:0], puts: c.puts[:0], stubs: c.stubs, rows: c.rows[:0], arena: c.arena[:0],
-		effects: c.effects, floors: c.floors, migrated: c.migrated,
+		effects: c.effects, floors: c.floors, migrated: c.migrated, dropped: c.dropped[:0],
 	}
 	return c
 }

@@ -36,6 +36,9 @@ func (p *partition) decoded(r *eventlog.Record, data []byte, kind uint8, target 
 		} else {
 			p.meta.erased++
 		}
+		if !ok || kind == KindEmitted { // an accepted event counts where it was accepted
+			p.drop()
+		}
 		return
 	}
 	if kind == KindEvent {

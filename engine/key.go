@@ -21,6 +21,7 @@ const (
 	spanGlobal  = 'g' // name
 	spanIndex   = 'i' // key, entity id -> nothing
 	spanCount   = 'n' // key -> entities listed
+	spanDropped = 'u' // offset -> nothing: an event that does not count
 	spanStash   = 'w' // rebuild only: state on its way between partitions
 	mainSpan    = 'E'
 	rebuildSpan = 'S'

@@ -259,6 +259,7 @@ func (p *partition) fresh(r *eventlog.Record, first bool) ([]byte, bool) {
 	}
 	if p.dedup != nil && p.dedup.Seen([16]byte(fp), p.meta.time) {
 		p.meta.duplicates++
+		p.drop()
 		return nil, false
 	}
 	return data, true
@@ -293,6 +294,7 @@ func (p *partition) applyDerived(r *eventlog.Record) {
 		p.adopt(d.config)
 	}
 	if !p.meta.marks[d.origin.partition].pass(d.origin) {
+		p.drop()
 		return
 	}
 	p.hops, p.ctx.Accepted = d.hops, d.config

@@ -1,0 +1,178 @@
+package app_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/rapport-engine/rapport/measure/lake"
+)
+
+// lakeRows reads every Parquet file of a table in a data folder.
+func lakeRows[T any](t *testing.T, dir, table string) (rows []T) {
+	t.Helper()
+	err := filepath.WalkDir(filepath.Join(dir, "lake", table), func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !strings.HasSuffix(path, ".parquet") {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		part, err := parquet.ReadFile[T](path)
+		rows = append(rows, part...)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+// written waits until everything is in the lake.
+func written(t *testing.T, url string) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		req, _ := http.NewRequest("GET", url+"/metrics", nil)
+		req.Header.Set("Authorization", "Bearer "+adminToken)
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			text, _ := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if strings.Contains(string(text), "\nrapport_lake_lag_records 0\n") {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the lake does not catch up")
+		}
+		<-time.After(20 * time.Millisecond) // nothing in another process can signal us
+	}
+}
+
+func TestTheLakeHoldsWhatWasAcknowledgedOnceWhereverTheServerIsKilled(t *testing.T) {
+	t.Parallel()
+	kills := 12
+	if testing.Short() {
+		kills = 3
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &program{t: t, dir: t.TempDir(), addr: l.Addr().String()}
+	l.Close()
+	start := func() {
+		cmd := exec.Command(os.Args[0], "serve", "--data", p.dir, "--config", "testdata/shop", "--listen", p.addr, "--mqtt", "off", "--partitions", "4", "--cache-mb", "32", "--lake-every", "5ms")
+		cmd.Env = append(os.Environ(), "RAPPORT_TEST_PROGRAM=1", "RAPPORT_ADMIN_TOKEN="+adminToken)
+		p.run(cmd)
+	}
+	start()
+	t.Cleanup(func() { p.kill() })
+	rng := rand.New(rand.NewPCG(3, 4))
+	acknowledged, sent := map[string]bool{}, map[string]bool{}
+	var again []byte
+	n := 0
+	for range kills {
+		killed := make(chan struct{})
+		after := time.Duration(rng.IntN(300)) * time.Millisecond
+		go func() {
+			<-time.After(after) // the random point
+			_ = p.cmd.Process.Kill()
+			close(killed)
+		}()
+		for {
+			batch := make([]map[string]any, 0, 20)
+			for range 20 {
+				n++
+				id := fmt.Sprint("lake-", n)
+				sent[id] = true
+				batch = append(batch, event("track", id, map[string]any{"event": "Thing Done", "anonymousId": fmt.Sprintf("a%d", n%30), "timestamp": noon.Add(-time.Duration(n%3) * 24 * time.Hour).Format(time.RFC3339)}))
+			}
+			body, _ := json.Marshal(map[string]any{"batch": batch})
+			if !post(p.addr, body) {
+				again = body
+				break
+			}
+			for _, e := range batch {
+				acknowledged[e["messageId"].(string)] = true
+			}
+			if rng.IntN(3) == 0 {
+				post(p.addr, body) // a client that did not hear the answer
+			}
+		}
+		<-killed
+		_ = p.cmd.Wait()
+		start()
+		post(p.addr, again)
+	}
+	written(t, "http://"+p.addr)
+	p.kill()
+	seen := map[string]int{}
+	for _, r := range lakeRows[lake.EventRow](t, p.dir, lake.Events) {
+		if r.Type != "system" {
+			seen[r.MessageID]++
+		}
+	}
+	for id, times := range seen {
+		if times != 1 || !sent[id] {
+			t.Errorf("%s stands %d times in the lake", id, times)
+		}
+	}
+	for id := range acknowledged {
+		if seen[id] == 0 {
+			t.Errorf("%s was acknowledged and is not in the lake", id)
+		}
+	}
+	if len(acknowledged) < 100 {
+		t.Errorf("only %d events were acknowledged", len(acknowledged))
+	}
+}
+
+func TestAnErasedPersonLeavesTheLake(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 30)
+	h.someone("anna", annaMail, annaPhone)
+	h.someone("bob", "bob@example.com", "+4798765432")
+	written(t, h.url)
+	holds := func(text string) (n int) {
+		for _, r := range lakeRows[lake.EventRow](t, h.dir, lake.Events) {
+			if strings.Contains(strings.ToLower(fmt.Sprint(r.Identifiers, r.UserID, r.AnonymousID, string(r.Properties), string(r.Traits), string(r.Context))), strings.ToLower(text)) {
+				n++
+			}
+		}
+		for _, r := range lakeRows[lake.DecisionRow](t, h.dir, lake.Decisions) {
+			if strings.Contains(string(r.Features)+string(r.Context), text) {
+				n++
+			}
+		}
+		return n
+	}
+	if holds(annaMail) == 0 || holds(annaPhone) == 0 || holds("bob@example.com") == 0 {
+		t.Fatal("the lake does not hold what was sent")
+	}
+	id := h.erase("email:" + annaMail)
+	h.clock.move(31 * day)
+	h.finished(id)
+	if n := holds(annaMail) + holds(annaPhone) + holds("dev-anna"); n > 0 {
+		t.Errorf("%d rows are of somebody erased", n)
+	}
+	if holds("bob@example.com") == 0 {
+		t.Error("bob left the lake, too")
+	}
+	h.stop()
+	if files := append(holding(t, filepath.Join(h.dir, "lake"), annaMail), holding(t, filepath.Join(h.dir, "lake"), annaPhone)...); len(files) > 0 {
+		t.Errorf("files that hold her: %v", files)
+	}
+}
