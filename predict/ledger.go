@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/rapport-engine/rapport"
 )
@@ -25,7 +24,6 @@ type ledger []account // by name
 
 type account struct {
 	name  string
-	hash  uint64
 	lines []line // by at, then sign
 }
 
@@ -49,26 +47,34 @@ func hashName(s string) uint64 {
 	return h * 0x9e3779b97f4a7c15
 }
 
-func (l *ledger) add(name string, x line) {
-	i, found := slices.BinarySearchFunc(*l, name, func(a account, name string) int { return strings.Compare(a.name, name) })
-	if !found {
-		hash := hashName(name)
+// add counts x under a name and returns the name, or "" if it is put out.
+func (l *ledger) add(name []byte, x line) string {
+	i, end := 0, len(*l)
+	for i < end {
+		if m := int(uint(i+end) / 2); (*l)[m].name < string(name) {
+			i = m + 1
+		} else {
+			end = m
+		}
+	}
+	if i == len(*l) || (*l)[i].name != string(name) {
+		text := string(name)
 		if len(*l) == maxNames {
-			out := 0
-			for k, a := range *l {
-				if a.hash > (*l)[out].hash {
-					out = k
+			out, highest := 0, uint64(0)
+			for k := range *l {
+				if h := hashName((*l)[k].name); h > highest {
+					out, highest = k, h
 				}
 			}
-			if hash > (*l)[out].hash {
-				return
+			if hashName(text) > highest {
+				return ""
 			}
 			*l = slices.Delete(*l, out, out+1)
 			if out < i {
 				i--
 			}
 		}
-		*l = slices.Insert(*l, i, account{name: strings.Clone(name), hash: hash})
+		*l = slices.Insert(*l, i, account{name: text})
 	}
 	a := &(*l)[i]
 	k, found := slices.BinarySearchFunc(a.lines, x, line.compare)
@@ -81,12 +87,14 @@ func (l *ledger) add(name string, x line) {
 		copy(a.lines, a.lines[1:k])
 		a.lines[k-1] = x
 	}
+	return a.name
 }
 
 func (l *ledger) merge(o ledger) {
 	for _, a := range o {
+		name := []byte(a.name)
 		for _, x := range a.lines {
-			l.add(a.name, x)
+			l.add(name, x)
 		}
 	}
 }
@@ -110,9 +118,13 @@ func (l ledger) append(b []byte) []byte {
 
 // decoder reads what append wrote; after a fault everything reads as zero.
 type decoder struct {
-	b   []byte
-	bad bool
+	b    []byte
+	all  string // everything, of which texts are pieces
+	bad  bool
+	line []line // room for those of many names
 }
+
+func newDecoder(b []byte) *decoder { return &decoder{b: b, all: string(b)} }
 
 func (d *decoder) fail() { d.bad, d.b = true, nil }
 
@@ -151,18 +163,24 @@ func (d *decoder) text(n int) string {
 		d.fail()
 		return ""
 	}
-	s := string(d.b[:n])
+	at := len(d.all) - len(d.b)
 	d.b = d.b[n:]
-	return s
+	return d.all[at : at+n]
 }
 
-func (d *decoder) ledger() ledger {
-	var l ledger
+// ledger reads a ledger, in the memory of one that is not needed any more.
+func (d *decoder) ledger(l ledger) ledger {
+	l = l[:0]
 	for range d.uint(maxNames) {
 		a := account{name: d.text(d.uint(maxName))}
-		a.hash = hashName(a.name)
 		at := int64(0)
-		for range d.uint(maxLines) {
+		lines := d.uint(maxLines)
+		if cap(d.line)-len(d.line) < lines {
+			d.line = make([]line, 0, max(lines, 64))
+		}
+		a.lines = d.line[len(d.line) : len(d.line) : len(d.line)+lines]
+		d.line = d.line[:len(d.line)+lines]
+		for range lines {
 			at += d.int()
 			x := line{at: int32(at), sign: d.byte(), n: d.int()}
 			if at > math.MaxInt32 || at < math.MinInt32 || len(a.lines) > 0 && a.lines[len(a.lines)-1].compare(x) >= 0 {

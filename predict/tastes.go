@@ -113,7 +113,8 @@ func (t *Tastes) Apply(c *engine.Context, e *rapport.Event) {
 		day, at = today, c.Time
 	}
 	if e.Name == eventAnswered {
-		if name, ok := tokenOf(get(e.Properties, "attribute").Str(), get(e.Properties, "value")); ok {
+		var buf [2 * maxName]byte
+		if name, ok := tokenOf(buf[:0], get(e.Properties, "attribute").Str(), get(e.Properties, "value")); ok {
 			t.sign(name, day, at, sign)
 		}
 		return
@@ -128,8 +129,9 @@ func (t *Tastes) Apply(c *engine.Context, e *rapport.Event) {
 
 // product counts what one product's properties say.
 func (t *Tastes) product(s *PredictionDoc, f rapport.Fields, day int32, at int64, sign affinity.Sign) {
+	var buf [2 * maxName]byte
 	for _, attribute := range s.Attributes {
-		if name, ok := tokenOf(attribute, get(f, attribute)); ok {
+		if name, ok := tokenOf(buf[:0], attribute, get(f, attribute)); ok {
 			t.sign(name, day, at, sign)
 		}
 	}
@@ -147,23 +149,28 @@ func (t *Tastes) product(s *PredictionDoc, f rapport.Fields, day int32, at int64
 	if !ok || !(quantity > 0) {
 		quantity = 1
 	}
-	t.bought.add(id, line{at: day, n: int64(math.Ceil(min(quantity, 1e6) * quantityUnit))})
+	t.bought.add(append(buf[:0], id...), line{at: day, n: int64(math.Ceil(min(quantity, 1e6) * quantityUnit))})
 }
 
-// tokenOf names an attribute's value.
-func tokenOf(attribute string, v rapport.Value) (string, bool) {
+// tokenOf appends the name of an attribute's value to b.
+func tokenOf(b []byte, attribute string, v rapport.Value) ([]byte, bool) {
 	text := v.Str()
-	name := attribute + "=" + text
-	return name, attribute != "" && text != "" && len(name) <= maxName
+	if attribute == "" || text == "" || len(attribute)+1+len(text) > maxName {
+		return nil, false
+	}
+	return append(append(append(b, attribute...), '='), text...), true
 }
 
-func (t *Tastes) sign(name string, day int32, at int64, sign affinity.Sign) {
+func (t *Tastes) sign(name []byte, day int32, at int64, sign affinity.Sign) {
 	bucket := day / bucketDays
 	if day%bucketDays < 0 {
 		bucket--
 	}
-	t.signs.add(name, line{at: bucket, sign: uint8(sign), n: 1})
-	t.remember(recentSign{at, name, uint8(sign)})
+	known := t.signs.add(name, line{at: bucket, sign: uint8(sign), n: 1})
+	if known == "" {
+		known = string(name)
+	}
+	t.remember(recentSign{at, known, uint8(sign)})
 }
 
 func (t *Tastes) remember(r recentSign) {
@@ -207,12 +214,13 @@ func (t *Tastes) AppendBinary(b []byte) []byte {
 
 // DecodeBinary implements engine.State.
 func (t *Tastes) DecodeBinary(b []byte) error {
-	*t = Tastes{}
+	t.recent = t.recent[:0]
 	if len(b) == 0 {
+		t.signs, t.bought = t.signs[:0], t.bought[:0]
 		return nil
 	}
-	d := &decoder{b: b}
-	t.signs, t.bought = d.ledger(), d.ledger()
+	d := newDecoder(b)
+	t.signs, t.bought = d.ledger(t.signs), d.ledger(t.bought)
 	last := int64(0)
 	for range d.uint(maxRecent) {
 		last += d.int()
