@@ -6,6 +6,7 @@ import (
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/access"
+	"github.com/rapport-engine/rapport/config"
 	"github.com/rapport-engine/rapport/identity"
 )
 
@@ -75,7 +76,8 @@ type uniteIn struct {
 
 type rulesIn struct {
 	Body struct {
-		Identifiers []identifierRule `json:"identifiers" maxItems:"100" doc:"All documents of kind identifier, as they would be"`
+		Identifiers []identifierRule `json:"identifiers,omitempty" maxItems:"100" doc:"All documents of kind identifier, as they would be"`
+		YAML        string           `json:"yaml,omitempty" maxLength:"1048576" doc:"Instead: documents of kind identifier as text, which take the place of those of the same id"`
 	}
 }
 
@@ -164,12 +166,9 @@ func (a *API) identityOperations() {
 		})
 	handle(a, operation{id: "identity-preview", method: "POST", path: "/v1/identity/preview", tag: "Identity", summary: "What other rules would change, without changing it", role: access.Marketer}, nil,
 		func(ctx context.Context, in *rulesIn) (*body[previewAnswer], error) {
-			docs := make([]identity.KindDoc, len(in.Body.Identifiers))
-			for i := range docs {
-				var err error
-				if docs[i], err = in.Body.Identifiers[i].doc(); err != nil {
-					return nil, err
-				}
+			docs, err := a.identifierDocuments(in)
+			if err != nil {
+				return nil, err
 			}
 			rules, err := identity.CompileRules(docs)
 			if err != nil {
@@ -208,6 +207,26 @@ func (a *API) identityOperations() {
 			}
 			return nil, a.deps.Identity.Unite(ctx, as, with, author(ctx))
 		})
+}
+
+// identifierDocuments are the rules a preview weighs with.
+func (a *API) identifierDocuments(in *rulesIn) ([]identity.KindDoc, error) {
+	if in.Body.YAML != "" {
+		set, wrong := a.deps.Registry.Parse("text", []byte(in.Body.YAML))
+		if err := wrong.Err(); err != nil {
+			return nil, err
+		}
+		current, _ := a.deps.Config.Current()
+		return specs[identity.KindDoc](config.NewSet(append(current.All(), set.All()...)...), "identifier"), nil
+	}
+	docs := make([]identity.KindDoc, len(in.Body.Identifiers))
+	for i := range docs {
+		var err error
+		if docs[i], err = in.Body.Identifiers[i].doc(); err != nil {
+			return nil, err
+		}
+	}
+	return docs, nil
 }
 
 func (a *API) identifier(kind, value string) (rapport.Identifier, error) {

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestTheInterfaceShowsWhoIsWhoAndLetsPeopleDecide(t *testing.T) {
@@ -44,6 +46,13 @@ func TestTheInterfaceShowsWhoIsWhoAndLetsPeopleDecide(t *testing.T) {
 	preview := s.must("POST", "/v1/identity/preview", map[string]any{"identifiers": []any{map[string]any{"id": "email", "blockPatterns": []any{"@firm"}}}})
 	if preview["links"] == nil {
 		t.Errorf("the preview is %v", preview)
+	}
+	written := s.must("POST", "/v1/identity/preview", map[string]any{"yaml": "kind: identifier\nid: email\nblockPatterns: [\"@firm\"]\n"})
+	if diff := cmp.Diff(preview, written); diff != "" {
+		t.Errorf("rules written as text are previewed otherwise (-fields +text):\n%s", diff)
+	}
+	if code, out := s.call("POST", "/v1/identity/preview", map[string]any{"yaml": "kind: identifier\nid: email\nblocked: 1\n"}); code != http.StatusBadRequest && code != http.StatusUnprocessableEntity {
+		t.Errorf("a rule that cannot be read: %d %v", code, out)
 	}
 	if code, out := s.call("POST", "/v1/identity/quarantine/release", map[string]any{"kind": "email", "value": "office@firm.no"}); code != http.StatusNoContent {
 		t.Fatal(code, out)

@@ -50,7 +50,7 @@ func doors() []door {
 		door{"POST", "/v1/quarantine/replay", []string{`{}`}},
 		door{"POST", "/v1/models/{id}/fit", []string{`{}`}},
 		door{"POST", "/v1/people/{ref}/merge", []string{`{"as":{"kind":"userId","value":"anna"},"with":{"kind":"email","value":"nobody@b.no"}}`}},
-		door{"POST", "/v1/identity/preview", []string{`{"identifiers":[{"id":"email","blockPatterns":["@b"],"window":"90d","peoplePerValue":2}]}`}},
+		door{"POST", "/v1/identity/preview", []string{`{"identifiers":[{"id":"email","blockPatterns":["@b"],"window":"90d","peoplePerValue":2}]}`, `{"yaml":"kind: identifier\nid: email\npeoplePerValue: 2\n"}`}},
 		door{"POST", "/v1/identity/quarantine", []string{`{"kind":"email","value":"junk@b.no","reason":"shared"}`}},
 		door{"POST", "/v1/identity/quarantine/release", []string{`{"kind":"email","value":"junk@b.no"}`}},
 		door{"POST", "/v1/identity/reviews/{link}/accept", []string{`{}`}},

@@ -9,6 +9,8 @@ import (
 	"github.com/rapport-engine/rapport/config"
 	"github.com/rapport-engine/rapport/decide"
 	"github.com/rapport-engine/rapport/deliver"
+	"github.com/rapport-engine/rapport/profile"
+	"github.com/rapport-engine/rapport/segment"
 	"github.com/rapport-engine/rapport/sim"
 )
 
@@ -24,6 +26,8 @@ func TestTheConfigurationsFitTheirWorldsAndTheRooms(t *testing.T) {
 		{Name: "policy", Doc: "x", New: func() any { return new(decide.PolicyDoc) }},
 		{Name: "trigger", Doc: "x", New: func() any { return new(decide.TriggerDoc) }},
 		{Name: "webhook", Doc: "x", New: func() any { return new(deliver.WebhookDoc) }},
+		{Name: "computed", Doc: "x", New: func() any { return new(profile.ComputedDoc) }},
+		{Name: "segment", Doc: "x", New: func() any { return new(segment.Doc) }},
 	})
 	if err != nil {
 		t.Fatal(err)

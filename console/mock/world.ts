@@ -1,6 +1,6 @@
 // A small Northbean for development and tests: people, what they did, what was
 // decided for them, and why. Everything is drawn from one seed.
-import type { Action, Candidate, Choice, ConfigDocument, Decision, Delivery, Destination, Explanation, Fields, Identity, Person, QuarantineItem, Source, TimelineEvent } from '../src/api/types'
+import type { Action, Candidate, Choice, ConfigDocument, Decision, Delivery, Destination, Explanation, Fields, Identity, IdentityLink, Person, QuarantineItem, Source, TimelineEvent } from '../src/api/types'
 
 export function random(seed: number) {
   return () => {
@@ -57,7 +57,7 @@ export const sources: Source[] = [
 export function makePeople(n: number, now: number): MockPerson[] {
   const next = random(7)
   const pick = <T>(list: readonly T[]) => list[Math.floor(next() * list.length)] as T
-  return Array.from({ length: n }, (_, i) => {
+  return Array.from({ length: n }, (_, i): MockPerson => {
     const anonymous = i > 5 && next() < 0.22
     const first = i === 0 ? 'Ingrid' : pick(given)
     const last = i === 0 ? 'Halvorsen' : pick(family)
@@ -116,11 +116,11 @@ export function makePeople(n: number, now: number): MockPerson[] {
     }
     const fragments = identifiers.filter((identifier) => identifier.kind !== 'phone').map(() => ({ id: makeId('p', next) }))
     person.fragments = fragments.map((fragment) => fragment.id)
-    const links = anonymous
+    const links: IdentityLink[] = anonymous
       ? []
       : [
-          { id: makeId('l', next).slice(0, 14), kind: 'login', evidence: `userId nb-${10_000 + i} and device ${device} were on one event, “Signed In” from web`, bits: 34, at: new Date(firstSeen + 4e6).toISOString(), by: 'web' },
-          { id: makeId('l', next).slice(0, 14), kind: 'trait', evidence: `identify by nb-${10_000 + i} carried the e-mail ${email}`, bits: 28, at: new Date(firstSeen + 5e6).toISOString(), by: 'web' },
+          { id: makeId('l', next).slice(0, 14), kind: 'device', evidence: `userId nb-${10_000 + i} and device ${device} were on one event, “Signed In” from web`, bits: 34, at: new Date(firstSeen + 4e6).toISOString(), by: 'web', a: fragments[0]?.id ?? id, b: id, state: 'counts', identifiers: [{ kind: 'anonymousId', value: device }, { kind: 'userId', value: `nb-${10_000 + i}` }] },
+          { id: makeId('l', next).slice(0, 14), kind: 'verified', evidence: `identify by nb-${10_000 + i} carried the e-mail ${email}`, bits: 28, at: new Date(firstSeen + 5e6).toISOString(), by: 'web', a: fragments[0]?.id ?? id, b: id, state: 'counts', identifiers: [{ kind: 'email', value: email }, { kind: 'userId', value: `nb-${10_000 + i}` }] },
         ]
     return { person, timeline, identity: { person: id, fragments, links }, holdout: i % 20 === 7 }
   })

@@ -10,7 +10,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 const binary = resolve(process.env.RAPPORT_BIN ?? '../bin/rapport')
 const token = 'rp_' + crypto.randomUUID().replaceAll('-', '')
 const data = mkdtempSync(join(tmpdir(), 'rapport-e2e-'))
-const server = spawn(binary, ['demo', '--data', data, '--listen', '127.0.0.1:0'], {
+const server = spawn(binary, ['demo', '--data', data, '--listen', '127.0.0.1:0', '--mqtt', 'off'], {
   env: { ...process.env, RAPPORT_ADMIN_TOKEN: token },
   stdio: ['ignore', 'pipe', 'inherit'],
 })

@@ -32,12 +32,15 @@ const decision = createRoute({ ...at('/decisions/$id'), component: lazyRouteComp
 const actions = createRoute({ ...at('/actions'), validateSearch: reads(['q', 'placement']), component: lazyRouteComponent(() => import('./pages/actions/actions'), 'Actions') })
 const action = createRoute({ ...at('/actions/$id'), validateSearch: reads(['tab']), component: lazyRouteComponent(() => import('./pages/actions/action'), 'ActionPage') })
 const placements = createRoute({ ...at('/placements'), component: lazyRouteComponent(() => import('./pages/actions/placements'), 'Placements') })
+const board = createRoute({ ...at('/board'), validateSearch: reads(['placement', 'try']), component: lazyRouteComponent(() => import('./pages/portfolio/board'), 'BoardPage') })
+const portfolio = createRoute({ ...at('/portfolio'), validateSearch: reads(['placement', 'action', 'state']), component: lazyRouteComponent(() => import('./pages/portfolio/portfolio'), 'PortfolioPage') })
 
 const audiences = createRoute({ ...at('/audiences'), validateSearch: reads(['q']), component: lazyRouteComponent(() => import('./pages/audiences/audiences'), 'Audiences') })
 const audience = createRoute({ ...at('/audiences/$id'), validateSearch: reads(['tab']), component: lazyRouteComponent(() => import('./pages/audiences/audience'), 'Audience') })
 const products = createRoute({ ...at('/products'), validateSearch: reads(['gtin', 'state']), component: lazyRouteComponent(() => import('./pages/products/products'), 'Products') })
 const item = createRoute({ ...at('/products/items/$id'), validateSearch: reads(['tab', 'reading', 'step']), component: lazyRouteComponent(() => import('./pages/products/item'), 'ItemPage') })
 const recalls = createRoute({ ...at('/products/recalls'), validateSearch: reads(['of']), component: lazyRouteComponent(() => import('./pages/products/recalls'), 'Recalls') })
+const rollouts = createRoute({ ...at('/products/rollouts'), validateSearch: reads(['id'], ['add']), component: lazyRouteComponent(() => import('./pages/products/rollouts'), 'Rollouts') })
 const captures = createRoute({ ...at('/products/supply-chain'), validateSearch: reads(['id']), component: lazyRouteComponent(() => import('./pages/products/captures'), 'Captures') })
 const models = createRoute({ ...at('/setup/models'), component: lazyRouteComponent(() => import('./pages/models/models'), 'Models') })
 
@@ -59,6 +62,7 @@ const config = createRoute({
   component: lazyRouteComponent(() => import('./pages/setup/config'), 'ConfigPage'),
 })
 const document = createRoute({ ...at('/setup/config/$kind/$id'), validateSearch: reads(['view']), component: lazyRouteComponent(() => import('./pages/setup/document'), 'DocumentPage') })
+const identity = createRoute({ ...at('/setup/identity'), validateSearch: reads(['view']), component: lazyRouteComponent(() => import('./pages/setup/identity'), 'IdentityPage') })
 const deliveries = createRoute({ ...at('/setup/deliveries'), validateSearch: reads(['status', 'id']), component: lazyRouteComponent(() => import('./pages/setup/deliveries'), 'Deliveries') })
 const tokens = createRoute({ ...at('/setup/tokens'), component: lazyRouteComponent(() => import('./pages/setup/tokens'), 'Tokens') })
 const audit = createRoute({ ...at('/setup/audit'), validateSearch: reads(['q']), component: lazyRouteComponent(() => import('./pages/setup/audit'), 'Audit') })
@@ -67,7 +71,7 @@ const system = createRoute({ ...at('/setup/system'), component: lazyRouteCompone
 // The parts in both themes, while developing only.
 const components = import.meta.env.DEV ? createRoute({ ...at('/dev/components'), component: lazyRouteComponent(() => import('./pages/dev/components'), 'Components') }) : undefined
 
-const pages = [now, people, person, audiences, audience, products, item, recalls, captures, models, decisions, decision, actions, action, placements, setup, sources, quarantine, config, document, deliveries, tokens, audit, system]
+const pages = [now, people, person, audiences, audience, products, item, recalls, rollouts, captures, models, decisions, decision, actions, action, placements, board, portfolio, setup, sources, quarantine, identity, config, document, deliveries, tokens, audit, system]
 
 export function makeRouter(client: QueryClient) {
   return createRouter({

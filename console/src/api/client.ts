@@ -28,6 +28,8 @@ export function withQuery(path: string, query?: Query): string {
 export interface Call {
   query?: Query
   body?: unknown
+  /** Sent as it is instead of a body of JSON. */
+  file?: Blob
   signal?: AbortSignal
 }
 
@@ -38,19 +40,20 @@ export const session = { expired: () => {} }
  * Makes one call and returns its JSON (or its text, where it is none). It throws an ApiError on any refusal;
  * a server that cannot be reached is an ApiError of status 0.
  */
-export async function call<T>(method: string, path: string, { query, body, signal }: Call = {}): Promise<T> {
+export async function call<T>(method: string, path: string, { query, body, file, signal }: Call = {}): Promise<T> {
   const headers: Record<string, string> = { Accept: 'application/json' }
   // A browser sends a custom header across origins only after asking: this is
   // what keeps another site from acting with our cookie.
   if (method !== 'GET') headers['X-Rapport-Console'] = '1'
-  if (body !== undefined) headers['Content-Type'] = 'application/json'
+  if (file) headers['Content-Type'] = 'application/octet-stream'
+  else if (body !== undefined) headers['Content-Type'] = 'application/json'
 
   let response: Response
   try {
     response = await fetch(withQuery(path, query), {
       method,
       headers,
-      body: body === undefined ? undefined : JSON.stringify(body),
+      body: file ?? (body === undefined ? undefined : JSON.stringify(body)),
       credentials: 'same-origin',
       signal,
     })
@@ -83,3 +86,4 @@ export const get = <T>(path: string, options?: Call) => call<T>('GET', path, opt
 export const post = <T>(path: string, body?: unknown) => call<T>('POST', path, { body })
 export const put = <T>(path: string, body?: unknown) => call<T>('PUT', path, { body })
 export const del = <T>(path: string) => call<T>('DELETE', path)
+export const upload = <T>(path: string, file: Blob, query: Query) => call<T>('POST', path, { file, query })

@@ -56,6 +56,13 @@ export type Contract = All<
     Reads<'TimelinePage', read.Timeline>,
     Reads<'TokenInfo', read.Token>,
     Reads<'TokenSecret', read.NewToken>,
+    Reads<'Artifact', read.Artifact>,
+    Reads<'Board', read.Board>,
+    Reads<'JunkValue', read.HeldValue>,
+    Reads<'PortfolioPage', read.Portfolio>,
+    Reads<'PreviewAnswer', read.RulesPreview>,
+    Reads<'Progress', read.Rollout>,
+    Reads<'ReviewItem', read.Review>,
     Reads<'Why', read.Explanation>,
   ]
 >

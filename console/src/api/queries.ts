@@ -1,64 +1,18 @@
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query'
 import { toDate } from '@/format/time'
-import { ApiError, get, post } from './client'
+import { get, post } from './client'
 import { wholeExplanation } from './read'
+import { list } from './shell'
 import type {
-  Affected, CaptureJob, ItemsPage, Item, ModelPage, Recall, Scores, Segment, SegmentHistory, SegmentMembers, SegmentOverlap, SegmentPreview, Series,
+  Artifact, HeldValue, Portfolio, Review, Rollout, RolloutDevice, Affected, CaptureJob, ItemsPage, Item, ModelPage, Recall, Scores, Segment, SegmentHistory, SegmentMembers, SegmentOverlap, SegmentPreview, Series,
   Action, AuditEntry, Config, ConfigDocument, ConfigKind, ConfigVersion, ConfigPlan, DecisionsPage, Deliveries, Demo,
-  Identity, Job, Overview, PeoplePage, Person, Placement, QuarantinePage, Session, Source, System,
+  Identity, Job, PeoplePage, Person, Placement, QuarantinePage, Source, System,
   Timeline, Token,
 } from './types'
 
 const auditPage = 200
 
 const enc = encodeURIComponent
-
-/** Reads a list whether it comes bare or under a name. */
-function list<T>(answer: T[] | Record<string, unknown>, name: string): T[] {
-  return Array.isArray(answer) ? answer : ((answer[name] as T[] | undefined) ?? [])
-}
-
-// The session's cookie is out of a script's sight, so a mark in storage says
-// whether asking is worth a refusal.
-const signedInKey = 'rapport.signedIn'
-
-export function markSignedIn(signedIn: boolean) {
-  try {
-    if (signedIn) localStorage.setItem(signedInKey, '1')
-    else localStorage.removeItem(signedInKey)
-  } catch {
-    // Without storage the reader signs in once a visit.
-  }
-}
-
-function mayBeSignedIn(): boolean {
-  try {
-    return localStorage.getItem(signedInKey) !== null
-  } catch {
-    return true
-  }
-}
-
-export const sessionQuery = queryOptions({
-  queryKey: ['session'],
-  queryFn: async () => {
-    if (!mayBeSignedIn()) return null
-    try {
-      return await get<Session>('/v1/session')
-    } catch (error) {
-      if (!(error instanceof ApiError) || error.status !== 401) throw error
-      markSignedIn(false)
-      return null
-    }
-  },
-  staleTime: Infinity,
-})
-
-export const overviewQuery = queryOptions({
-  queryKey: ['overview'],
-  queryFn: ({ signal }) => get<Overview>('/v1/overview', { signal }),
-  refetchInterval: 3000,
-})
 
 export const demoQuery = queryOptions({
   queryKey: ['demo'],
@@ -288,4 +242,44 @@ export const modelsQuery = queryOptions({
   queryKey: ['models'],
   queryFn: async ({ signal }) => list<ModelPage>(await get('/v1/models', { signal }), 'models'),
   refetchInterval: 5000,
+})
+
+export const reviewsQuery = queryOptions({
+  queryKey: ['identity', 'reviews'],
+  queryFn: ({ signal }) => get<{ reviews: Review[] | null; total: number }>('/v1/identity/reviews', { query: { limit: 200 }, signal }),
+  refetchInterval: 10_000,
+})
+
+export const heldValuesQuery = queryOptions({
+  queryKey: ['identity', 'held'],
+  queryFn: async ({ signal }) => list<HeldValue>(await get('/v1/identity/quarantine', { signal }), 'values'),
+})
+
+export const portfolioQuery = (filter: { placement?: string; action?: string; state?: string }) =>
+  queryOptions({
+    queryKey: ['portfolio', filter],
+    queryFn: ({ signal }) => get<Portfolio>('/v1/portfolio', { query: { ...filter, limit: 5000 }, signal }),
+    refetchInterval: 15_000,
+    placeholderData: keepPreviousData,
+  })
+
+export const rolloutsQuery = queryOptions({
+  queryKey: ['rollouts'],
+  queryFn: async ({ signal }) => list<Rollout>(await get('/v1/rollouts', { signal }), 'rollouts'),
+  refetchInterval: 5000,
+})
+
+export const rolloutQuery = (id: string) =>
+  queryOptions({ queryKey: ['rollouts', id], queryFn: ({ signal }) => get<Rollout>(`/v1/rollouts/${enc(id)}`, { signal }), refetchInterval: 3000 })
+
+export const rolloutDevicesQuery = (id: string) =>
+  queryOptions({
+    queryKey: ['rollouts', id, 'devices'],
+    queryFn: async ({ signal }) => list<RolloutDevice>(await get(`/v1/rollouts/${enc(id)}/devices`, { signal }), 'devices'),
+    refetchInterval: 5000,
+  })
+
+export const artifactsQuery = queryOptions({
+  queryKey: ['artifacts'],
+  queryFn: async ({ signal }) => list<Artifact>(await get('/v1/artifacts', { signal }), 'artifacts'),
 })

@@ -3391,7 +3391,9 @@ export interface components {
         };
         RulesInBody: {
             /** @description All documents of kind identifier, as they would be */
-            identifiers: components["schemas"]["IdentifierRule"][] | null;
+            identifiers?: components["schemas"]["IdentifierRule"][] | null;
+            /** @description Instead: documents of kind identifier as text, which take the place of those of the same id */
+            yaml?: string;
         };
         ScoreAnswer: {
             explanations: components["schemas"]["ScoreExplanation"][] | null;

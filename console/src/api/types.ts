@@ -157,6 +157,15 @@ export interface IdentityLink {
   at: Time
   by: string
   identifiers?: Identifier[]
+  /** Fragments of the two identifiers, in the same order. */
+  a: string
+  b: string
+  /** Which interval of the device, from 0. */
+  epoch?: number
+  /** Held: known, and does not count. */
+  state: 'counts' | 'held' | 'withdrawn'
+  /** The parts of bits, the odds of two strangers first. */
+  steps?: { field: string; level?: string; bits: number; rarity?: number }[]
   /** Set once the link was taken back. */
   withdrawn?: { at: Time; by: string }
 }
@@ -631,4 +640,115 @@ export interface ModelPage {
   made: Time | null
   model?: { kind: string; health: ModelHealth; fitted: { kind: string; params: Record<string, number>; logLikelihood: number; backtest: number | null }[] } | null
   seen: ModelHealth
+}
+
+/** A link somebody has to decide on. */
+export interface Review {
+  link: IdentityLink
+  why: string
+  a: string
+  b: string
+}
+
+/** A value that names nobody for the time being. */
+export interface HeldValue {
+  identifier: Identifier
+  reason: string
+  people: number
+  at: Time
+  by: string
+}
+
+/** What other rules would change. */
+export interface RulesPreview {
+  links: number
+  people: number
+  apart: number
+  together: number
+  hold: number
+  resume: number
+  quarantine: HeldValue[]
+  release: HeldValue[]
+  examples: { link: IdentityLink; counts: boolean }[]
+}
+
+export interface Opportunity {
+  placement: string
+  action: string
+  segment?: string
+  state: 'untried' | 'learning' | 'working' | 'losing' | 'paused'
+  exposures: number
+  share: number
+  clicks: number
+  reward: number
+  effect?: Interval
+  next: string
+}
+
+export interface Portfolio {
+  opportunities: Opportunity[]
+  total: number
+  states: Record<string, number>
+}
+
+/** What the board tries on one action. */
+export interface BoardChange {
+  action: string
+  weight?: number
+  cost?: number
+  priority?: number
+  off?: boolean
+}
+
+export interface Board {
+  moments: number
+  changed: number
+  expectedWas: number
+  expectedIs: number
+  sharesWas: Record<string, number>
+  sharesIs: Record<string, number>
+  rankings: { decisionId: string; was: string; is: string; expectedWas: number; expectedIs: number }[]
+}
+
+export interface Artifact {
+  sha256: string
+  size: number
+  name: string
+  version: string
+  module: string
+  createdAt: Time
+  by: string
+  removed?: boolean
+}
+
+export interface Rollout {
+  id: string
+  name: string
+  artifact: string
+  target: { gtin?: string; items?: string[]; firmware?: string[]; facts?: Record<string, string> }
+  stages: { percent: number; success?: number }[]
+  holdback: number
+  timeoutSeconds: number
+  soakSeconds: number
+  errorRate: number
+  minimum: number
+  harms: { event: string; worse?: number }[]
+  createdAt: Time
+  status: string
+  stage: number
+  reason?: string
+  changed: Time
+  steps: Record<string, number>
+  held: number
+  byStage: { devices: number; succeeded: number; failed: number }[]
+}
+
+export interface RolloutDevice {
+  id: number
+  item: string
+  stage: number
+  step: string
+  began: Time
+  changed: Time
+  detail?: string
 }

@@ -1,7 +1,7 @@
 import { useNavigate } from '@tanstack/react-router'
 import { useEffect, useRef } from 'react'
 import { isTyping } from '@/ui/typing'
-import { rail, setup, setupPages } from './places'
+import { allPlaces, setup } from './places'
 
 export const shortcuts: { keys: string[]; does: string }[] = [
   { keys: ['⌘', 'K'], does: 'Search people, decisions, actions, pages' },
@@ -10,7 +10,7 @@ export const shortcuts: { keys: string[]; does: string }[] = [
   { keys: ['K'], does: 'Previous row' },
   { keys: ['Enter'], does: 'Open the row' },
   { keys: ['Esc'], does: 'Close panel or dialog' },
-  ...[...rail, setup, ...setupPages].filter((place) => place.key).map((place) => ({ keys: ['G', (place.key ?? '').toUpperCase()], does: `Go to ${place.label}` })),
+  ...[...allPlaces, setup].filter((place) => place.key).map((place) => ({ keys: ['G', (place.key ?? '').toUpperCase()], does: `Go to ${place.label}` })),
   { keys: ['P'], does: 'Pause or resume the live stream' },
   { keys: ['T'], does: 'Switch light and dark' },
   { keys: ['?'], does: 'Show this list' },
@@ -31,7 +31,7 @@ export function useGlobalKeys({ onPalette, onHelp, onTheme }: { onPalette: () =>
       const key = event.key.toLowerCase()
       if (Date.now() - going.current < 1200) {
         going.current = 0
-        const place = [...rail, setup, ...setupPages].find((candidate) => candidate.key === key)
+        const place = [...allPlaces, setup].find((candidate) => candidate.key === key)
         if (place) {
           event.preventDefault()
           void navigate({ to: place.to })

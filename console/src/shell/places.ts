@@ -1,5 +1,5 @@
 // Every page of the console, once: the rail, the palette and the keyboard read this list.
-import { Activity, Boxes, BrainCircuit, GitFork, Inbox, KeyRound, Radio, ScrollText, Server, SlidersHorizontal, Sparkles, Split, Square, TriangleAlert, User, Users, type LucideIcon } from 'lucide-react'
+import { Activity, Boxes, BrainCircuit, Fingerprint, GitFork, Inbox, KeyRound, Radio, Rocket, Scale, ScrollText, Server, SlidersHorizontal, Sparkles, Split, Square, Telescope, TriangleAlert, User, Users, type LucideIcon } from 'lucide-react'
 import type { LinkProps } from '@tanstack/react-router'
 
 export interface Place {
@@ -25,6 +25,7 @@ export const setup: Place = { label: 'Setup', to: '/setup', icon: SlidersHorizon
 export const setupPages: Place[] = [
   { label: 'Sources', to: '/setup/sources', icon: Radio, words: 'keys snippet write key connect' },
   { label: 'Quarantine', to: '/setup/quarantine', icon: TriangleAlert, words: 'schema tracking plan refused events replay' },
+  { label: 'Identity', to: '/setup/identity', icon: Fingerprint, key: 'y', words: 'who is who review merge quarantine values rules' },
   { label: 'Config', to: '/setup/config', icon: GitFork, key: 'c', words: 'yaml documents history undo export' },
   { label: 'Models', to: '/setup/models', icon: BrainCircuit, words: 'predictions scores clv churn health calibration' },
   { label: 'Deliveries', to: '/setup/deliveries', icon: Inbox, words: 'webhooks dead letters replay' },
@@ -33,7 +34,14 @@ export const setupPages: Place[] = [
   { label: 'System', to: '/setup/system', icon: Server, words: 'health partitions lag memory version' },
 ]
 
-export const placementsPage: Place = { label: 'Placements', to: '/placements', icon: Square, words: 'slots where' }
+/** Pages that have no line of their own in the rail. */
+export const morePages: Place[] = [
+  { label: 'Placements', to: '/placements', icon: Square, words: 'slots where' },
+  { label: 'Board', to: '/board', icon: Scale, key: 'b', words: 'arbitration levers weights what if rank' },
+  { label: 'Portfolio', to: '/portfolio', icon: Telescope, key: 'o', words: 'opportunities micro working losing learning' },
+  { label: 'Rollouts', to: '/products/rollouts', icon: Rocket, words: 'firmware software update ota stages' },
+  { label: 'Recalls', to: '/products/recalls', icon: TriangleAlert, words: 'lot call back' },
+  { label: 'Supply chain', to: '/products/supply-chain', icon: Boxes, words: 'epcis captures events' },
+]
 
-
-export const allPlaces: Place[] = [...rail, placementsPage, ...setupPages]
+export const allPlaces: Place[] = [...rail, ...morePages, ...setupPages]

@@ -7,6 +7,8 @@ export function ActionTabs() {
       tabs={[
         { label: 'Actions', link: { to: '/actions' } },
         { label: 'Placements', link: { to: '/placements' } },
+        { label: 'Board', link: { to: '/board' } },
+        { label: 'Portfolio', link: { to: '/portfolio' } },
       ]}
     />
   )

@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { getRouteApi } from '@tanstack/react-router'
 import { useState } from 'react'
-import { overviewQuery } from '@/api/queries'
+import { overviewQuery } from '@/api/shell'
 import { duration } from '@/format/time'
 import { Page } from '@/ui/page'
 import { Failure, SkeletonRows } from '@/ui/states'

@@ -13,6 +13,8 @@ import { Confirm } from '@/ui/dialog'
 import { Ago, Badge, Bar, Card, CopyId } from '@/ui/parts'
 import { Loaded } from '@/ui/states'
 import { useToast } from '@/ui/toast'
+import { Evidence, joined } from './evidence'
+import { LinkGraph } from './graph'
 
 const strongest = 40
 
@@ -20,6 +22,7 @@ const strongest = 40
 export function IdentityTab({ person }: { person: Person }) {
   const query = useQuery(identityQuery(person.id))
   const [undoing, setUndoing] = useState<IdentityLink>()
+  const [open, setOpen] = useState<string>()
   const client = useQueryClient()
   const toast = useToast()
   const may = useMay()
@@ -32,13 +35,14 @@ export function IdentityTab({ person }: { person: Person }) {
               {person.identifiers.map((identifier) => (
                 <li key={`${identifier.kind}:${identifier.value}`} className="flex min-h-9 items-center gap-3 border-b border-line last:border-0">
                   <span className="w-16 shrink-0 text-muted">{identifierKind(identifier.kind)}</span>
-                  <CopyId id={identifier.value} className="text-text" />
+                  <CopyId id={identifier.value} className="min-w-0 text-text" />
                 </li>
               ))}
             </ul>
             <Fragments fragments={identity.fragments ?? []} />
           </Card>
           <Card title="Why these are one person" note="Each link with its evidence. The more bits, the less it can be chance: 20 bits is one in a million.">
+            <LinkGraph links={identity.links ?? []} chosen={open} onChoose={setOpen} />
             {(identity.links ?? []).length === 0 ? (
               <p className="py-3 text-muted">There is one fragment and nothing to join: every event carried the same identifier.</p>
             ) : (
@@ -50,19 +54,28 @@ export function IdentityTab({ person }: { person: Person }) {
                     </span>
                     <div className="min-w-0 flex-1">
                       <p className={link.withdrawn && 'text-muted line-through'}>{joined(link) ?? link.evidence}</p>
-                      {joined(link) && <p className="text-meta break-words text-muted">{link.evidence}</p>}
                       <p className="mt-0.5 flex flex-wrap items-center gap-x-2 text-meta text-muted">
                         <Badge>{link.kind}</Badge>
+                        {link.state === 'held' && <Badge look="warn">does not count</Badge>}
                         <span title={moment(link.at)}>
                           <Ago time={link.at} suffix="ago" />
                         </span>
                         · by {link.by}
+                        <button type="button" aria-expanded={open === link.id} onClick={() => setOpen(open === link.id ? undefined : link.id)} className="font-medium text-accent hover:underline">
+                          Evidence
+                        </button>
                         {link.withdrawn && (
                           <Badge look="warn">
                             taken back <Ago time={link.withdrawn.at} suffix="ago" /> by {link.withdrawn.by}
                           </Badge>
                         )}
                       </p>
+                      {open === link.id && (
+                        <div className="rise mt-2 rounded-control bg-sunken p-3">
+                          <Evidence link={link} />
+                          <p className="mt-2 font-mono text-meta break-all text-muted">{link.evidence}</p>
+                        </div>
+                      )}
                     </div>
                     {link.bits !== undefined && link.bits > 0 && (
                       <div className="w-24 shrink-0 pt-1">
@@ -98,17 +111,6 @@ export function IdentityTab({ person }: { person: Person }) {
         </div>
       )}
     </Loaded>
-  )
-}
-
-/** Which two names the link joins, where the server tells. */
-function joined({ identifiers }: IdentityLink) {
-  const [a, b] = identifiers ?? []
-  if (!a || !b) return undefined
-  return (
-    <>
-      {identifierKind(a.kind)} <strong className="font-medium break-all">{a.value}</strong> is {identifierKind(b.kind).toLowerCase()} <strong className="font-medium break-all">{b.value}</strong>
-    </>
   )
 }
 

@@ -19,6 +19,7 @@ import { useToast } from '@/ui/toast'
 import { YamlEditor } from '@/ui/yaml'
 import { useDraft } from './draft'
 import { PublishDialog, useUndo } from './publish'
+import { RulesPreviewCard } from './rulespreview'
 import { template } from './template'
 
 const route = getRouteApi('/setup/config/$kind/$id')
@@ -63,7 +64,7 @@ export function DocumentPage() {
           { label: 'History', bySearch: true, link: { to: '/setup/config/$kind/$id', params: { kind, id }, search: { view: 'history' } } },
         ]}
       />
-      {view === 'history' ? <DocumentHistory kind={kind} id={id} /> : config.data && (doc || isNew) ? <Editing key={`${kind}/${id}`} kind={kind} id={id} doc={doc} version={config.data.version} /> : <Skeleton className="h-[420px] rounded-card!" />}
+      {view === 'history' ? <DocumentHistory kind={kind} id={id} /> : config.data && (doc || isNew) ? <Editing key={`${kind}/${id}`} kind={kind} id={id} doc={doc} version={config.data.version} beside={kind === 'identifier' ? (text) => <RulesPreviewCard text={text} live={doc?.yaml} /> : undefined} /> : <Skeleton className="h-[420px] rounded-card!" />}
     </Page>
   )
 }
