@@ -56,6 +56,7 @@ func New(d Deps) *API {
 	a.decisionOperations()
 	a.portfolioOperations()
 	a.configOperations()
+	a.proposalOperations()
 	a.sourceOperations()
 	a.deliveryOperations()
 	a.previewOperations()

@@ -31,14 +31,16 @@ type ConfigError struct {
 }
 
 type configRevision struct {
-	Version int64        `json:"version"`
-	Time    time.Time    `json:"time"`
-	Author  string       `json:"author"`
-	Note    string       `json:"note,omitempty"`
-	Undoes  int64        `json:"undoes,omitempty"`
-	Changed []config.Ref `json:"changed"`
-	Deleted []config.Ref `json:"deleted"`
-	YAML    string       `json:"yaml,omitempty" doc:"In the history of one document: its text at that version"`
+	Version  int64        `json:"version"`
+	Time     time.Time    `json:"time"`
+	Author   string       `json:"author"`
+	Note     string       `json:"note,omitempty"`
+	Undoes   int64        `json:"undoes,omitempty"`
+	Proposal int64        `json:"proposal,omitempty" doc:"Proposal that was published by it"`
+	Proposer string       `json:"proposer,omitempty" doc:"Who wrote the proposal"`
+	Changed  []config.Ref `json:"changed"`
+	Deleted  []config.Ref `json:"deleted"`
+	YAML     string       `json:"yaml,omitempty" doc:"In the history of one document: its text at that version"`
 }
 
 type configAnswer struct {
@@ -71,6 +73,8 @@ type planAnswer struct {
 	Version int64               `json:"version"`
 	Changes []config.Difference `json:"changes"`
 	Errors  []ConfigError       `json:"errors"`
+	// SecondPerson is set when an approval asks that somebody else publishes it.
+	SecondPerson string `json:"secondPerson,omitempty" doc:"Least role of the second person who must publish this; empty when nobody is asked"`
 }
 
 func (a *API) configOperations() {
@@ -185,6 +189,11 @@ func (a *API) configOperations() {
 			if out.Changes == nil {
 				out.Changes = config.Plan{}
 			}
+			refs := make([]config.Ref, len(out.Changes))
+			for i, c := range out.Changes {
+				refs[i] = c.Ref
+			}
+			out.SecondPerson, _ = a.deps.Config.SecondPerson(refs...)
 			return &body[planAnswer]{out}, nil
 		})
 	handle(a, operation{id: "config-apply", method: "POST", path: "/v1/config/apply", tag: "Config", summary: "Change documents, whole or not at all", role: access.Marketer, audit: "config.apply", maxBody: 5 << 20},
@@ -234,9 +243,20 @@ func (a *API) desired(text string, prune bool) (config.Plan, *config.Set, []Conf
 }
 
 func (a *API) applyConfig(ctx context.Context, in *applyIn) (*body[versionAnswer], error) {
+	change, err := a.change(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	change.Guarded = true
+	v, err := a.deps.Config.Apply(ctx, change)
+	return &body[versionAnswer]{versionAnswer{v}}, err
+}
+
+// change reads a change that its author may make.
+func (a *API) change(ctx context.Context, in *applyIn) (config.Change, error) {
 	set, wrong := a.deps.Registry.Parse("text", []byte(in.Body.YAML))
 	if err := wrong.Err(); err != nil {
-		return nil, err
+		return config.Change{}, err
 	}
 	change := config.Change{Put: set.All(), Delete: in.Body.Delete}
 	if in.Body.Prune {
@@ -247,22 +267,22 @@ func (a *API) applyConfig(ctx context.Context, in *applyIn) (*body[versionAnswer
 	if p, _ := principal(ctx); !p.Role.Includes(access.Admin) {
 		for _, d := range change.Put {
 			if err := marketerMay(d.Kind); err != nil {
-				return nil, err
+				return config.Change{}, err
 			}
 		}
 		for _, r := range change.Delete {
 			if err := marketerMay(r.Kind); err != nil {
-				return nil, err
+				return config.Change{}, err
 			}
 		}
 	}
-	v, err := a.deps.Config.Apply(ctx, change)
-	return &body[versionAnswer]{versionAnswer{v}}, err
+	return change, nil
 }
 
-// marketerMay keeps what opens doors and sends data out with administrators.
+// marketerMay keeps with administrators what opens doors, sends data out and
+// says who must agree.
 func marketerMay(kind string) error {
-	if kind == "source" || kind == "webhook" {
+	if kind == "source" || kind == "webhook" || kind == config.ApprovalKind {
 		return rapport.Errorf(rapport.Denied, "documents of kind %s need the role admin", kind)
 	}
 	return nil
@@ -273,7 +293,7 @@ func configDocument(e config.Entry) ConfigDocument {
 }
 
 func newRevision(r config.Revision) configRevision {
-	out := configRevision{Version: r.Version, Time: rapport.Time(r.Time), Author: r.Author, Note: r.Note, Undoes: r.Undoes, Changed: r.Changed, Deleted: r.Deleted}
+	out := configRevision{Version: r.Version, Time: rapport.Time(r.Time), Author: r.Author, Note: r.Note, Undoes: r.Undoes, Proposal: r.Proposal, Proposer: r.Proposer, Changed: r.Changed, Deleted: r.Deleted}
 	if out.Changed == nil {
 		out.Changed = []config.Ref{}
 	}

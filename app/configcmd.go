@@ -208,6 +208,7 @@ func runApply(ctx context.Context, env Env, flags *flag.FlagSet) error {
 	prune := flags.Bool("prune", false, "delete documents of the server that are not in the folder")
 	yes := flags.Bool("yes", false, "do not ask before something is deleted")
 	note := flags.String("note", "", "why, for the history")
+	propose := flags.Bool("propose", false, "do not apply it, but propose it for somebody else to publish")
 	operands, err := parse(env, flags, 1, 1)
 	if err != nil {
 		return err
@@ -220,13 +221,23 @@ func runApply(ctx context.Context, env Env, flags *flag.FlagSet) error {
 	if len(p.Changes) == 0 {
 		return nil
 	}
+	in := map[string]any{"yaml": documentText(set), "prune": *prune, "note": *note, "expectVersion": p.Version}
+	if *propose {
+		var proposed struct {
+			ID int64 `json:"id"`
+		}
+		if err := r.call(ctx, "POST", "/v1/config/proposals", in, &proposed); err != nil {
+			return err
+		}
+		fmt.Fprintf(env.Stdout, "Proposed as number %d: somebody publishes it at %s/setup/config?view=review\n", proposed.ID, r.base)
+		return nil
+	}
 	if n := p.count(config.Deleted); n > 0 && !*yes && !confirm(env, fmt.Sprintf("Delete %s?", plural(int64(n), "document", "documents"))) {
 		return rapport.WithHint(rapport.Errorf(rapport.Conflict, "nothing was applied: %s would be deleted", plural(int64(n), "document", "documents")), "add --yes if that is meant")
 	}
 	var done struct {
 		Version int64 `json:"version"`
 	}
-	in := map[string]any{"yaml": documentText(set), "prune": *prune, "note": *note, "expectVersion": p.Version}
 	if err := r.call(ctx, "POST", "/v1/config/apply", in, &done); err != nil {
 		return err
 	}

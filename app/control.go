@@ -82,6 +82,7 @@ func kinds() []config.Kind {
 		{Name: "segment", Doc: "The people for whom a condition holds, at every moment.", New: func() any { return new(segment.Doc) }},
 		{Name: "identifier", Doc: "How one kind of identifier is read, and how far it is trusted.", New: func() any { return new(identity.KindDoc) }},
 		{Name: "channel", Doc: "A way to reach people: mail, text messages.", New: func() any { return new(deliver.ChannelDoc) }},
+		{Name: config.ApprovalKind, Doc: "Asks that somebody else than its author publishes a change.", New: func() any { return new(config.ApprovalDoc) }},
 		{Name: "webhook", Doc: "A destination that events and decisions are sent to.", New: func() any { return new(deliver.WebhookDoc) }},
 	}, productKinds(), predictionKinds())
 }

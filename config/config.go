@@ -111,6 +111,9 @@ func NewSet(docs ...*Document) *Set {
 	return s
 }
 
+// After returns the set that a change of documents leads to.
+func (s *Set) After(put []*Document, remove []Ref) *Set { return s.with(put, remove) }
+
 // Len returns the number of documents.
 func (s *Set) Len() int { return len(s.docs) }
 

@@ -23,9 +23,15 @@ type Change struct {
 	// Expect is the version the author looked at; nil applies to whatever is current.
 	Expect *int64
 
-	folder string // content hash when it comes from the config folder
-	forget []Ref
-	undoes int64
+	// Guarded refuses what must be proposed first because an approval asks for a
+	// second person.
+	Guarded bool
+
+	folder   string // content hash when it comes from the config folder
+	forget   []Ref
+	undoes   int64
+	proposal int64 // that is published by it
+	proposer string
 }
 
 // Revision is one applied change.
@@ -36,6 +42,9 @@ type Revision struct {
 	Note    string `json:"note,omitempty"`
 	// Undoes is the version this one takes back, or 0.
 	Undoes int64 `json:"undoes,omitempty"`
+	// Proposal was published by this, and Proposer wrote it.
+	Proposal int64  `json:"proposal,omitempty"`
+	Proposer string `json:"proposer,omitempty"`
 	// Folder is true if it came from the folder of serve --config.
 	Folder  bool  `json:"folder,omitempty"`
 	Changed []Ref `json:"changed"`
@@ -89,6 +98,9 @@ type Store struct {
 	// inFolder is what the folder last said of each document: its text.
 	inFolder map[Ref]string
 	digest   string
+	// proposals are those that wait and the latest that ended; proposed counts all.
+	proposals []*Proposal
+	proposed  int64
 }
 
 // NewStore returns an empty store that folds the journal's facts; the
@@ -106,12 +118,15 @@ func NewStore(o Options) *Store {
 type changeBody struct {
 	// Base is the version changed. A fact whose base is not the current version
 	// lost a race and changes nothing, on every replay alike.
-	Base   int64         `json:"base"`
-	Note   string        `json:"note,omitempty"`
-	Undoes int64         `json:"undoes,omitempty"`
-	Folder string        `json:"folder,omitempty"` // content hash
-	Put    []changedText `json:"put,omitempty"`
-	Delete []Ref         `json:"delete,omitempty"`
+	Base   int64  `json:"base"`
+	Note   string `json:"note,omitempty"`
+	Undoes int64  `json:"undoes,omitempty"`
+	Folder string `json:"folder,omitempty"` // content hash
+	// Proposal is published by this change, Proposer its author.
+	Proposal int64         `json:"proposal,omitempty"`
+	Proposer string        `json:"proposer,omitempty"`
+	Put      []changedText `json:"put,omitempty"`
+	Delete   []Ref         `json:"delete,omitempty"`
 	// Forget lists documents that left the folder and are gone already.
 	Forget []Ref `json:"forget,omitempty"`
 }
@@ -123,20 +138,30 @@ type changedText struct {
 
 // fold applies one fact.
 func (s *Store) fold(f Fact) error {
-	if f.Kind != FactChanged {
-		return nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch f.Kind {
+	case FactChanged:
+		return s.foldChanged(f)
+	case FactProposed:
+		return s.foldProposed(f)
+	case FactClosed:
+		return s.foldClosed(f)
 	}
+	return nil
+}
+
+// foldChanged applies a change; s.mu is held by the caller.
+func (s *Store) foldChanged(f Fact) error {
 	var c changeBody
 	if err := json.Unmarshal(f.Body, &c); err != nil {
 		return rapport.Errorf(rapport.Internal, "a config change is damaged: %w", err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if c.Base != s.version() {
 		return nil
 	}
 	rev := &Revision{
-		Version: c.Base + 1, Time: f.Time, Author: f.Author, Note: c.Note, Undoes: c.Undoes, Folder: c.Folder != "",
+		Version: c.Base + 1, Time: f.Time, Author: f.Author, Note: c.Note, Undoes: c.Undoes, Proposal: c.Proposal, Proposer: c.Proposer, Folder: c.Folder != "",
 		Changed: []Ref{}, Deleted: append([]Ref{}, c.Delete...), digest: c.Folder, texts: make(map[Ref]string, len(c.Put)),
 	}
 	var put []*Document
@@ -162,6 +187,9 @@ func (s *Store) fold(f Fact) error {
 	}
 	s.set = s.readable(s.set.with(put, rev.Deleted), broken)
 	s.history = append(s.history, rev)
+	if p := s.proposal(c.Proposal); p != nil && p.State == ProposalOpen {
+		p.State, p.EndedAt, p.EndedBy, p.Version = ProposalPublished, f.Time, f.Author, rev.Version
+	}
 	if rev.Folder {
 		s.digest = c.Folder
 		for _, r := range slices.Concat(c.Delete, c.Forget) {
@@ -257,7 +285,8 @@ func (s *Store) Entries() []Entry {
 // Apply checks a change against what is current and writes it; it returns the
 // new version. A change that changes nothing returns the current version.
 // Kinds: Invalid (wraps [Problems]), Conflict (Expect is not the current
-// version), NotFound (a document to delete), TooLarge, Unavailable.
+// version), Denied (Guarded, and an approval asks for a second person), NotFound
+// (a document to delete), TooLarge, Unavailable.
 func (s *Store) Apply(ctx context.Context, c Change) (int64, error) {
 	s.o.Journal.mu.Lock()
 	version, err := s.apply(ctx, c)
@@ -287,7 +316,10 @@ func (s *Store) apply(ctx context.Context, c Change) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if len(c.Put)+len(c.Delete) == 0 && c.folder == "" {
+	if err := s.guard(&c); err != nil {
+		return 0, err
+	}
+	if len(c.Put)+len(c.Delete) == 0 && c.folder == "" && c.proposal == 0 {
 		return version, nil
 	}
 	resolved, problems := s.o.Registry.Resolve(next, s.o.Environment)
@@ -300,7 +332,7 @@ func (s *Store) apply(ctx context.Context, c Change) (int64, error) {
 			return 0, err
 		}
 	}
-	body := changeBody{Base: version, Note: c.Note, Undoes: c.undoes, Folder: c.folder, Delete: c.Delete, Forget: c.forget}
+	body := changeBody{Base: version, Note: c.Note, Undoes: c.undoes, Folder: c.folder, Delete: c.Delete, Forget: c.forget, Proposal: c.proposal, Proposer: c.proposer}
 	for _, doc := range c.Put {
 		body.Put = append(body.Put, changedText{doc.Ref, doc.Text})
 	}
@@ -315,6 +347,18 @@ func (s *Store) apply(ctx context.Context, c Change) (int64, error) {
 		return 0, rapport.Errorf(rapport.Conflict, "another process changed the config to version %d meanwhile", now)
 	}
 	return version + 1, nil
+}
+
+// guard refuses a change that must be proposed first.
+func (s *Store) guard(c *Change) error {
+	if !c.Guarded {
+		return nil
+	}
+	p := Proposal{Put: c.Put, Delete: c.Delete}
+	if _, asked := s.SecondPerson(p.Refs()...); asked {
+		return rapport.WithHint(rapport.Errorf(rapport.Denied, "an approval asks that a second person publishes this change"), "propose it instead: Send for review in the console, or rapport apply --propose")
+	}
+	return nil
 }
 
 // maxNote bounds the note of a change.

@@ -338,6 +338,7 @@ export function createMock(options: MockOptions = {}): Mock {
         return undefined
       case 'GET config': {
         if (!a) return config
+        if (a === 'proposals') return { proposals: [] }
         if (a === 'history' && b) return { version: Number(b), changes: [{ kind: 'action', id: 'tasting-set', op: 'changed', diff: '  type: offer\n- cost: 0.05\n+ cost: 0.02\n' }], errors: [] }
         if (a === 'history') return { versions: history.map(({ documents: _d, ...version }) => version) }
         if (a === 'export') return { version: config.version, files: { 'all.yaml': config.documents.map((doc) => doc.yaml).join('---\n') } }

@@ -62,6 +62,8 @@ export type Contract = All<
     Reads<'PortfolioPage', read.Portfolio>,
     Reads<'PreviewAnswer', read.RulesPreview>,
     Reads<'Progress', read.Rollout>,
+    Reads<'Proposal', read.Proposal>,
+    Reads<'ProposalDetail', read.ProposalDetail>,
     Reads<'ReviewItem', read.Review>,
     Reads<'Why', read.Explanation>,
   ]

@@ -4,7 +4,7 @@ import { get, post } from './client'
 import { wholeExplanation } from './read'
 import { list } from './shell'
 import type {
-  Artifact, HeldValue, Portfolio, Review, Rollout, RolloutDevice, Affected, CaptureJob, ItemsPage, Item, ModelPage, Recall, Scores, Segment, SegmentHistory, SegmentMembers, SegmentOverlap, SegmentPreview, Series,
+  Artifact, HeldValue, Portfolio, Proposal, ProposalDetail, Review, Rollout, RolloutDevice, Affected, CaptureJob, ItemsPage, Item, ModelPage, Recall, Scores, Segment, SegmentHistory, SegmentMembers, SegmentOverlap, SegmentPreview, Series,
   Action, AuditEntry, Config, ConfigDocument, ConfigKind, ConfigVersion, ConfigPlan, DecisionsPage, Deliveries, Demo,
   Identity, Job, PeoplePage, Person, Placement, QuarantinePage, Source, System,
   Timeline, Token,
@@ -283,3 +283,12 @@ export const artifactsQuery = queryOptions({
   queryKey: ['artifacts'],
   queryFn: async ({ signal }) => list<Artifact>(await get('/v1/artifacts', { signal }), 'artifacts'),
 })
+
+export const proposalsQuery = queryOptions({
+  queryKey: ['config', 'proposals'],
+  queryFn: async ({ signal }) => list<Proposal>(await get('/v1/config/proposals', { query: { all: true }, signal }), 'proposals'),
+  refetchInterval: 10_000,
+})
+
+export const proposalQuery = (id: number) =>
+  queryOptions({ queryKey: ['config', 'proposals', id], queryFn: ({ signal }) => get<ProposalDetail>(`/v1/config/proposals/${id}`, { signal }) })

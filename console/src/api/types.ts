@@ -20,6 +20,8 @@ export interface Problem {
   status: number
   detail?: string
   errors?: { message: string; location?: string; value?: Json }[]
+  /** What to do about it. */
+  hint?: string
   requestId?: string
 }
 
@@ -370,6 +372,8 @@ export interface ConfigPlan {
   version?: number
   changes: ConfigChange[]
   errors?: ConfigError[]
+  /** Least role of the second person who must publish it; absent when nobody is asked. */
+  secondPerson?: string
 }
 
 export interface ConfigApplied {
@@ -383,6 +387,9 @@ export interface ConfigVersion {
   note?: string
   /** The version this one took back. */
   undoes?: number
+  /** The proposal it published, and who wrote it. */
+  proposal?: number
+  proposer?: string
   changed?: DocumentRef[]
   deleted?: DocumentRef[]
   /** The document's text at that version, in the history of one document. */
@@ -751,4 +758,27 @@ export interface RolloutDevice {
   began: Time
   changed: Time
   detail?: string
+}
+
+/** A change that waits for somebody to publish it, or was decided on. */
+export interface Proposal {
+  id: number
+  state: 'open' | 'published' | 'refused' | 'withdrawn'
+  base: number
+  time: Time
+  author: string
+  note?: string
+  changed: DocumentRef[]
+  deleted: DocumentRef[]
+  secondPerson?: string
+  endedAt?: Time
+  endedBy?: string
+  reason?: string
+  version?: number
+}
+
+export interface ProposalDetail extends Proposal {
+  changes: ConfigChange[]
+  moved: ConfigDocument[]
+  yaml: string
 }

@@ -39,6 +39,7 @@ export function Failure({ error, retry, className }: { error: unknown; retry?: (
           {item.message}
         </p>
       ))}
+      {problem?.hint && <p className="max-w-[460px] text-muted">{sentence(problem.hint)}</p>}
       {problem?.requestId && (
         <p className="mt-2 flex items-center gap-1.5 text-meta text-muted">
           Request <CopyId id={problem.requestId} />
@@ -66,10 +67,13 @@ export function Refusal({ error }: { error: unknown }) {
           {item.message}
         </span>
       ))}
+      {problem?.hint && <span className="block">{sentence(problem.hint)}</span>}
       {problem?.requestId && <span className="mt-1 block font-mono text-meta">{problem.requestId}</span>}
     </p>
   )
 }
+
+const sentence = (text: string) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? '' : '.')
 
 export function Skeleton({ className }: { className?: string }) {
   return <span aria-hidden className={cx('late block rounded-control bg-sunken', className)} />

@@ -3,7 +3,7 @@ import { getRouteApi } from '@tanstack/react-router'
 import { ChevronRight, Download, FilePlus2, Files, History, Undo2 } from 'lucide-react'
 import { useMemo, useState, type FormEvent } from 'react'
 import { get } from '@/api/client'
-import { configHistoryQuery, configKindsQuery, configQuery, versionQuery } from '@/api/queries'
+import { configHistoryQuery, configKindsQuery, configQuery, proposalsQuery, versionQuery } from '@/api/queries'
 import type { ConfigDocument, ConfigVersion } from '@/api/types'
 import { download } from '@/format/csv'
 import { plural } from '@/format/number'
@@ -19,6 +19,7 @@ import { Table, TableCard, type Column } from '@/ui/table'
 import { Tabs } from '@/ui/tabs'
 import { useToast } from '@/ui/toast'
 import { SetupPage } from './frame'
+import { Proposals } from './proposals'
 import { Change, useUndo } from './publish'
 
 const route = getRouteApi('/setup/config')
@@ -45,6 +46,7 @@ export function ConfigPage() {
   const { q = '', kind, view, add } = route.useSearch()
   const navigate = route.useNavigate()
   const query = useQuery(configQuery)
+  const waiting = useQuery(proposalsQuery).data?.filter((p) => p.state === 'open').length
   const may = useMay()
   const toast = useToast()
   const documents = useMemo(() => {
@@ -85,10 +87,13 @@ export function ConfigPage() {
         label="Config"
         tabs={[
           { label: 'Documents', bySearch: true, link: { to: '/setup/config', search: { q: q || undefined, kind } } },
+          { label: 'Review', bySearch: true, count: waiting, link: { to: '/setup/config', search: { view: 'review' } } },
           { label: 'History', bySearch: true, link: { to: '/setup/config', search: { view: 'history' } } },
         ]}
       />
-      {view === 'history' ? (
+      {view === 'review' ? (
+        <Proposals />
+      ) : view === 'history' ? (
         <Versions />
       ) : (
         <>
@@ -207,7 +212,9 @@ function Version({ version, onUndo }: { version: ConfigVersion; onUndo?: () => v
             </span>
           </span>
         </button>
-        <span className="text-muted">{version.author}</span>
+        <span className="text-muted" title={version.proposer && `Written by ${version.proposer}, published by ${version.author}`}>
+          {version.proposer && version.proposer !== version.author ? `${version.proposer} + ${version.author}` : version.author}
+        </span>
         <span className="w-16 text-right" title={moment(version.time)}>
           <Ago time={version.time} className="text-muted" />
         </span>

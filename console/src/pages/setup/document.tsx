@@ -143,8 +143,19 @@ export function Editing({ kind, id, doc, version, beside }: { kind: string; id: 
         verb="Delete"
         typed={id}
         onConfirm={async () => {
-          const done = await post<ConfigApplied>('/v1/config/apply', { delete: [{ kind, id }], expectVersion: version, note: `Delete ${kind} ${id}` })
+          const change = { delete: [{ kind, id }], expectVersion: version, note: `Delete ${kind} ${id}` }
+          const done = await post<ConfigApplied>('/v1/config/apply', change).catch(async (cause: unknown) => {
+            // Denied to one who may edit: a second person is asked for.
+            if (!(cause instanceof ApiError) || cause.status !== 403 || !cause.problem.hint?.includes('propose')) throw cause
+            await post('/v1/config/proposals', change)
+            return undefined
+          })
           keep(undefined)
+          if (!done) {
+            toast.say(`The deletion of ${id} is sent for review`)
+            await client.invalidateQueries({ queryKey: ['config'] })
+            return
+          }
           toast.say(`${id} is deleted, in version ${done.version}`, { label: 'Undo', run: () => undo(done.version) })
           await client.invalidateQueries()
           await navigate({ to: '/setup/config', search: {} })

@@ -2,7 +2,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState, type FormEvent } from 'react'
 import { ApiError, post } from '@/api/client'
 import { configQuery } from '@/api/queries'
-import type { Config, ConfigApplied, ConfigChange, ConfigPlan } from '@/api/types'
+import type { Config, ConfigApplied, ConfigChange, ConfigPlan, Proposal } from '@/api/types'
 import { lineDiff, parseDiff } from '@/format/diff'
 import { plural } from '@/format/number'
 import { clock } from '@/format/time'
@@ -44,8 +44,26 @@ export function PublishDialog({ open, onClose, yaml, base, onApplied }: {
     setTheirs(undefined)
     onClose()
   }
+  const mustPropose = plan.data?.secondPerson !== undefined && plan.data.secondPerson !== ''
+  const propose = async () => {
+    setBusy(true)
+    setError(undefined)
+    try {
+      const proposal = await post<Proposal>('/v1/config/proposals', { yaml, expectVersion: theirs?.version ?? base, note })
+      setNote('')
+      toast.say(`Sent for review as proposal ${proposal.id}. It is live once somebody publishes it.`)
+      await client.invalidateQueries({ queryKey: ['config'] })
+      onApplied(0)
+      close()
+    } catch (cause) {
+      setError(cause)
+    } finally {
+      setBusy(false)
+    }
+  }
   const apply = async (event: FormEvent) => {
     event.preventDefault()
+    if (mustPropose) return propose()
     setBusy(true)
     setError(undefined)
     try {
@@ -91,10 +109,16 @@ export function PublishDialog({ open, onClose, yaml, base, onApplied }: {
             {(id) => <Input id={id} value={note} onChange={(event) => setNote(event.target.value)} maxLength={200} className="w-full" />}
           </Field>
         )}
+        {mustPropose && <p className="rounded-control bg-accent-soft px-3 py-2">Somebody else publishes this: an approval asks for a second person{plan.data?.secondPerson === 'admin' ? ' who is an admin' : ''}. Send it for review, and they see what you see here.</p>}
         <DialogButtons>
           <Button onClick={close}>{theirs ? 'Back to editing' : 'Cancel'}</Button>
+          {!mustPropose && (
+            <Button disabled={busy || changes.length === 0 || errors.length > 0} onClick={() => void propose()}>
+              Send for review
+            </Button>
+          )}
           <Button type="submit" look="solid" busy={busy} disabled={changes.length === 0 || errors.length > 0}>
-            {theirs ? 'Apply mine over theirs' : 'Apply'}
+            {mustPropose ? 'Send for review' : theirs ? 'Apply mine over theirs' : 'Apply'}
           </Button>
         </DialogButtons>
       </form>

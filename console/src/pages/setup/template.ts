@@ -15,6 +15,7 @@ goals:
   source: (id) => `kind: source\nid: ${id}\nkey: ${newKey(id)}\n`,
   placement: (id) => `kind: placement\nid: ${id}\nslots: 1\n`,
   segment: (id) => `kind: segment\nid: ${id}\nname: ${id}\nwhen: performed("Order Completed").within("90d").count() >= 1\n`,
+  approval: (id) => `kind: approval\nid: ${id}\nkinds: [action, policy]   # all kinds if left out\nrole: marketer             # or admin\n`,
   policy: (id) => `kind: policy\nid: ${id}\nholdout: 0.05\ncaps:\n  - {scope: person, max: 3, per: 1d}\nquietHours: {from: "21:00", to: "08:00", zone: person}\n`,
 }
 
