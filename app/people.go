@@ -81,7 +81,7 @@ func (s *Server) folds() []engine.Fold {
 		predict.PurchasesFold{},
 		predict.TastesFold{},
 	}, s.productFolds(), []engine.Fold{
-		segment.Fold{Env: s.segmentEnv},
+		segment.NewFold(s.segmentEnv),
 		decide.InterestFold{},
 		decide.Fold{Env: env},
 		deliver.Fold{Env: env},

@@ -59,11 +59,16 @@ func (s *Server) publishModel(ctx context.Context, m predict.ModelDoc) error {
 }
 
 // scored lets conditions ask for a person's scores.
-func scored(env *profile.Env, state func(string) engine.State, c *engine.Config, at int64) *profile.Env {
-	env.Scores = func(path []string) rapport.Value { return predict.Of(state, c, at).Value(path) }
-	env.Segments = func(id string) float64 {
-		degree, _ := predict.Of(state, c, at).Degree(id)
-		return degree
-	}
+func scored(env *profile.Env) *profile.Env {
+	env.Scores, env.Soft = scoreOf, softDegree
 	return env
+}
+
+func scoreOf(env *profile.Env, path []string) rapport.Value {
+	return predict.Of(env.State, env.Config(), env.At()).Value(path)
+}
+
+func softDegree(env *profile.Env, id string) float64 {
+	degree, _ := predict.Of(env.State, env.Config(), env.At()).Degree(id)
+	return degree
 }

@@ -147,7 +147,8 @@ func (s *Server) holdsByTimeline(ctx context.Context, v *engine.View, when *cond
 		err = failed
 	}
 	re := profile.Recompute(events, asked, s.zones, now)
-	re.Segments = s.viewEnv(v, now).Segments
+	person := s.viewEnv(v, now)
+	re.Soft = func(_ *profile.Env, id string) float64 { return person.Degree(id) }
 	return err == nil && when.Holds(re), err
 }
 

@@ -47,7 +47,7 @@ func compileSegments(parts map[string]any, set, whole *config.Set, at *stage, co
 	if err != nil {
 		return err
 	}
-	segments, err := segment.Compile(segment.Documents{Segments: docs, Profile: questions, Quiet: at.quiet})
+	segments, err := segment.Compile(segment.Documents{Segments: docs, Profile: questions, Quiet: at.quiet, Told: toldBy(set)})
 	if err != nil {
 		return err
 	}
@@ -74,19 +74,20 @@ func (c *compiler) compile(set *config.Set, at *stage) (map[string]any, error) {
 	return partsAt(set, &less)
 }
 
-// segmentEnv is a person as the fold of segments sees them.
-func (s *Server) segmentEnv(c *engine.Context) *profile.Env {
-	return scored(profile.EventEnv(c, s.zones, nil), c.State, c.Config, c.Time)
+// segmentEnv makes into a person as the fold of segments sees them.
+func (s *Server) segmentEnv(c *engine.Context, into *profile.Env) {
+	into.Event(c, s.zones, nil)
+	scored(into)
 }
 
 // eventEnv is a person as other folds see them with an event just folded in.
 func (s *Server) eventEnv(c *engine.Context, e *rapport.Event) *profile.Env {
-	return segment.Attach(scored(profile.EventEnv(c, s.zones, e), c.State, c.Config, c.Time), c.State, c.Config)
+	return segment.Attach(scored(profile.EventEnv(c, s.zones, e)))
 }
 
 // viewEnv is the person of a view at a moment.
 func (s *Server) viewEnv(v *engine.View, at int64) *profile.Env {
-	return segment.Attach(scored(profile.ViewEnv(v, s.zones, at, nil), v.State, v.Config(), at), v.State, v.Config())
+	return segment.Attach(scored(profile.ViewEnv(v, s.zones, at, nil)))
 }
 
 // builder builds what new definitions need, beside everything else.

@@ -13,11 +13,63 @@ import (
 // asks of now is taken to change.
 type Timed interface {
 	// NextPerformed returns the first time after Now (Unix milliseconds) at
-	// which the answer becomes one for which matters returns true; 0 if that
-	// never comes. A nil matters takes any change.
-	NextPerformed(a *Aggregate, matters func(rapport.Value) bool) int64
+	// which the answer becomes one that matters; 0 if that never comes.
+	NextPerformed(a *Aggregate, matters Turn) int64
 	// NextComputed is NextPerformed for the value at a path of Computed.
-	NextComputed(path []string, matters func(rapport.Value) bool) int64
+	NextComputed(path []string, matters Turn) int64
+}
+
+// Turn says which values turn a condition's result. The zero Turn takes any.
+type Turn struct {
+	// A comparison of the value with a number, and how it comes out now.
+	kind  nodeKind
+	than  float64
+	holds bool
+	fn    func(rapport.Value) bool // of anything else
+}
+
+// TurnFunc returns the Turn of the values for which fn returns true.
+func TurnFunc(fn func(rapport.Value) bool) Turn { return Turn{fn: fn} }
+
+// Any reports whether any change matters.
+func (t Turn) Any() bool { return t.kind == 0 && t.fn == nil }
+
+// Matters reports whether a value turns the result.
+func (t Turn) Matters(v rapport.Value) bool {
+	switch {
+	case t.fn != nil:
+		return t.fn(v)
+	case t.kind == 0:
+		return true
+	}
+	x, ok := v.Number()
+	return (ok && compareNumbers(t.kind, x, t.than)) != t.holds
+}
+
+// MattersNumber is Matters for a number.
+func (t Turn) MattersNumber(x float64) bool {
+	if t.fn == nil && t.kind != 0 {
+		return compareNumbers(t.kind, x, t.than) != t.holds
+	}
+	return t.Matters(rapport.NumberValue(x))
+}
+
+// Limit returns the number that values are compared with, and whether only
+// lower (-1) or only higher (1) ones than now can matter; 0 is either.
+func (t Turn) Limit() (than float64, side int, ok bool) {
+	if t.fn != nil || t.kind == 0 {
+		return 0, 0, false
+	}
+	switch t.kind {
+	case kindMore, kindAtLeast:
+		side = 1
+	case kindLess, kindAtMost:
+		side = -1
+	}
+	if t.holds {
+		side = -side
+	}
+	return t.than, side, true
 }
 
 // scoresAge is after what time a score is looked at again: models let it drift
@@ -35,10 +87,20 @@ func (c *Condition) Next(env Env) int64 {
 	if c == nil || c.clock == nil {
 		return 0
 	}
-	if _, at := c.clock.next(env); at < never {
-		return at
+	_, at := c.Look(env)
+	return at
+}
+
+// Look is Holds and [Condition.Next] in one.
+func (c *Condition) Look(env Env) (holds bool, next int64) {
+	if c == nil || c.clock == nil {
+		return c.Holds(env), 0
 	}
-	return 0
+	holds, at := c.clock.next(env)
+	if at == never {
+		at = 0
+	}
+	return holds, at
 }
 
 // Timeless reports whether the passing of time alone never changes the result,
@@ -57,6 +119,10 @@ type clock struct {
 	// so that it turns at most once.
 	affine      bool
 	left, right numberFunc // its sides
+	slope       float64    // of left - right in now.unix
+	straight    bool       // slope is known beforehand
+	// turn compares the only leaf with a number, if that is all the atom does.
+	turn Turn
 }
 
 // clockOf returns nil for what time does not change.
@@ -95,8 +161,76 @@ func clockOf(n *node) *clock {
 	}
 	if c.affine {
 		c.left, c.right = compileNumber(n.args[0]), compileNumber(n.args[1])
+		l, ok1 := slopeOf(n.args[0])
+		r, ok2 := slopeOf(n.args[1])
+		c.slope, c.straight = l-r, ok1 && ok2
 	}
+	c.turn = turnOf(n)
 	return c
+}
+
+// turnOf returns the Turn of an atom that compares a leaf with a number, but
+// for how it comes out.
+func turnOf(n *node) Turn {
+	switch n.kind {
+	case kindLess, kindAtMost, kindMore, kindAtLeast, kindEqual:
+	default:
+		return Turn{}
+	}
+	kind, leaf, limit := n.kind, n.args[0], n.args[1]
+	if leaf.kind == kindLiteral {
+		kind, leaf, limit = mirrored(kind), limit, leaf
+	}
+	number := limit.kind == kindLiteral && limit.value.Kind() == rapport.KindNumber
+	if !number || leaf.kind != kindPerformed && leaf.kind != kindPath {
+		return Turn{}
+	}
+	than, _ := limit.value.Number()
+	return Turn{kind: kind, than: than}
+}
+
+// slopeOf returns how fast a node that is linear in now.unix rises with it, if
+// that can be told beforehand.
+func slopeOf(n *node) (slope float64, ok bool) {
+	constant := func(n *node) (float64, bool) {
+		switch n.kind {
+		case kindLiteral:
+			return n.value.Number()
+		case kindDuration:
+			return n.duration.Std().Seconds(), true
+		}
+		return 0, false
+	}
+	switch n.kind {
+	case kindNow:
+		return 1, n.name == "unix"
+	case kindAdd, kindSubtract:
+		x, ok1 := slopeOf(n.args[0])
+		y, ok2 := slopeOf(n.args[1])
+		if n.kind == kindSubtract {
+			y = -y
+		}
+		return x + y, ok1 && ok2
+	case kindNegate:
+		x, ok := slopeOf(n.args[0])
+		return -x, ok
+	case kindMultiply, kindDivide:
+		x, ok1 := slopeOf(n.args[0])
+		y, ok2 := slopeOf(n.args[1])
+		if !ok1 || !ok2 || x == 0 && y == 0 {
+			return 0, ok1 && ok2
+		}
+		of, by := x, n.args[1]
+		if x == 0 {
+			of, by = y, n.args[0]
+		}
+		c, ok := constant(by)
+		if n.kind == kindDivide {
+			c = 1 / c
+		}
+		return of * c, ok
+	}
+	return 0, true // without now: isAffine made sure
 }
 
 // isAffine reports whether n orders two things that are linear in now.unix.
@@ -152,7 +286,9 @@ func (c *clock) next(env Env) (holds bool, at int64) {
 			at = min(at, t)
 			continue
 		}
-		holds, last = !c.all, max(last, t)
+		if holds, last = !c.all, max(last, t); last == never {
+			return holds, never
+		}
 	}
 	if holds != c.all {
 		return holds, last
@@ -182,10 +318,14 @@ func (c *clock) flips(env Env, holds bool) int64 {
 			if timed == nil {
 				continue
 			}
-			var matters func(rapport.Value) bool
-			if alone {
+			var matters Turn
+			switch {
+			case alone && c.turn.kind != 0:
+				matters = c.turn
+				matters.holds = holds
+			case alone:
 				s := &shifted{Env: env, leaf: leaf}
-				matters = func(v rapport.Value) bool { s.value = v; return c.holds(s, noItem) != holds }
+				matters.fn = func(v rapport.Value) bool { s.value = v; return c.holds(s, noItem) != holds }
 			}
 			if leaf.kind == kindPerformed {
 				later(timed.NextPerformed(leaf.agg, matters))
@@ -201,7 +341,15 @@ func (c *clock) flips(env Env, holds bool) int64 {
 
 // nowFlips returns when the passing of now alone may turn an atom, 0 if never.
 func (c *clock) nowFlips(env Env, part string, holds, alone bool) int64 {
-	now := env.Now()
+	if part == "unix" && c.straight && c.past(env) {
+		return 0
+	}
+	var now time.Time
+	if part == "unix" { // the zone does not matter
+		now = time.UnixMilli(unixMilli(env)).UTC()
+	} else {
+		now = env.Now()
+	}
 	s := &shifted{Env: env}
 	differs := func(t time.Time) bool { s.now = t; return c.holds(s, noItem) != holds }
 	if part != "unix" {
@@ -254,6 +402,21 @@ func (c *clock) nowFlips(env Env, part string, holds, alone bool) int64 {
 		}
 	}
 	return now.UnixMilli() + high
+}
+
+// past reports whether the sides of a straight atom cross at no time from now
+// on, clearly so: what is about to be is for nowFlips to find out.
+func (c *clock) past(env Env) bool {
+	x, ok1 := c.left(env, noItem)
+	y, ok2 := c.right(env, noItem)
+	if !ok1 || !ok2 || c.slope == 0 {
+		return true // what is missing is missing at any time
+	}
+	if max(math.Abs(x), math.Abs(y)) > 1e13 {
+		return false // rounding moves the crossing
+	}
+	seconds := (y - x) / c.slope
+	return seconds < -0.01 || seconds > maxDuration.Std().Seconds()+1
 }
 
 // nowSteps is after how many changes a part of the time has been everything it can be.
@@ -314,6 +477,14 @@ func (s *shifted) Now() time.Time {
 		return s.now
 	}
 	return s.Env.Now()
+}
+
+// UnixMilli implements [Moment].
+func (s *shifted) UnixMilli() int64 {
+	if !s.now.IsZero() {
+		return s.now.UnixMilli()
+	}
+	return unixMilli(s.Env)
 }
 
 // NumItems implements [Owner].

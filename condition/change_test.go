@@ -42,13 +42,13 @@ func (f *fading) Value(root condition.Root, path []string) rapport.Value {
 	return f.world.Value(root, path)
 }
 
-func (f *fading) next(at func() rapport.Value, matters func(rapport.Value) bool) int64 {
+func (f *fading) next(at func() rapport.Value, matters condition.Turn) int64 {
 	now := f.now
 	defer func() { f.now = now }()
 	for _, s := range f.steps {
 		if t := f.from.UnixMilli() + s; t > now.UnixMilli() {
 			f.now = time.UnixMilli(t).In(now.Location())
-			if v := at(); matters == nil || matters(v) {
+			if v := at(); matters.Matters(v) {
 				return t
 			}
 		}
@@ -56,11 +56,11 @@ func (f *fading) next(at func() rapport.Value, matters func(rapport.Value) bool)
 	return 0
 }
 
-func (f *fading) NextPerformed(a *condition.Aggregate, matters func(rapport.Value) bool) int64 {
+func (f *fading) NextPerformed(a *condition.Aggregate, matters condition.Turn) int64 {
 	return f.next(func() rapport.Value { return f.Performed(a) }, matters)
 }
 
-func (f *fading) NextComputed(path []string, matters func(rapport.Value) bool) int64 {
+func (f *fading) NextComputed(path []string, matters condition.Turn) int64 {
 	return f.next(func() rapport.Value { return f.Value(condition.Computed, path) }, matters)
 }
 

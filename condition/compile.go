@@ -291,6 +291,9 @@ func compileNumber(n *node) numberFunc {
 		return func(Env, int) (float64, bool) { return seconds, true }
 	case kindNow:
 		part := n.name
+		if part == "unix" {
+			return func(env Env, _ int) (float64, bool) { return float64(unixMilli(env)) / 1000, true }
+		}
 		return func(env Env, _ int) (float64, bool) { return nowPart(env.Now(), part), true }
 	case kindAdd, kindSubtract, kindMultiply, kindDivide:
 		kind, f, g := n.kind, compileNumber(n.args[0]), compileNumber(n.args[1])

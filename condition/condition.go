@@ -62,6 +62,13 @@ type Owner interface {
 	ItemValue(i int, path []string) rapport.Value
 }
 
+// Moment is an optional ability of an [Env]: it tells the time of evaluation
+// without having to know the person's zone.
+type Moment interface {
+	// UnixMilli returns Now in Unix milliseconds.
+	UnixMilli() int64
+}
+
 // Op is an aggregate function over matching events.
 type Op string
 
@@ -253,6 +260,7 @@ type Uses struct {
 	Segments   []string
 	Purposes   []string // of consent
 	Items      bool     // the person's items
+	Zone       bool     // the person's time zone: now.* but for now.unix
 	Time       bool     // the result can change as time passes: now.*, within(...)
 }
 

@@ -32,7 +32,7 @@ func (c *Condition) Uses() Uses {
 		case kindAnyItem, kindCountItem:
 			u.Items = true
 		case kindNow:
-			u.Time = true
+			u.Time, u.Zone = true, u.Zone || n.name != "unix"
 		}
 		return true
 	})

@@ -165,6 +165,14 @@ func itemsOf(env Env) (Owner, int) {
 	return o, min(o.NumItems(), maxItems)
 }
 
+// unixMilli returns the time of evaluation.
+func unixMilli(env Env) int64 {
+	if m, ok := env.(Moment); ok {
+		return m.UnixMilli()
+	}
+	return env.Now().UnixMilli()
+}
+
 func itemValue(env Env, item int, path []string) rapport.Value {
 	o, ok := env.(Owner)
 	if !ok || item < 0 {

@@ -233,60 +233,133 @@ func (b *bucket) taken(s int) []int64 {
 
 // next returns the first time after now at which the answer becomes one that
 // matters, though nothing more happens; 0 if never.
-func (d *definition) next(buckets []bucket, now int64, matters func(rapport.Value) bool) int64 {
+func (d *definition) next(buckets []bucket, now int64, matters condition.Turn) int64 {
 	if d.keep == 0 || len(buckets) == 0 {
 		return 0
 	}
-	value := func(at int64) rapport.Value { return d.value(buckets, at) }
 	switch d.op {
 	case opDecayed:
 		return d.nextDecayed(buckets, now, matters)
 	case opStreak: // it stands through the next stretch and breaks at the one after
 		for n := int64(1); n <= 2; n++ {
-			if at := d.start(d.index(now) + n); matters == nil || matters(value(at)) {
+			if at := d.start(d.index(now) + n); matters.Any() || matters.Matters(d.value(buckets, at)) {
 				return at
 			}
 		}
 		return 0
 	}
-	return firstThat(d.moments(buckets, now), value, matters)
-}
-
-// moments are the times after now at which buckets enter or leave the window, in order.
-func (d *definition) moments(buckets []bucket, now int64) []int64 {
-	var list []int64
-	for i := range buckets {
-		if t := d.enters(buckets[i].index); t > now {
-			list = append(list, t)
-		}
-		if t := d.leaves(buckets[i].index); t > now {
-			list = append(list, t)
-		}
+	m := d.moments(buckets, now)
+	if numeric, at := d.nextNumber(m, matters); numeric {
+		return at
 	}
-	slices.Sort(list)
-	return list
-}
-
-func firstThat(moments []int64, value func(at int64) rapport.Value, matters func(rapport.Value) bool) int64 {
-	for _, at := range moments {
-		if matters == nil || matters(value(at)) {
+	for at := m.next(); at != 0; at = m.next() {
+		if matters.Any() || matters.Matters(d.value(buckets, at)) {
 			return at
 		}
 	}
 	return 0
 }
 
-func (d *definition) nextDecayed(buckets []bucket, now int64, matters func(rapport.Value) bool) int64 {
+// nextNumber is next for counts and sums, which change by a bucket at a time.
+func (d *definition) nextNumber(m moments, matters condition.Turn) (ok bool, at int64) {
+	if d.op != opCount && d.op != opSum || matters.Any() {
+		return false, 0
+	}
+	if _, side, ok := matters.Limit(); ok && side > 0 && d.op == opCount && m.in == len(m.buckets) {
+		return true, 0 // a count only falls
+	}
+	measure := func(b *bucket) int64 {
+		if d.op == opCount {
+			return b.count
+		}
+		return b.sum
+	}
+	const exact = math.MaxInt64 / (4 * windowBuckets)
+	sum := int64(0)
+	for i := range m.buckets {
+		x := measure(&m.buckets[i])
+		if x > exact || x < -exact {
+			return false, 0 // sums that saturate
+		}
+		if i >= m.out && i < m.in {
+			sum += x
+		}
+	}
+	for at := m.next(); at != 0; at = m.next() {
+		if m.entered != nil {
+			sum += measure(m.entered)
+		}
+		if m.left != nil {
+			sum -= measure(m.left)
+		}
+		x := float64(sum)
+		if d.op == opSum {
+			x /= sumUnit
+		}
+		if matters.MattersNumber(x) {
+			return true, at
+		}
+	}
+	return true, 0
+}
+
+// moments are the times after now at which buckets enter or leave the window, in order.
+type moments struct {
+	d       *definition
+	buckets []bucket
+	out, in int // the buckets in the window are [out:in)
+	// What the last moment did.
+	entered, left *bucket
+}
+
+func (d *definition) moments(buckets []bucket, now int64) moments {
+	m := moments{d: d, buckets: buckets}
+	oldest, newest := d.window(now)
+	for m.out < len(buckets) && buckets[m.out].index < oldest {
+		m.out++
+	}
+	for m.in = m.out; m.in < len(buckets) && buckets[m.in].index <= newest; {
+		m.in++
+	}
+	return m
+}
+
+// next returns the next moment, 0 if there is none.
+func (m *moments) next() int64 {
+	leaves, enters := int64(math.MaxInt64), int64(math.MaxInt64)
+	m.entered, m.left = nil, nil
+	if m.out < len(m.buckets) {
+		leaves = m.d.leaves(m.buckets[m.out].index)
+	}
+	if m.in < len(m.buckets) {
+		enters = m.d.enters(m.buckets[m.in].index)
+	}
+	at := min(leaves, enters)
+	if at == math.MaxInt64 {
+		return 0
+	}
+	if enters == at {
+		m.entered = &m.buckets[m.in]
+		m.in++
+	}
+	if leaves == at {
+		m.left = &m.buckets[m.out]
+		m.out++
+	}
+	return at
+}
+
+func (d *definition) nextDecayed(buckets []bucket, now int64, matters condition.Turn) int64 {
 	newest := d.index(now)
 	at := func(n int64) int64 { return d.start(newest + n) }
-	if matters == nil {
+	if matters.Any() {
 		return at(1)
 	}
 	falling := true
 	for i := range buckets {
 		falling = falling && buckets[i].sum >= 0 && buckets[i].index <= newest
 	}
-	does := func(n int64) bool { return matters(d.value(buckets, at(n))) }
+	does := func(n int64) bool { return matters.Matters(d.value(buckets, at(n))) }
 	if !falling { // it may turn more than once
 		for n := range int64(2 * decayBuckets) {
 			if does(n + 1) {
@@ -295,13 +368,15 @@ func (d *definition) nextDecayed(buckets []bucket, now int64, matters func(rappo
 		}
 		return 0
 	}
-	return searchSteps(at, does, decayBuckets+1)
+	_, side, _ := matters.Limit()
+	return searchSteps(at, does, decayBuckets+1, side != 0)
 }
 
 // searchSteps returns the time of the first step, from 1 to last, that does;
-// 0 if none. The first steps are tried one by one, further ones as if once it
-// does it goes on doing.
-func searchSteps(at func(int64) int64, does func(int64) bool, last int64) int64 {
+// 0 if none. The first steps are tried one by one; further ones only if it is
+// for good, so that once it does it goes on doing, else the last one tried is
+// the time to look again.
+func searchSteps(at func(int64) int64, does func(int64) bool, last int64, forGood bool) int64 {
 	const oneByOne = 16
 	low, high := int64(0), int64(0)
 	for n := int64(1); n <= last; {
@@ -311,6 +386,8 @@ func searchSteps(at func(int64) int64, does func(int64) bool, last int64) int64 
 		}
 		if low = n; n < oneByOne {
 			n++
+		} else if n < last && !forGood {
+			return at(n)
 		} else if n < last {
 			n = min(2*n, last)
 		} else {
@@ -340,9 +417,8 @@ func (a *Aggregates) Computed(config *Config, name string, now int64) rapport.Va
 }
 
 // NextComputed returns the first time after now (Unix ms) at which a computed
-// trait becomes one that matters, though nothing more happens; 0 if never. A
-// nil matters takes any change.
-func (a *Aggregates) NextComputed(config *Config, name string, now int64, matters func(rapport.Value) bool) int64 {
+// trait becomes one that matters, though nothing more happens; 0 if never.
+func (a *Aggregates) NextComputed(config *Config, name string, now int64, matters condition.Turn) int64 {
 	t := config.ComputedTrait(name)
 	if t == nil {
 		return 0

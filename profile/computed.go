@@ -334,34 +334,76 @@ func (t *Computed) value(a *Aggregates, now int64) rapport.Value {
 
 // next returns the first time after now at which the trait becomes one that
 // matters though nothing more happens; 0 if never.
-func (t *Computed) next(a *Aggregates, now int64, matters func(rapport.Value) bool) int64 {
+func (t *Computed) next(a *Aggregates, now int64, matters condition.Turn) int64 {
 	main := a.bucketsOf(t.mainDef)
 	switch {
 	case t.op == "since" || t.op == "frequency" && t.auxDef != nil:
-		of := t.mainDef
-		if t.auxDef != nil {
-			of = t.auxDef
-		}
-		from, ok := of.value(a.bucketsOf(of), now).Number()
-		if !ok {
-			return 0
-		}
-		begin := int64(math.Round(from * 1000))
-		passed := max(floorDiv(now-begin, t.unit), 0)
-		at := func(n int64) int64 { return begin + (passed+n)*t.unit }
-		if matters == nil {
-			return at(1)
-		}
-		return searchSteps(at, func(n int64) bool { return matters(t.value(a, at(n))) }, 1+int64(100*365*24*time.Hour)/1e6/t.unit)
+		return t.nextStep(a, now, matters)
 	case t.op == "ratio":
-		moments := append(t.mainDef.moments(main, now), t.auxDef.moments(a.bucketsOf(t.auxDef), now)...)
 		if t.mainDef.keep == 0 {
 			return 0
 		}
-		slices.Sort(moments)
-		return firstThat(moments, func(at int64) rapport.Value { return t.value(a, at) }, matters)
+		above, below := t.mainDef.moments(main, now), t.auxDef.moments(a.bucketsOf(t.auxDef), now)
+		next := func(m *moments) int64 {
+			if at := m.next(); at != 0 {
+				return at
+			}
+			return math.MaxInt64
+		}
+		for x, y := next(&above), next(&below); ; {
+			at := min(x, y)
+			switch {
+			case at == math.MaxInt64:
+				return 0
+			case matters.Any() || matters.Matters(t.value(a, at)):
+				return at
+			case x == at:
+				x = next(&above)
+			default:
+				y = next(&below)
+			}
+		}
 	case t.op == "frequency":
-		return firstThat(t.mainDef.moments(main, now), func(at int64) rapport.Value { return t.value(a, at) }, matters)
+		m := t.mainDef.moments(main, now)
+		for at := m.next(); at != 0; at = m.next() {
+			if matters.Any() || matters.Matters(t.value(a, at)) {
+				return at
+			}
+		}
+		return 0
 	}
 	return t.mainDef.next(main, now, matters)
+}
+
+// nextStep is next for a trait that changes with every unit of time since the
+// latest or the first event.
+func (t *Computed) nextStep(a *Aggregates, now int64, matters condition.Turn) int64 {
+	of := t.mainDef
+	if t.auxDef != nil {
+		of = t.auxDef
+	}
+	from, ok := of.value(a.bucketsOf(of), now).Number()
+	if !ok {
+		return 0
+	}
+	begin := int64(math.Round(from * 1000))
+	passed := max(floorDiv(now-begin, t.unit), 0)
+	at := func(n int64) int64 { return begin + (passed+n)*t.unit }
+	if matters.Any() {
+		return at(1)
+	}
+	last := 1 + int64(100*365*24*time.Hour)/1e6/t.unit
+	than, side, compares := matters.Limit()
+	if !compares || t.op == "frequency" {
+		does := func(n int64) bool { return matters.Matters(t.value(a, at(n))) }
+		return searchSteps(at, does, last, compares && side != 0)
+	}
+	// Units pass one by one: what passes the limit does so at the next whole number.
+	n := max(int64(math.Floor(min(than, 1e9)))-passed, 1)
+	for _, n := range [...]int64{n, n + 1} {
+		if side >= 0 && n <= last && matters.MattersNumber(float64(passed+n)) {
+			return at(n)
+		}
+	}
+	return 0
 }

@@ -134,7 +134,7 @@ func TestATraitChangesOnlyWhenItSaysSo(t *testing.T) {
 				y, was := a.Computed(config, d.ID, at).Number()
 				return ok != was || (x > limit) != (y > limit)
 			}
-			any, over := a.NextComputed(config, d.ID, at, nil), a.NextComputed(config, d.ID, at, matters)
+			any, over := a.NextComputed(config, d.ID, at, condition.Turn{}), a.NextComputed(config, d.ID, at, condition.TurnFunc(matters))
 			for range 400 {
 				next := at + r.Int64N(6*3600*1000)
 				if any != 0 && next >= any {
@@ -153,7 +153,7 @@ func TestATraitChangesOnlyWhenItSaysSo(t *testing.T) {
 					continue
 				}
 				at, now, changed = next, text(next), changed+1
-				any, over = a.NextComputed(config, d.ID, at, nil), a.NextComputed(config, d.ID, at, matters)
+				any, over = a.NextComputed(config, d.ID, at, condition.Turn{}), a.NextComputed(config, d.ID, at, condition.TurnFunc(matters))
 			}
 		}
 	}

@@ -38,53 +38,93 @@ type Env struct {
 	about      *About // when first needed: it is kept apart
 	aggregates *Aggregates
 	questions  *Config // in force
-	// state finds what other rooms know of the person, when it is first asked for.
-	state func(string) engine.State
-	owner condition.Owner
+	// states has what else is known of the person, found when it is first asked for.
+	states States
+	config *engine.Config
+	owner  condition.Owner
 	// context of the request or event, properties of the event at hand.
 	context, properties rapport.Fields
 	at                  int64
 	zones               *Zones
-	// Segments returns the degree of membership in a segment, Scores the value
-	// at a path of scores; nil knows none. Their rooms set them.
-	Segments func(segment string) float64
-	Scores   func(path []string) rapport.Value
+	Others
+}
+
+// States finds what a fold keeps of a person; nil if there is no such fold.
+type States interface {
+	State(fold string) engine.State
+}
+
+// Others are what other rooms answer, from the states of the Env they are
+// given. Nil knows nothing.
+type Others struct {
+	// Segments returns whether a person is in a live segment; known is false
+	// for what is none. Soft returns the degree of membership in any other.
+	Segments func(e *Env, segment string) (in, known bool)
+	Soft     func(e *Env, segment string) float64
+	// Scores returns the value at a path of scores.
+	Scores func(e *Env, path []string) rapport.Value
 }
 
 var (
-	_ condition.Env   = (*Env)(nil)
-	_ condition.Owner = (*Env)(nil)
-	_ condition.Timed = (*Env)(nil)
+	_ condition.Env    = (*Env)(nil)
+	_ condition.Owner  = (*Env)(nil)
+	_ condition.Timed  = (*Env)(nil)
+	_ condition.Moment = (*Env)(nil)
 )
 
 // ViewEnv returns the person of a view at a moment (Unix ms).
 func ViewEnv(v *engine.View, zones *Zones, at int64, context rapport.Fields) *Env {
-	return newEnv(v.State, v.Config(), zones, at, context, nil)
+	e := &Env{context: context, zones: zones, at: at}
+	e.of(v, v.Config())
+	return e
 }
 
 // EventEnv returns the person as a fold sees them with an event just folded in.
 func EventEnv(c *engine.Context, zones *Zones, e *rapport.Event) *Env {
-	var context, properties rapport.Fields
-	at := c.Time
-	if e != nil {
-		context, properties = e.Context, e.Properties
-	}
-	return newEnv(c.State, c.Config, zones, at, context, properties)
+	env := &Env{}
+	env.Event(c, zones, e)
+	return env
 }
 
-func newEnv(state func(string) engine.State, config *engine.Config, zones *Zones, at int64, context, properties rapport.Fields) *Env {
-	e := &Env{state: state, context: context, properties: properties, at: at, zones: zones}
-	e.activity, _ = state(FoldActivity).(*Activity)
-	e.consent, _ = state(FoldConsent).(*Consent)
-	e.aggregates, _ = state(FoldAggregate).(*Aggregates)
-	e.questions, _ = config.Part(Part).(*Config)
-	return e
+// Event makes env the person as a fold sees them with an event just folded in,
+// or none, so that one Env serves many.
+func (e *Env) Event(c *engine.Context, zones *Zones, event *rapport.Event) {
+	*e = Env{at: c.Time, zones: zones, Others: e.Others}
+	if event != nil {
+		e.context, e.properties = event.Context, event.Properties
+	}
+	e.of(c, c.Config)
 }
+
+// StrangerEnv returns a person nothing is known of, at a moment (Unix ms).
+func StrangerEnv(questions *Config, at int64) *Env {
+	return &Env{activity: &Activity{}, consent: &Consent{}, about: &About{}, aggregates: &Aggregates{}, questions: questions, owner: nothing{}, at: at, zones: &Zones{}}
+}
+
+func (e *Env) of(states States, config *engine.Config) {
+	e.states, e.config = states, config
+	e.aggregates, _ = states.State(FoldAggregate).(*Aggregates)
+	e.questions, _ = config.Part(Part).(*Config)
+}
+
+// State returns what a fold keeps of the person, or nil.
+func (e *Env) State(fold string) engine.State {
+	if e.states == nil {
+		return nil
+	}
+	return e.states.State(fold)
+}
+
+// Config returns the configuration in force, At the moment (Unix ms).
+func (e *Env) Config() *engine.Config { return e.config }
+
+// At returns the moment, Unix ms.
+func (e *Env) At() int64 { return e.at }
 
 // told returns what was said of the person.
 func (e *Env) told() *About {
-	if e.about == nil && e.state != nil {
-		e.about, _ = e.state(FoldAbout).(*About)
+	if e.about == nil {
+		e.about, _ = e.State(FoldAbout).(*About)
 	}
 	return e.about
 }
@@ -118,7 +158,7 @@ func (e *Env) Value(root condition.Root, path []string) rapport.Value {
 		return e.Computed(path[0])
 	}
 	if root == condition.Scores && e.Scores != nil {
-		return e.Scores(path)
+		return e.Scores(e, path)
 	}
 	return rapport.Value{}
 }
@@ -147,11 +187,8 @@ func (e *Env) ItemValue(i int, path []string) rapport.Value { return e.items().I
 
 func (e *Env) items() condition.Owner {
 	if e.owner == nil {
-		if e.state == nil {
-			return nothing{}
-		}
 		var ok bool
-		if e.owner, ok = e.state(FoldThings).(condition.Owner); !ok {
+		if e.owner, ok = e.State(FoldThings).(condition.Owner); !ok {
 			e.owner = nothing{}
 		}
 	}
@@ -165,7 +202,7 @@ func (nothing) NumItems() int                         { return 0 }
 func (nothing) ItemValue(int, []string) rapport.Value { return rapport.Value{} }
 
 // NextPerformed implements condition.Timed.
-func (e *Env) NextPerformed(a *condition.Aggregate, matters func(rapport.Value) bool) int64 {
+func (e *Env) NextPerformed(a *condition.Aggregate, matters condition.Turn) int64 {
 	if e.aggregates == nil {
 		return 0
 	}
@@ -177,7 +214,7 @@ func (e *Env) NextPerformed(a *condition.Aggregate, matters func(rapport.Value) 
 }
 
 // NextComputed implements condition.Timed.
-func (e *Env) NextComputed(path []string, matters func(rapport.Value) bool) int64 {
+func (e *Env) NextComputed(path []string, matters condition.Turn) int64 {
 	t := e.questions.ComputedTrait(path[0])
 	if t == nil || e.aggregates == nil || len(path) != 1 {
 		return 0
@@ -187,16 +224,29 @@ func (e *Env) NextComputed(path []string, matters func(rapport.Value) bool) int6
 
 // Degree implements condition.Env.
 func (e *Env) Degree(segment string) float64 {
-	if e.Segments == nil {
+	if e.Segments != nil {
+		if in, known := e.Segments(e, segment); in {
+			return 1
+		} else if known {
+			return 0
+		}
+	}
+	if e.Soft == nil {
 		return 0
 	}
-	return e.Segments(segment)
+	return e.Soft(e, segment)
 }
 
 // Consent implements condition.Env.
 func (e *Env) Consent(purpose, channel string) bool {
+	if e.consent == nil {
+		e.consent, _ = e.State(FoldConsent).(*Consent)
+	}
 	return e.consent != nil && e.consent.Allows(purpose, channel)
 }
+
+// UnixMilli implements condition.Moment.
+func (e *Env) UnixMilli() int64 { return e.at }
 
 // Now implements condition.Env: the moment in the zone the person named as a
 // trait, or else the client told, or else UTC.
@@ -208,6 +258,9 @@ func (e *Env) Zone() *time.Location {
 		if z := about.Trait("timezone"); z.Str() != "" {
 			return e.zones.Find(z.Str())
 		}
+	}
+	if e.activity == nil {
+		e.activity, _ = e.State(FoldActivity).(*Activity)
 	}
 	if e.activity != nil {
 		return e.zones.Find(e.activity.Zone.Value)

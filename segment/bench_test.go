@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 	"time"
 
@@ -49,7 +50,6 @@ func BenchmarkSegmentsOn(b *testing.B) {
 	const people, events = 10_000, 100_000
 	full, bare := loaded(b), compile(b, nil)
 	r := rand.New(rand.NewPCG(1, 1))
-	log := eventlogtest.NewMemory(partitions)
 	at := rapport.Millis(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	records := engine.BarrierRecords(partitions, 1)
 	for i := range events {
@@ -68,11 +68,11 @@ func BenchmarkSegmentsOn(b *testing.B) {
 		rec.Time = at
 		records = append(records, rec)
 	}
-	if err := eventlog.Append(b.Context(), log, records...); err != nil {
-		b.Fatal(err)
-	}
 	fold := func(c *engine.Config) time.Duration {
 		w := &world{t: b}
+		log := eventlogtest.NewMemory(partitions)
+		w.must(eventlog.Append(b.Context(), log, records...))
+		runtime.GC()
 		logger := slog.New(slog.DiscardHandler)
 		store, err := state.Open(state.Options{Dir: b.TempDir(), Logger: logger})
 		w.must(err)

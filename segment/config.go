@@ -6,13 +6,13 @@
 // seconds in which a new definition is filled; what is entered or left because
 // of a definition, a merge or imported history is entered silently (the event
 // is marked history, or there is none); an event evaluates only the segments it
-// can change; time is waited for with one timer per person and segment that it
-// can change, never by looking at everybody.
+// can change; time is waited for with one timer per person, never by looking at
+// everybody. Entering and leaving are written to the log as events where
+// somebody listens; else the person remembers the newest of them.
 package segment
 
 import (
 	"cmp"
-	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -31,6 +31,9 @@ type Doc struct {
 	ID   string               `yaml:"id" doc:"Name of the segment: segments.has(\"ID\") in conditions."`
 	Name string               `yaml:"name,omitempty" doc:"What people call it."`
 	When *condition.Condition `yaml:"when" required:"true" doc:"Who is in it."`
+	// Record has entering and leaving written to the log though nothing in the
+	// configuration listens.
+	Record bool `yaml:"record,omitempty" doc:"Write entering and leaving to the event log, as when a trigger or webhook listens: for what reads the log itself."`
 }
 
 // maxSegments bounds how many segments a deployment has.
@@ -63,10 +66,15 @@ type Definition struct {
 	// Quiet is set while the definition is being filled: who is found in it or
 	// out of it then did nothing for it.
 	Quiet bool
+	// Told says whether entering and leaving are written to the log as events.
+	Told Told
 
-	timer      string
+	timeless   bool
 	dependents []int // segments whose conditions name this one; they come later
 }
+
+// Told says which changes of a segment become events.
+type Told struct{ Entered, Left bool }
 
 // Config is the segments in force. It is immutable.
 type Config struct {
@@ -77,8 +85,8 @@ type Config struct {
 	byTrait map[string][]int
 	consent []int
 	zone    []int // those that look at the clock on the wall
-	scores  []int
 	every   []int // those that anything may change
+	newborn []int // those that a person of whom nothing is known may be in
 }
 
 // Documents are what a Config is compiled from.
@@ -86,6 +94,8 @@ type Documents struct {
 	Segments []Doc
 	Profile  *profile.Config // the computed traits in force
 	Quiet    func(id string) bool
+	// Told says who is listened to; nil: nobody is.
+	Told func(id string) Told
 }
 
 // Key returns the key of a segment in the engine's index.
@@ -103,7 +113,12 @@ func Compile(docs Documents) (*Config, error) {
 	c := &Config{byID: map[string]*Definition{}, byKey: map[uint64]int{}, byEvent: map[string][]int{}, byTrait: map[string][]int{}}
 	for i, doc := range ordered {
 		d := &Definition{ID: doc.ID, Name: doc.Name, Key: Key(doc.ID), When: doc.When, Quiet: docs.Quiet != nil && docs.Quiet(doc.ID)}
-		d.timer = fmt.Sprintf("%016x", d.Key)
+		if doc.Record {
+			d.Told = Told{true, true}
+		} else if docs.Told != nil {
+			d.Told = docs.Told(doc.ID)
+		}
+		d.timeless = d.When.Timeless()
 		c.defs = append(c.defs, d)
 		c.byID[d.ID], c.byKey[d.Key] = d, i
 		c.index(i, docs.Profile)
@@ -113,7 +128,8 @@ func Compile(docs Documents) (*Config, error) {
 
 // index notes what can change a segment.
 func (c *Config) index(i int, p *profile.Config) {
-	u := c.defs[i].When.Uses()
+	d := c.defs[i]
+	u := d.When.Uses()
 	add := func(to map[string][]int, key string) {
 		if list := to[key]; len(list) == 0 || list[len(list)-1] != i {
 			to[key] = append(list, i)
@@ -143,14 +159,15 @@ func (c *Config) index(i int, p *profile.Config) {
 	if len(u.Purposes) > 0 {
 		c.consent = append(c.consent, i)
 	}
-	if !c.defs[i].When.Timeless() {
+	if u.Zone {
 		c.zone = append(c.zone, i)
-	}
-	if len(u.Scores) > 0 {
-		c.scores = append(c.scores, i)
 	}
 	if u.Items || len(u.Scores) > 0 {
 		c.every = append(c.every, i)
+	}
+	stranger := profile.StrangerEnv(p, 0)
+	if holds, certain := d.When.Always(stranger); holds || !certain || len(u.Segments) > 0 {
+		c.newborn = append(c.newborn, i)
 	}
 }
 

@@ -1,11 +1,13 @@
 package segment
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math/bits"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/condition"
@@ -16,10 +18,19 @@ import (
 // FoldName is the name of this room's fold.
 const FoldName = "segment"
 
-// Fold keeps a person's memberships. It runs after the folds of profile. Env
-// gives the person as of the record at hand; it must be pure.
-type Fold struct {
-	Env func(c *engine.Context) *profile.Env
+// Fold keeps a person's memberships. It runs after the folds of profile.
+type Fold struct{ person *person }
+
+// person fills Envs, which are used again: evaluation makes none.
+type person struct {
+	fill func(c *engine.Context, into *profile.Env)
+	envs sync.Pool
+}
+
+// NewFold returns the fold. env makes into the person as of the record at hand;
+// it must be pure.
+func NewFold(env func(c *engine.Context, into *profile.Env)) Fold {
+	return Fold{&person{fill: env, envs: sync.Pool{New: func() any { return new(profile.Env) }}}}
 }
 
 var (
@@ -34,7 +45,7 @@ var (
 func (Fold) Name() string { return FoldName }
 
 // Version implements [engine.Fold].
-func (Fold) Version() uint32 { return 1 }
+func (Fold) Version() uint32 { return 2 }
 
 // Scope implements [engine.Fold].
 func (Fold) Scope() engine.Scope { return engine.PerEntity }
@@ -43,22 +54,26 @@ func (Fold) Scope() engine.Scope { return engine.PerEntity }
 func (Fold) Rowless() {}
 
 // New implements [engine.Fold].
-func (f Fold) New() engine.State { return &Memberships{env: f.Env} }
+func (f Fold) New() engine.State { return &Memberships{person: f.person} }
 
 // Memberships are the segments one person is in.
 type Memberships struct {
-	env  func(c *engine.Context) *profile.Env
+	*person
 	born bool     // everything was evaluated once
 	zone uint32   // hash of the zone the client told when that was last looked at
-	in   []member // by key
+	of   []member // by key
+	past []Change // the newest that were told nobody, oldest first
 
 	marks []uint64 // scratch: segments to evaluate, a bit each
-	kept  *Config  // the last that in was matched with; no state
+	kept  *Config  // the last that of was matched with; no state
+	armed int64    // the time the timer was last set to; no state
 }
 
+// member is what is kept of one segment: at least one of the times.
 type member struct {
 	key   uint64
-	since int64 // Unix ms
+	since int64 // in it since, Unix ms; 0 is not in it
+	due   int64 // when that may change because time passes, Unix ms; 0 is never
 }
 
 // Membership is one segment a person is in.
@@ -67,11 +82,24 @@ type Membership struct {
 	Since int64 // Unix ms
 }
 
-// List returns the segments of a config the person is in, in its order.
+// Change is one entering or leaving.
+type Change struct {
+	Key     uint64 // of the segment
+	At      int64  // Unix ms
+	Entered bool
+}
+
+// ChangesKept is how many changes a person remembers.
+const ChangesKept = 64
+
+// timerName is the name of a person's timer.
+const timerName = "due"
+
+// List returns the segments of a config the person is in, by id.
 func (m *Memberships) List(c *Config) (list []Membership) {
 	for _, d := range c.Definitions() {
-		if i, ok := m.find(d.Key); ok {
-			list = append(list, Membership{d.ID, m.in[i].since})
+		if i, ok := m.find(d.Key); ok && m.of[i].since != 0 {
+			list = append(list, Membership{d.ID, m.of[i].since})
 		}
 	}
 	slices.SortFunc(list, func(a, b Membership) int { return strings.Compare(a.ID, b.ID) })
@@ -81,11 +109,12 @@ func (m *Memberships) List(c *Config) (list []Membership) {
 // Has reports whether the person is in a segment of a config.
 func (m *Memberships) Has(c *Config, id string) bool {
 	d := c.Definition(id)
-	if d == nil {
-		return false
-	}
-	_, ok := m.find(d.Key)
-	return ok
+	return d != nil && m.in(d.Key)
+}
+
+func (m *Memberships) in(key uint64) bool {
+	i, ok := m.find(key)
+	return ok && m.of[i].since != 0
 }
 
 // Of returns the segments of the person of a view.
@@ -98,46 +127,49 @@ func Of(v *engine.View) []Membership {
 	return m.List(c)
 }
 
-// Attach makes env answer segments.has and segments.degree from the states it
-// was made of. What it answered before is asked for segments that are none of
-// this room's.
-func Attach(env *profile.Env, state func(fold string) engine.State, config *engine.Config) *profile.Env {
-	c, _ := config.Part(Part).(*Config)
-	m, _ := state(FoldName).(*Memberships)
-	if c == nil || m == nil {
-		return env
+// Changes returns the newest changes of the person of a view that are not
+// events in the log, oldest first, and the segments they are of.
+func Changes(v *engine.View) (changes []Change, of func(key uint64) *Definition) {
+	m, _ := v.State(FoldName).(*Memberships)
+	c, _ := v.Config().Part(Part).(*Config)
+	if m == nil || c == nil {
+		return nil, nil
 	}
-	m.attach(env, c)
+	return slices.Clone(m.past), func(key uint64) *Definition {
+		if i, ok := c.byKey[key]; ok {
+			return c.defs[i]
+		}
+		return nil
+	}
+}
+
+// Attach makes env answer segments.has and segments.degree of live segments
+// from its states.
+func Attach(env *profile.Env) *profile.Env {
+	env.Segments = answer
 	return env
 }
 
-func (m *Memberships) attach(env *profile.Env, c *Config) {
-	before := env.Segments
-	env.Segments = func(id string) float64 {
-		d := c.byID[id]
-		switch {
-		case d == nil && before != nil:
-			return before(id)
-		case d == nil:
-			return 0
-		}
-		if _, ok := m.find(d.Key); ok {
-			return 1
-		}
-		return 0
+func answer(env *profile.Env, id string) (in, known bool) {
+	c, _ := env.Config().Part(Part).(*Config)
+	d := c.Definition(id)
+	m, _ := env.State(FoldName).(*Memberships)
+	if d == nil || m == nil {
+		return false, false
 	}
+	return m.in(d.Key), true
 }
 
 func (m *Memberships) find(key uint64) (int, bool) {
-	return slices.BinarySearchFunc(m.in, key, func(x member, key uint64) int {
-		switch {
-		case x.key < key:
-			return -1
-		case x.key > key:
-			return 1
+	low, high := 0, len(m.of)
+	for low < high {
+		if mid := (low + high) / 2; m.of[mid].key < key {
+			low = mid + 1
+		} else {
+			high = mid
 		}
-		return 0
-	})
+	}
+	return low, low < len(m.of) && m.of[low].key == key
 }
 
 // Apply implements [engine.State].
@@ -146,21 +178,22 @@ func (m *Memberships) Apply(c *engine.Context, e *rapport.Event) {
 	if cfg == nil || c.Entity.Rank() == rapport.RankItem {
 		return
 	}
-	m.begin(cfg)
 	if e.Type == rapport.TypeSystem {
 		if e.Name == profile.SystemReview {
+			m.begin(cfg)
 			m.review(c, cfg, e.Body)
 		}
 		return
 	}
+	m.begin(cfg)
 	if !m.born {
-		m.markAll(cfg)
+		m.markList(cfg.newborn)
 	}
 	m.markEvent(cfg, e)
 	m.evaluate(c, cfg, c.History, false)
 }
 
-// begin readies the scratch and drops memberships of segments that are gone.
+// begin readies the scratch and drops what is kept of segments that are gone.
 func (m *Memberships) begin(cfg *Config) {
 	words := (len(cfg.defs) + 63) / 64
 	if cap(m.marks) < words {
@@ -170,7 +203,9 @@ func (m *Memberships) begin(cfg *Config) {
 	clear(m.marks)
 	if m.kept != cfg {
 		m.kept = cfg
-		m.in = slices.DeleteFunc(m.in, func(x member) bool { _, ok := cfg.byKey[x.key]; return !ok })
+		gone := func(key uint64) bool { _, ok := cfg.byKey[key]; return !ok }
+		m.of = slices.DeleteFunc(m.of, func(x member) bool { return gone(x.key) })
+		m.past = slices.DeleteFunc(m.past, func(x Change) bool { return gone(x.Key) })
 	}
 }
 
@@ -210,55 +245,103 @@ func (m *Memberships) markEvent(cfg *Config, e *rapport.Event) {
 // evaluate brings the marked segments in line with their conditions. quiet
 // marks what changes as history; silent tells nobody at all.
 func (m *Memberships) evaluate(c *engine.Context, cfg *Config, quiet, silent bool) {
-	var env *profile.Env
-	m.born = true
-	if a, _ := c.State(profile.FoldActivity).(*profile.Activity); a != nil && len(cfg.zone) > 0 {
-		if zone := uint32(condition.HashID(a.Zone.Value)); zone != m.zone {
-			m.zone = zone
-			m.markList(cfg.zone)
+	if len(cfg.zone) > 0 {
+		if a, _ := c.State(profile.FoldActivity).(*profile.Activity); a != nil {
+			if zone := uint32(condition.HashID(a.Zone.Value)); zone != m.zone {
+				m.zone = zone
+				m.markList(cfg.zone)
+			}
 		}
 	}
+	m.born = true
+	var env *profile.Env
 	n := uint32(0)
 	for w := range m.marks {
 		for m.marks[w] != 0 {
 			i := 64*w + bits.TrailingZeros64(m.marks[w])
 			m.marks[w] &= m.marks[w] - 1
 			if env == nil {
-				env = m.person(c, cfg)
+				env = m.envs.Get().(*profile.Env)
+				m.fill(c, env)
+				Attach(env)
 			}
 			d := cfg.defs[i]
-			holds := d.When.Holds(env)
-			if !d.When.Timeless() {
-				c.SetTimer(d.When.Next(env), d.timer)
+			var next int64
+			var holds bool
+			if d.timeless {
+				holds = d.When.Holds(env)
+			} else if holds, next = d.When.Look(env); next > 0 {
+				next = max(next, c.Time+1)
 			}
-			at, is := m.find(d.Key)
-			if holds == is {
+			if !m.set(d.Key, holds, next, c.Time) {
 				continue
-			}
-			name := rapport.SystemSegmentLeft
-			if holds {
-				name = rapport.SystemSegmentEntered
-				m.in = slices.Insert(m.in, at, member{d.Key, c.Time})
-			} else {
-				m.in = slices.Delete(m.in, at, at+1)
 			}
 			m.markList(d.dependents)
 			if !silent {
 				n++
-				m.tell(c, d, name, quiet || d.Quiet, n)
+				m.tell(c, d, holds, quiet || d.Quiet, n)
 			}
 		}
 	}
+	if env != nil {
+		*env = profile.Env{}
+		m.envs.Put(env)
+	}
+	m.arm(c)
 }
 
-func (m *Memberships) person(c *engine.Context, cfg *Config) *profile.Env {
-	env := m.env(c)
-	m.attach(env, cfg)
-	return env
+// set notes whether the person is in a segment, and when that may change.
+func (m *Memberships) set(key uint64, holds bool, due, now int64) (changed bool) {
+	at, known := m.find(key)
+	switch {
+	case !known && !holds && due == 0:
+		return false
+	case !known:
+		m.of = slices.Insert(m.of, at, member{key: key})
+	case !holds && due == 0:
+		changed = m.of[at].since != 0
+		m.of = slices.Delete(m.of, at, at+1)
+		return changed
+	}
+	x := &m.of[at]
+	x.due = due
+	switch changed = holds != (x.since != 0); {
+	case changed && holds:
+		x.since = max(now, 1)
+	case changed:
+		x.since = 0
+	}
+	return changed
 }
 
-// tell emits the event of entering or leaving.
-func (m *Memberships) tell(c *engine.Context, d *Definition, name string, quiet bool, n uint32) {
+// arm sets the person's timer to the first time at which a membership may change.
+func (m *Memberships) arm(c *engine.Context) {
+	at := int64(0)
+	for i := range m.of {
+		if due := m.of[i].due; due != 0 && (at == 0 || due < at) {
+			at = due
+		}
+	}
+	if at != m.armed || at == 0 {
+		m.armed = at
+		c.SetTimer(at, timerName)
+	}
+}
+
+// tell makes entering or leaving an event if somebody listens, and else part of
+// what the person remembers.
+func (m *Memberships) tell(c *engine.Context, d *Definition, entered, quiet bool, n uint32) {
+	name, told := rapport.SystemSegmentLeft, d.Told.Left
+	if entered {
+		name, told = rapport.SystemSegmentEntered, d.Told.Entered
+	}
+	if !told {
+		if len(m.past) >= ChangesKept {
+			m.past = slices.Delete(m.past, 0, len(m.past)-ChangesKept+1)
+		}
+		m.past = append(m.past, Change{d.Key, c.Time, entered})
+		return
+	}
 	c.Emit(c.Entity, &rapport.Event{
 		Type: rapport.TypeSystem, Name: name, Source: "rapport", History: quiet,
 		MessageID: fmt.Sprintf("segment/%s/%d/%d/%d", d.ID, c.Partition, c.Offset, n) + "/" + c.Entity.String(),
@@ -267,21 +350,20 @@ func (m *Memberships) tell(c *engine.Context, d *Definition, name string, quiet 
 	})
 }
 
-// Fire implements [engine.Timed]: a segment may have changed because time passed.
-func (m *Memberships) Fire(c *engine.Context, name string) {
+// Fire implements [engine.Timed]: segments may have changed because time passed.
+func (m *Memberships) Fire(c *engine.Context, _ string) {
+	m.armed = 0
 	cfg, _ := c.Config.Part(Part).(*Config)
 	if cfg == nil {
 		return
 	}
 	m.begin(cfg)
-	var key uint64
-	if _, err := fmt.Sscanf(name, "%016x", &key); err != nil {
-		return
+	for i := range m.of {
+		if x := &m.of[i]; x.due != 0 && x.due <= c.Time {
+			m.mark(cfg.byKey[x.key])
+		}
 	}
-	if i, ok := cfg.byKey[key]; ok {
-		m.mark(i)
-		m.evaluate(c, cfg, false, false)
-	}
+	m.evaluate(c, cfg, false, false)
 }
 
 // Regroup implements [engine.Regrouped]: who is one person changed. Nobody did
@@ -293,6 +375,7 @@ func (m *Memberships) Regroup(c *engine.Context) {
 	}
 	m.begin(cfg)
 	m.markAll(cfg)
+	m.armed = 0
 	m.evaluate(c, cfg, true, false)
 }
 
@@ -322,62 +405,144 @@ func (m *Memberships) review(c *engine.Context, cfg *Config, body []byte) {
 func (m *Memberships) Merge(other engine.State) {
 	o := other.(*Memberships)
 	m.born = m.born || o.born
-	for _, x := range o.in {
+	for _, x := range o.of {
 		i, ok := m.find(x.key)
-		if ok {
-			m.in[i].since = min(m.in[i].since, x.since)
-		} else {
-			m.in = slices.Insert(m.in, i, x)
+		if !ok {
+			m.of = slices.Insert(m.of, i, x)
+			continue
 		}
+		mine := &m.of[i]
+		mine.since, mine.due = earlier(mine.since, x.since), earlier(mine.due, x.due)
 	}
+	m.past = append(m.past, o.past...)
+	slices.SortFunc(m.past, func(a, b Change) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Key, b.Key)) })
+	m.past = slices.Delete(m.past, 0, max(len(m.past)-ChangesKept, 0))
+}
+
+// earlier returns the earlier of two times; 0 is none.
+func earlier(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // AppendIndex implements [engine.Indexed].
 func (m *Memberships) AppendIndex(keys []uint64) []uint64 {
-	for _, x := range m.in {
-		keys = append(keys, x.key)
+	for i := range m.of {
+		if m.of[i].since != 0 {
+			keys = append(keys, m.of[i].key)
+		}
 	}
 	return keys
 }
 
 // AppendBinary implements [engine.State].
 func (m *Memberships) AppendBinary(b []byte) []byte {
-	if !m.born && len(m.in) == 0 {
+	if !m.born && len(m.of) == 0 && len(m.past) == 0 {
 		return b
 	}
 	b = append(b, map[bool]byte{true: 1}[m.born])
 	b = binary.LittleEndian.AppendUint32(b, m.zone)
-	for _, x := range m.in {
+	b = binary.AppendUvarint(b, uint64(len(m.of)))
+	before := int64(0) // times lie close to each other
+	for i := range m.of {
+		x := &m.of[i]
 		b = binary.LittleEndian.AppendUint64(b, x.key)
-		b = binary.AppendVarint(b, x.since)
+		for _, at := range [...]int64{x.since, x.due} {
+			if at == 0 {
+				b = append(b, 0)
+				continue
+			}
+			delta := uint64(at-before)<<1 ^ uint64((at-before)>>63)
+			b = binary.AppendUvarint(b, delta+1)
+			before = at
+		}
+	}
+	at := int64(0)
+	for _, x := range m.past {
+		b = binary.LittleEndian.AppendUint64(b, x.Key)
+		delta := (x.At - at) << 1
+		if at = x.At; x.Entered {
+			delta |= 1
+		}
+		b = binary.AppendVarint(b, delta)
 	}
 	return b
 }
 
 // DecodeBinary implements [engine.State].
 func (m *Memberships) DecodeBinary(b []byte) error {
-	m.born, m.zone, m.in, m.kept = false, 0, m.in[:0], nil
+	m.born, m.zone, m.of, m.past, m.kept, m.armed = false, 0, m.of[:0], m.past[:0], nil, 0
 	if len(b) == 0 {
 		return nil
 	}
-	damaged := rapport.Errorf(rapport.Internal, "stored segments of a person are damaged")
-	if len(b) < 5 || b[0] > 1 {
-		return damaged
+	r := reader{b: b}
+	born := r.byte()
+	m.born, m.zone = born == 1, r.uint32()
+	r.bad = r.bad || born > 1
+	before := int64(0)
+	for n := r.uvarint(); n > 0 && !r.bad; n-- {
+		x := member{key: r.uint64()}
+		for _, at := range [...]*int64{&x.since, &x.due} {
+			if delta := r.uvarint(); delta != 0 {
+				delta--
+				before += int64(delta>>1) ^ -int64(delta&1)
+				*at = before
+			}
+		}
+		if x.since == 0 && x.due == 0 || len(m.of) > 0 && x.key <= m.of[len(m.of)-1].key {
+			r.bad = true
+		}
+		m.of = append(m.of, x)
 	}
-	m.born, m.zone = b[0] == 1, binary.LittleEndian.Uint32(b[1:])
-	for b = b[5:]; len(b) > 0; {
-		if len(b) < 9 {
-			return damaged
-		}
-		x := member{key: binary.LittleEndian.Uint64(b)}
-		var n int
-		if x.since, n = binary.Varint(b[8:]); n <= 0 || len(m.in) > 0 && x.key <= m.in[len(m.in)-1].key {
-			return damaged
-		}
-		m.in = append(m.in, x)
-		b = b[8+n:]
+	at := int64(0)
+	for len(r.b) > 0 && !r.bad && len(m.past) < ChangesKept {
+		x := Change{Key: r.uint64()}
+		delta := r.varint()
+		at += delta >> 1
+		x.At, x.Entered = at, delta&1 != 0
+		m.past = append(m.past, x)
+	}
+	if r.bad || len(r.b) > 0 {
+		return rapport.Errorf(rapport.Internal, "stored segments of a person are damaged")
 	}
 	return nil
+}
+
+// reader reads what AppendBinary wrote.
+type reader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *reader) take(n int) []byte {
+	if len(r.b) < n {
+		r.bad, r.b = true, nil
+		return make([]byte, n)
+	}
+	out := r.b[:n]
+	r.b = r.b[n:]
+	return out
+}
+
+func (r *reader) byte() byte     { return r.take(1)[0] }
+func (r *reader) uint32() uint32 { return binary.LittleEndian.Uint32(r.take(4)) }
+func (r *reader) uint64() uint64 { return binary.LittleEndian.Uint64(r.take(8)) }
+
+func (r *reader) uvarint() uint64 {
+	x, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.bad, r.b = true, nil
+		return 0
+	}
+	r.b = r.b[n:]
+	return x
+}
+
+func (r *reader) varint() int64 {
+	x := r.uvarint()
+	return int64(x>>1) ^ -int64(x&1)
 }
 
 // Candidates returns those of some segments that must be evaluated for the
@@ -386,8 +551,8 @@ func (m *Memberships) DecodeBinary(b []byte) error {
 func Candidates(env *profile.Env, v *engine.View, defs []*Definition) (ids []string) {
 	m, _ := v.State(FoldName).(*Memberships)
 	for _, d := range defs {
-		_, is := m.find(d.Key)
-		if d.When.Holds(env) != is || !d.When.Timeless() && d.When.Next(env) != 0 {
+		holds, next := d.When.Look(env)
+		if next != 0 || holds != m.in(d.Key) {
 			ids = append(ids, d.ID)
 		}
 	}

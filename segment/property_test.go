@@ -137,12 +137,7 @@ func TestMembershipIsWhatTheHistorySays(t *testing.T) {
 // expected evaluates every segment, those they name first.
 func expected(c *segment.Config, person *profile.Recomputed) string {
 	in := map[string]bool{}
-	person.Segments = func(id string) float64 {
-		if in[id] {
-			return 1
-		}
-		return 0
-	}
+	person.Segments = func(_ *profile.Env, id string) (bool, bool) { return in[id], true }
 	var ids []string
 	for _, d := range c.Definitions() {
 		if d.When.Holds(condition.Env(person)) {

@@ -106,8 +106,8 @@ func (w *world) must(err error) {
 }
 
 func (w *world) folds() []engine.Fold {
-	env := func(c *engine.Context) *profile.Env { return profile.EventEnv(c, &w.zones, nil) }
-	return []engine.Fold{profile.ActivityFold{}, profile.ConsentFold{}, profile.AboutFold{}, profile.AggregateFold{}, profile.TimelineFold{}, segment.Fold{Env: env}}
+	env := func(c *engine.Context, into *profile.Env) { into.Event(c, &w.zones, nil) }
+	return []engine.Fold{profile.ActivityFold{}, profile.ConsentFold{}, profile.AboutFold{}, profile.AggregateFold{}, profile.TimelineFold{}, segment.NewFold(env)}
 }
 
 func (w *world) start() {
