@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
@@ -52,6 +53,9 @@ func BenchmarkSegmentsOn(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 1))
 	at := rapport.Millis(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	records := engine.BarrierRecords(partitions, 1)
+	for i := range records {
+		records[i].Time = at // else the log's clock is ahead of all events, and no time passes
+	}
 	for i := range events {
 		person := rapport.ID{byte(rapport.RankUserID)}
 		n := r.Uint64N(people)
@@ -68,7 +72,7 @@ func BenchmarkSegmentsOn(b *testing.B) {
 		rec.Time = at
 		records = append(records, rec)
 	}
-	fold := func(c *engine.Config) time.Duration {
+	fold := func(c *engine.Config) (took, work time.Duration) {
 		w := &world{t: b}
 		log := eventlogtest.NewMemory(partitions)
 		w.must(eventlog.Append(b.Context(), log, records...))
@@ -83,23 +87,38 @@ func BenchmarkSegmentsOn(b *testing.B) {
 		w.must(err)
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
-		begin := time.Now()
+		begin, worked := time.Now(), processorTime(b)
 		go func() { done <- eng.Run(ctx) }()
 		w.must(eng.Ready(b.Context()))
 		w.must(eng.View(b.Context(), rapport.ID{}, nil, func(*engine.View) error { return nil }))
-		took := time.Since(begin)
+		took = time.Since(begin)
+		work = processorTime(b) - worked
 		cancel()
 		w.must(<-done)
 		w.must(store.Close())
-		return took
+		return took, work
 	}
-	var with, without time.Duration
+	var with, without, workWith, workWithout time.Duration
 	b.ReportAllocs()
 	for b.Loop() {
-		without += fold(bare)
-		with += fold(full)
+		took, work := fold(bare)
+		without, workWithout = without+took, workWithout+work
+		took, work = fold(full)
+		with, workWith = with+took, workWith+work
 	}
 	b.ReportMetric(without.Seconds()/with.Seconds(), "ratio")
+	b.ReportMetric(workWithout.Seconds()/workWith.Seconds(), "cpu-ratio") // whatever else the machine does
+	b.ReportMetric(workWith.Seconds()*1e6/(events*float64(b.N)), "cpu-us/event-with")
+	b.ReportMetric(workWithout.Seconds()*1e6/(events*float64(b.N)), "cpu-us/event-without")
 	b.ReportMetric(events*float64(b.N)/with.Seconds(), "events/s-with")
 	b.ReportMetric(events*float64(b.N)/without.Seconds(), "events/s-without")
+}
+
+// processorTime is what the process has used of the processors.
+func processorTime(t testing.TB) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
