@@ -27,6 +27,8 @@ func runBench(ctx context.Context, env Env, flags *flag.FlagSet) error {
 	flags.Float64Var(&o.ReadRate, "read-rate", 20_000, "events a second beside which accepted-to-readable is measured; below 0 leaves it out")
 	flags.BoolVar(&o.Restart, "restart", false, "measure how soon the server is ready again after a stop and after a kill")
 	flags.BoolVar(&o.NoLimits, "no-limits", false, "leave the machine's own limits out")
+	flags.IntVar(&o.Traits, "traits", 0, "ingest: compare with a server that keeps so many computed traits ...")
+	flags.IntVar(&o.Segments, "segments", 0, "ingest: ... and so many live segments")
 	flags.IntVar(&o.Actions, "actions", 50, "decide: actions that compete")
 	flags.Float64Var(&o.DecideRate, "decide-rate", 2000, "decide: decisions a second")
 	flags.Float64Var(&o.EventsRate, "events-rate", 10_000, "decide: events a second beside them")

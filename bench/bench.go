@@ -65,6 +65,10 @@ type Options struct {
 	// NoLimits leaves the machine's own limits out.
 	NoLimits bool
 
+	// Traits and Segments, if not 0, have Ingest measure the load on servers with
+	// that many computed traits and live segments and without, instead of the rest.
+	Traits, Segments int
+
 	// Actions is how many actions compete in Decide. 0 is 50.
 	Actions int
 	// DecideRate is decisions a second. 0 is 2,000.
@@ -110,6 +114,10 @@ func (o Options) defaults() (Options, error) {
 		return o, rapport.Errorf(rapport.Invalid, "Zipf's s must be above 1 and v at least 1")
 	case o.Seconds < 0 || o.Warmup < 0 || o.Rate < 0 || o.DecideRate < 0 || o.EventsRate < 0:
 		return o, rapport.Errorf(rapport.Invalid, "times and rates must not be negative")
+	case o.Traits < 0 || o.Traits > 1000 || o.Segments < 0 || o.Segments > 5000:
+		return o, rapport.Errorf(rapport.Invalid, "traits are between 0 and 1000, segments between 0 and 5000")
+	case o.URL != "" && o.Traits+o.Segments > 0:
+		return o, rapport.Errorf(rapport.Invalid, "traits and segments are given to servers of our own only")
 	case o.Actions < 1 || o.Actions > 10_000:
 		return o, rapport.Errorf(rapport.Invalid, "actions is %d, not between 1 and 10,000", o.Actions)
 	case o.URL != "" && o.Key == "":
@@ -211,6 +219,9 @@ type Report struct {
 	PeakRSS int64    `json:"peakRss"`
 	Restart *Restart `json:"restart,omitempty"`
 	Limits  *Limits  `json:"limits,omitempty"`
+	// Compared is the load with traits and segments against that without; the
+	// figures above are then of the server with them.
+	Compared *Compared `json:"compared,omitempty"`
 	// The shares are Ingest's events a second against the limits.
 	ShareOfBare    float64 `json:"shareOfBareHandler,omitempty"`
 	ShareOfDiscard float64 `json:"shareOfDiscardingHandler,omitempty"`
@@ -230,6 +241,12 @@ func Ingest(ctx context.Context, o Options) (Report, error) {
 	}
 	defer remove()
 	r := Report{Machine: machine(), People: o.People, Preloaded: o.Preload, Batch: o.Batch, Connections: o.Connections, EventBytes: eventBytes(o.Batch)}
+	if o.Traits+o.Segments > 0 {
+		if r.Compared, err = o.compare(ctx, dir); err == nil {
+			r.Ingest = r.Compared.With
+		}
+		return r, err
+	}
 	s, err := o.server(ctx, dir)
 	if err != nil {
 		return r, err

@@ -57,7 +57,7 @@ func (o Options) server(ctx context.Context, dir string) (*server, error) {
 	if err := os.MkdirAll(config, 0o700); err != nil {
 		return nil, rapport.Errorf(rapport.Unavailable, "make the folder %s: %w", config, err)
 	}
-	if err := os.WriteFile(filepath.Join(config, "bench.yaml"), []byte(documents(o.Actions)), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(config, "bench.yaml"), []byte(documents(o.Actions)+definitions(o.Traits, o.Segments)), 0o600); err != nil {
 		return nil, rapport.Errorf(rapport.Unavailable, "write the configuration: %w", err)
 	}
 	o.Progress("starting a server")

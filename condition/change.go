@@ -121,6 +121,12 @@ type clock struct {
 	left, right numberFunc // its sides
 	slope       float64    // of left - right in now.unix
 	straight    bool       // slope is known beforehand
+	kind        nodeKind
+	// apart: one side is a function of now.unix alone (moving), the other knows
+	// nothing of it.
+	apart  bool
+	moving func(unix float64) float64
+	isLeft bool // moving is the left side
 	// turn compares the only leaf with a number, if that is all the atom does.
 	turn Turn
 }
@@ -136,13 +142,15 @@ func clockOf(n *node) *clock {
 	case kindAnd, kindOr:
 		c := &clock{all: n.kind == kindAnd}
 		changes := false
-		for _, a := range n.args {
-			part := clockOf(a)
-			if changes = changes || part != nil; part == nil {
-				part = &clock{holds: compileBool(a)}
+		var timed []*clock
+		for _, a := range cheapFirst(n.args) {
+			if part := clockOf(a); part != nil {
+				changes, timed = true, append(timed, part)
+			} else { // first: one of these that is against the group settles it
+				c.parts = append(c.parts, &clock{holds: compileBool(a)})
 			}
-			c.parts = append(c.parts, part)
 		}
+		c.parts = append(c.parts, timed...)
 		if !changes {
 			return nil
 		}
@@ -150,7 +158,7 @@ func clockOf(n *node) *clock {
 	}
 	c := &clock{holds: compileBool(n), affine: isAffine(n)}
 	n.walk(func(m *node) bool {
-		changing := m.kind == kindPerformed || m.kind == kindNow || m.kind == kindPath && (m.root == Computed || m.root == Scores)
+		changing := m.kind == kindPerformed && m.duration > 0 || m.kind == kindNow || m.kind == kindPath && (m.root == Computed || m.root == Scores)
 		if changing && !slices.ContainsFunc(c.leaves, func(o *node) bool { return o.String() == m.String() }) {
 			c.leaves = append(c.leaves, m)
 		}
@@ -163,7 +171,12 @@ func clockOf(n *node) *clock {
 		c.left, c.right = compileNumber(n.args[0]), compileNumber(n.args[1])
 		l, ok1 := slopeOf(n.args[0])
 		r, ok2 := slopeOf(n.args[1])
-		c.slope, c.straight = l-r, ok1 && ok2
+		c.slope, c.straight, c.kind = l-r, ok1 && ok2, n.kind
+		if c.moving = pureNow(n.args[0]); c.moving != nil && !hasNow(n.args[1]) {
+			c.apart, c.isLeft = true, true
+		} else if c.moving = pureNow(n.args[1]); c.moving != nil && !hasNow(n.args[0]) {
+			c.apart = true
+		}
 	}
 	c.turn = turnOf(n)
 	return c
@@ -242,12 +255,41 @@ func isAffine(n *node) bool {
 	return false
 }
 
-func linear(n *node) bool {
-	hasNow := func(n *node) bool {
-		found := false
-		n.walk(func(m *node) bool { found = found || m.kind == kindNow; return true })
-		return found
+func hasNow(n *node) bool {
+	found := false
+	n.walk(func(m *node) bool { found = found || m.kind == kindNow; return true })
+	return found
+}
+
+// pureNow compiles a side that is made of now.unix and constants alone, as
+// compileNumber would; nil if it is not.
+func pureNow(n *node) func(unix float64) float64 {
+	constant := func(x float64) func(float64) float64 { return func(float64) float64 { return x } }
+	switch n.kind {
+	case kindNow:
+		if n.name == "unix" {
+			return func(unix float64) float64 { return unix }
+		}
+	case kindDuration:
+		return constant(n.duration.Std().Seconds())
+	case kindLiteral:
+		if x, ok := n.value.Number(); ok {
+			return constant(x)
+		}
+	case kindAdd, kindSubtract:
+		f, g := pureNow(n.args[0]), pureNow(n.args[1])
+		if f == nil || g == nil {
+			return nil
+		}
+		if n.kind == kindAdd {
+			return func(unix float64) float64 { return f(unix) + g(unix) }
+		}
+		return func(unix float64) float64 { return f(unix) - g(unix) }
 	}
+	return nil
+}
+
+func linear(n *node) bool {
 	switch n.kind {
 	case kindAdd, kindSubtract:
 		return linear(n.args[0]) && linear(n.args[1])
@@ -341,8 +383,10 @@ func (c *clock) flips(env Env, holds bool) int64 {
 
 // nowFlips returns when the passing of now alone may turn an atom, 0 if never.
 func (c *clock) nowFlips(env Env, part string, holds, alone bool) int64 {
-	if part == "unix" && c.straight && c.past(env) {
-		return 0
+	if part == "unix" && c.straight {
+		if at, ok := c.crossing(env, holds); ok {
+			return at
+		}
 	}
 	var now time.Time
 	if part == "unix" { // the zone does not matter
@@ -404,19 +448,42 @@ func (c *clock) nowFlips(env Env, part string, holds, alone bool) int64 {
 	return now.UnixMilli() + high
 }
 
-// past reports whether the sides of a straight atom cross at no time from now
-// on, clearly so: what is about to be is for nowFlips to find out.
-func (c *clock) past(env Env) bool {
+// crossing is nowFlips for a straight atom, where that can be told from the
+// lines alone.
+func (c *clock) crossing(env Env, holds bool) (at int64, ok bool) {
 	x, ok1 := c.left(env, noItem)
 	y, ok2 := c.right(env, noItem)
 	if !ok1 || !ok2 || c.slope == 0 {
-		return true // what is missing is missing at any time
+		return 0, true // what is missing is missing at any time
 	}
 	if max(math.Abs(x), math.Abs(y)) > 1e13 {
-		return false // rounding moves the crossing
+		return 0, false // rounding moves the crossing
 	}
 	seconds := (y - x) / c.slope
-	return seconds < -0.01 || seconds > maxDuration.Std().Seconds()+1
+	if seconds < -0.01 || seconds > maxDuration.Std().Seconds()+1 {
+		return 0, true
+	}
+	if !c.apart {
+		return 0, false
+	}
+	now := unixMilli(env)
+	differs := func(ms int64) bool {
+		m := c.moving(float64(now+ms) / 1000)
+		if c.isLeft {
+			return compareNumbers(c.kind, m, y) != holds
+		}
+		return compareNumbers(c.kind, x, m) != holds
+	}
+	guess := int64(math.Ceil(seconds * 1000))
+	for ms := max(guess-1, 1); ms <= guess+1; ms++ {
+		if differs(ms) {
+			if ms > 1 && differs(ms-1) {
+				return 0, false
+			}
+			return now + ms, true
+		}
+	}
+	return 0, false
 }
 
 // nowSteps is after how many changes a part of the time has been everything it can be.

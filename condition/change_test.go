@@ -10,8 +10,8 @@ import (
 	"github.com/rapport-engine/rapport/condition"
 )
 
-// fading is a world whose answers are functions of time: each question and
-// computed trait counts down by one at fixed times.
+// fading is a world whose answers are functions of time: each question with a
+// window and each computed trait counts down by one at fixed times.
 type fading struct {
 	*world
 	from  time.Time
@@ -29,10 +29,14 @@ func (f *fading) level() float64 {
 }
 
 func (f *fading) Performed(a *condition.Aggregate) rapport.Value {
-	if a.Op == condition.Happened {
-		return rapport.BoolValue(f.level() > 0)
+	level := f.level()
+	if a.Within == 0 { // nothing leaves all time
+		level = 2
 	}
-	return rapport.NumberValue(f.level())
+	if a.Op == condition.Happened {
+		return rapport.BoolValue(level > 0)
+	}
+	return rapport.NumberValue(level)
 }
 
 func (f *fading) Value(root condition.Root, path []string) rapport.Value {

@@ -2,6 +2,7 @@ package condition
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/rapport-engine/rapport"
 )
@@ -58,9 +59,25 @@ func compileBool(n *node) boolFunc {
 	return func(env Env, item int) bool { return isTrue(f(env, item)) }
 }
 
+// cheapFirst orders the parts of a group, which may be asked in any order: what
+// was said of a person and what they own is kept apart and comes last.
+func cheapFirst(args []*node) []*node {
+	apart := func(n *node) int {
+		found := 0
+		n.walk(func(m *node) bool {
+			if m.kind == kindPath && m.root == Traits || m.kind == kindAnyItem || m.kind == kindCountItem {
+				found = 1
+			}
+			return m.kind != kindPerformed
+		})
+		return found
+	}
+	return slices.SortedStableFunc(slices.Values(args), func(a, b *node) int { return apart(a) - apart(b) })
+}
+
 func compileGroup(n *node) boolFunc {
 	parts := make([]boolFunc, len(n.args))
-	for i, a := range n.args {
+	for i, a := range cheapFirst(n.args) {
 		parts[i] = compileBool(a)
 	}
 	if n.kind == kindAnd {

@@ -66,6 +66,9 @@ func (a *Activity) Count(name string) (count, last int64) {
 	return 0, 0
 }
 
+// Whole reports whether every event name is counted by itself.
+func (a *Activity) Whole() bool { return a.other == 0 }
+
 // Counts calls fn for every event name in order.
 func (a *Activity) Counts(fn func(name string, count, last int64)) {
 	for _, n := range a.names {

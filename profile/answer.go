@@ -368,7 +368,19 @@ func (d *definition) nextDecayed(buckets []bucket, now int64, matters condition.
 		}
 		return 0
 	}
-	_, side, _ := matters.Limit()
+	than, side, _ := matters.Limit()
+	if side > 0 {
+		return 0
+	}
+	if sum, _ := d.value(buckets, now).Number(); side < 0 && sum > 0 && than > 0 {
+		// It falls by the same share with each step until buckets are dropped.
+		guess := int64(math.Ceil(decaySteps * math.Log2(sum/than)))
+		for n := max(guess-1, 1); n <= min(guess+1, decayBuckets); n++ {
+			if does(n) && (n == 1 || !does(n-1)) {
+				return at(n)
+			}
+		}
+	}
 	return searchSteps(at, does, decayBuckets+1, side != 0)
 }
 

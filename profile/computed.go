@@ -254,10 +254,11 @@ func (d *ComputedDoc) Asks() ([]*condition.Aggregate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.asks(), nil
+	return t.Asks(), nil
 }
 
-func (t *Computed) asks() []*condition.Aggregate {
+// Asks returns the questions the trait is computed from.
+func (t *Computed) Asks() []*condition.Aggregate {
 	if t.aux == nil {
 		return []*condition.Aggregate{t.main}
 	}
@@ -269,15 +270,6 @@ func (t *Computed) bind(c *Config) {
 	if t.aux != nil {
 		t.auxDef = c.find(t.aux.Key)
 	}
-}
-
-// Events returns the names of the events that change the trait.
-func (t *Computed) Events() []string {
-	list := []string{t.main.Event}
-	if t.aux != nil {
-		list = append(list, t.aux.Event)
-	}
-	return list
 }
 
 // Timeless reports whether the passing of time alone never changes the trait.

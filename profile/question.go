@@ -118,7 +118,7 @@ func CompileAll(docs Documents) (*Config, error) {
 		}
 		c.traits = append(c.traits, t)
 		c.byName[t.Name] = t
-		for _, a := range t.asks() {
+		for _, a := range t.Asks() {
 			byKey[a.Key] = a
 		}
 	}

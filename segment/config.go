@@ -81,12 +81,19 @@ type Config struct {
 	defs    []*Definition // what a segment names comes before it
 	byID    map[string]*Definition
 	byKey   map[uint64]int
-	byEvent map[string][]int
+	byEvent map[string][]asked
 	byTrait map[string][]int
 	consent []int
 	zone    []int // those that look at the clock on the wall
 	every   []int // those that anything may change
 	newborn []int // those that a person of whom nothing is known may be in
+}
+
+// asked are the segments that ask for the events of a name for which where holds.
+type asked struct {
+	where    condition.Expr // nil: all of them
+	text     string         // of where
+	segments []int
 }
 
 // Documents are what a Config is compiled from.
@@ -110,7 +117,7 @@ func Compile(docs Documents) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Config{byID: map[string]*Definition{}, byKey: map[uint64]int{}, byEvent: map[string][]int{}, byTrait: map[string][]int{}}
+	c := &Config{byID: map[string]*Definition{}, byKey: map[uint64]int{}, byEvent: map[string][]asked{}, byTrait: map[string][]int{}}
 	for i, doc := range ordered {
 		d := &Definition{ID: doc.ID, Name: doc.Name, Key: Key(doc.ID), When: doc.When, Quiet: docs.Quiet != nil && docs.Quiet(doc.ID)}
 		if doc.Record {
@@ -135,18 +142,20 @@ func (c *Config) index(i int, p *profile.Config) {
 			to[key] = append(list, i)
 		}
 	}
-	for _, e := range u.Events {
-		add(c.byEvent, e)
-	}
 	for _, t := range u.Traits {
 		name, _, _ := strings.Cut(t, ".")
 		add(c.byTrait, strings.Trim(strings.SplitN(name, "]", 2)[0], `["`))
 	}
+	questions := d.When.Aggregates()
 	for _, name := range u.Computed {
 		if t := p.ComputedTrait(name); t != nil {
-			for _, e := range t.Events() {
-				add(c.byEvent, e)
-			}
+			questions = append(slices.Clip(questions), t.Asks()...)
+		}
+	}
+	for _, q := range questions {
+		c.ask(i, q.Event, q.Where)
+		for _, step := range q.Then {
+			c.ask(i, step.Event, step.Where)
 		}
 	}
 	for _, s := range u.Segments {
@@ -169,6 +178,23 @@ func (c *Config) index(i int, p *profile.Config) {
 	if holds, certain := d.When.Always(stranger); holds || !certain || len(u.Segments) > 0 {
 		c.newborn = append(c.newborn, i)
 	}
+}
+
+// ask notes that events of a name for which where holds can change a segment.
+func (c *Config) ask(i int, event string, where condition.Expr) {
+	text := ""
+	if where != nil {
+		text = where.String()
+	}
+	list := c.byEvent[event]
+	at := slices.IndexFunc(list, func(a asked) bool { return a.text == text })
+	if at < 0 {
+		at, list = len(list), append(list, asked{where: where, text: text})
+	}
+	if a := &list[at]; !slices.Contains(a.segments, i) {
+		a.segments = append(a.segments, i)
+	}
+	c.byEvent[event] = list
 }
 
 // order puts the segments a segment names before it.

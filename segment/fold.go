@@ -24,13 +24,18 @@ type Fold struct{ person *person }
 // person fills Envs, which are used again: evaluation makes none.
 type person struct {
 	fill func(c *engine.Context, into *profile.Env)
-	envs sync.Pool
+	envs sync.Pool // of *envs
+}
+
+type envs struct {
+	person profile.Env
+	event  condition.EventEnv
 }
 
 // NewFold returns the fold. env makes into the person as of the record at hand;
 // it must be pure.
 func NewFold(env func(c *engine.Context, into *profile.Env)) Fold {
-	return Fold{&person{fill: env, envs: sync.Pool{New: func() any { return new(profile.Env) }}}}
+	return Fold{&person{fill: env, envs: sync.Pool{New: func() any { return new(envs) }}}}
 }
 
 var (
@@ -186,11 +191,12 @@ func (m *Memberships) Apply(c *engine.Context, e *rapport.Event) {
 		return
 	}
 	m.begin(cfg)
+	with := m.envs.Get().(*envs)
 	if !m.born {
-		m.markList(cfg.newborn)
+		m.markKnown(c, cfg)
 	}
-	m.markEvent(cfg, e)
-	m.evaluate(c, cfg, c.History, false)
+	m.markEvent(cfg, e, &with.event)
+	m.evaluate(c, cfg, with, c.History, false)
 }
 
 // begin readies the scratch and drops what is kept of segments that are gone.
@@ -217,22 +223,58 @@ func (m *Memberships) markList(list []int) {
 	}
 }
 
-func (m *Memberships) markAll(cfg *Config) {
-	for i := range cfg.defs {
-		m.mark(i)
+// markKnown marks all that a person may be in by what is known of them.
+func (m *Memberships) markKnown(c *engine.Context, cfg *Config) {
+	m.markList(cfg.newborn)
+	m.markList(cfg.every)
+	if said, _ := c.State(profile.FoldConsent).(*profile.Consent); said != nil && len(said.All()) > 0 {
+		m.markList(cfg.consent)
+	}
+	if len(cfg.byTrait)+len(cfg.zone) > 0 {
+		if about, _ := c.State(profile.FoldAbout).(*profile.About); about != nil {
+			for _, t := range about.Traits() {
+				m.markTrait(cfg, t.Name)
+			}
+		}
+	}
+	if a, _ := c.State(profile.FoldActivity).(*profile.Activity); a != nil {
+		if !a.Whole() {
+			for name := range cfg.byEvent {
+				m.markName(cfg, name)
+			}
+		}
+		a.Counts(func(name string, _, _ int64) { m.markName(cfg, name) })
+	}
+	for i := range m.of { // what they were in by what is known no more
+		m.mark(cfg.byKey[m.of[i].key])
+	}
+}
+
+func (m *Memberships) markName(cfg *Config, event string) {
+	for _, a := range cfg.byEvent[event] {
+		m.markList(a.segments)
+	}
+}
+
+func (m *Memberships) markTrait(cfg *Config, name string) {
+	m.markList(cfg.byTrait[name])
+	if name == "timezone" {
+		m.markList(cfg.zone)
 	}
 }
 
 // markEvent marks what an event can change.
-func (m *Memberships) markEvent(cfg *Config, e *rapport.Event) {
+func (m *Memberships) markEvent(cfg *Config, e *rapport.Event, env *condition.EventEnv) {
 	m.markList(cfg.every)
-	m.markList(cfg.byEvent[profile.EventName(e)])
+	env.Properties = e.Properties
+	for _, a := range cfg.byEvent[profile.EventName(e)] {
+		if a.where == nil || a.where.Holds(env) {
+			m.markList(a.segments)
+		}
+	}
 	if len(cfg.byTrait)+len(cfg.zone) > 0 {
 		for name := range profile.TraitsOf(e).All() {
-			m.markList(cfg.byTrait[string(name)])
-			if string(name) == "timezone" {
-				m.markList(cfg.zone)
-			}
+			m.markTrait(cfg, string(name))
 		}
 	}
 	if len(cfg.consent) > 0 {
@@ -244,7 +286,7 @@ func (m *Memberships) markEvent(cfg *Config, e *rapport.Event) {
 
 // evaluate brings the marked segments in line with their conditions. quiet
 // marks what changes as history; silent tells nobody at all.
-func (m *Memberships) evaluate(c *engine.Context, cfg *Config, quiet, silent bool) {
+func (m *Memberships) evaluate(c *engine.Context, cfg *Config, with *envs, quiet, silent bool) {
 	if len(cfg.zone) > 0 {
 		if a, _ := c.State(profile.FoldActivity).(*profile.Activity); a != nil {
 			if zone := uint32(condition.HashID(a.Zone.Value)); zone != m.zone {
@@ -261,7 +303,7 @@ func (m *Memberships) evaluate(c *engine.Context, cfg *Config, quiet, silent boo
 			i := 64*w + bits.TrailingZeros64(m.marks[w])
 			m.marks[w] &= m.marks[w] - 1
 			if env == nil {
-				env = m.envs.Get().(*profile.Env)
+				env = &with.person
 				m.fill(c, env)
 				Attach(env)
 			}
@@ -283,10 +325,8 @@ func (m *Memberships) evaluate(c *engine.Context, cfg *Config, quiet, silent boo
 			}
 		}
 	}
-	if env != nil {
-		*env = profile.Env{}
-		m.envs.Put(env)
-	}
+	*with = envs{}
+	m.envs.Put(with)
 	m.arm(c)
 }
 
@@ -363,7 +403,7 @@ func (m *Memberships) Fire(c *engine.Context, _ string) {
 			m.mark(cfg.byKey[x.key])
 		}
 	}
-	m.evaluate(c, cfg, false, false)
+	m.evaluate(c, cfg, m.envs.Get().(*envs), false, false)
 }
 
 // Regroup implements [engine.Regrouped]: who is one person changed. Nobody did
@@ -374,9 +414,9 @@ func (m *Memberships) Regroup(c *engine.Context) {
 		return
 	}
 	m.begin(cfg)
-	m.markAll(cfg)
+	m.markKnown(c, cfg)
 	m.armed = 0
-	m.evaluate(c, cfg, true, false)
+	m.evaluate(c, cfg, m.envs.Get().(*envs), true, false)
 }
 
 // ReviewBody is the body of the system event [profile.SystemReview] that asks
@@ -397,7 +437,7 @@ func (m *Memberships) review(c *engine.Context, cfg *Config, body []byte) {
 			m.mark(i)
 		}
 	}
-	m.evaluate(c, cfg, true, true)
+	m.evaluate(c, cfg, m.envs.Get().(*envs), true, true)
 }
 
 // Merge implements [engine.State]. Two people that become one are in what
