@@ -2,12 +2,16 @@ package api
 
 import (
 	"context"
+	"fmt"
+	"math"
+	"slices"
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/decide"
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/eventlog"
 	"github.com/rapport-engine/rapport/profile"
+	"github.com/rapport-engine/rapport/segment"
 )
 
 // timeline returns a page of what happened to a person: the entries say where in
@@ -25,10 +29,14 @@ func (a *API) timeline(ctx context.Context, ref string, limit int, before string
 		}
 	}
 	var events *profile.Timeline
+	var changes []membershipChange
 	found := false
 	err = a.deps.Engine.View(ctx, id, nil, func(v *engine.View) error {
 		if found = v.Exists(); found {
 			events = profile.TimelineOf(v)
+			if system {
+				changes = membershipChanges(v, to)
+			}
 		}
 		return nil
 	})
@@ -41,7 +49,22 @@ func (a *API) timeline(ctx context.Context, ref string, limit int, before string
 	defer events.Close()
 	reader := logReader{log: a.deps.Log}
 	var inner error
+	// give adds what stands between the last entry and the next, newest first.
+	give := func(above profile.TimelineKey) bool {
+		for n := len(changes); n > 0 && changes[n-1].key.Compare(above) > 0; n-- {
+			if len(page.Events) == limit {
+				return false
+			}
+			page.Events = append(page.Events, changes[n-1].event)
+			page.Next = cursor(changes[n-1].key)
+			changes = changes[:n-1]
+		}
+		return true
+	}
 	err = events.Walk(to, func(at profile.TimelineEntry) bool {
+		if !give(at.TimelineKey) {
+			return false
+		}
 		if !system && at.Type == rapport.TypeSystem {
 			return true
 		}
@@ -63,10 +86,42 @@ func (a *API) timeline(ctx context.Context, ref string, limit int, before string
 	if inner != nil {
 		err = inner
 	}
+	if err == nil && len(page.Events) < limit {
+		give(profile.TimelineKey{At: math.MinInt64})
+	}
 	if len(page.Events) < limit {
 		page.Next = ""
 	}
 	return page, err
+}
+
+// membershipChange is an entering or leaving that no record of the log stands for.
+type membershipChange struct {
+	key   profile.TimelineKey
+	event TimelineEvent
+}
+
+// membershipChanges returns those below before, oldest first.
+func membershipChanges(v *engine.View, before profile.TimelineKey) (out []membershipChange) {
+	changes, of := segment.Changes(v)
+	for _, c := range changes {
+		d := of(c.Key)
+		key := profile.TimelineKey{At: c.At, Partition: math.MaxUint16, Offset: int64(c.Key >> 2 << 1)} // of one time: behind all records
+		name := rapport.SystemSegmentLeft
+		if c.Entered {
+			name = rapport.SystemSegmentEntered
+			key.Offset++
+		}
+		if d == nil || before != (profile.TimelineKey{}) && before.Compare(key) <= 0 {
+			continue
+		}
+		out = append(out, membershipChange{key, TimelineEvent{
+			ID: fmt.Sprintf("segment/%s/%d", d.ID, c.At), Type: rapport.TypeSystem.String(), Event: name, Source: "rapport",
+			Timestamp: rapport.Time(c.At), ReceivedAt: rapport.Time(c.At), Properties: map[string]any{"segment": d.ID},
+		}})
+	}
+	slices.SortFunc(out, func(a, b membershipChange) int { return a.key.Compare(b.key) })
+	return out
 }
 
 func timelineEvent(e *rapport.Event) TimelineEvent {

@@ -2,9 +2,12 @@ package app_test
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const shopSegments = `kind: computed
@@ -190,5 +193,70 @@ placement: inbox
 	s = open(t, dir, nil)
 	if s.size("big") != 11 || s.size("regulars") != 26 {
 		t.Errorf("after a restart: %v", s.must("GET", "/v1/segments", nil))
+	}
+}
+
+func TestEnteringAndLeavingStandOnTheTimelineWhetherAnybodyListensOrNot(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir(), nil)
+	s.apply(`kind: segment
+id: heard
+when: performed("Order Completed").count() == 1
+---
+kind: segment
+id: unheard
+when: performed("Order Completed").count() == 1
+---
+kind: segment
+id: recorded
+when: performed("Order Completed").count() == 1
+record: true
+---
+kind: placement
+id: inbox
+channel: inapp
+---
+kind: action
+id: welcome
+type: message
+placements: [inbox]
+content: {text: hello}
+---
+kind: trigger
+id: entered
+on: Segment Entered
+when: properties.segment == "heard"
+placement: inbox
+`)
+	s.order("anna", "1", 20, 0)
+	s.order("anna", "2", 20, 0)
+	got, logged := map[string]int{}, map[string]int{}
+	for next := ""; ; {
+		page := s.must("GET", "/v1/people/userId:anna/timeline?include=system&limit=2"+next, nil)
+		for _, e := range page["events"].([]any) {
+			e := e.(map[string]any)
+			if p, _ := e["properties"].(map[string]any); p["segment"] != nil {
+				what := fmt.Sprint(e["event"], " ", p["segment"])
+				if got[what]++; strings.Count(e["id"].(string), "/") > 2 { // it names its record
+					logged[what]++
+				}
+			} else if e["event"] == "Order Completed" {
+				got["orders"]++
+			}
+		}
+		if page["next"] == nil || page["next"] == "" {
+			break
+		}
+		next = "&before=" + url.QueryEscape(page["next"].(string))
+	}
+	want := map[string]int{
+		"orders": 2, "Segment Entered heard": 1, "Segment Left heard": 1, "Segment Entered unheard": 1, "Segment Left unheard": 1,
+		"Segment Entered recorded": 1, "Segment Left recorded": 1,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("on the timeline (-want +got)\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]int{"Segment Entered heard": 1, "Segment Entered recorded": 1, "Segment Left recorded": 1}, logged); diff != "" {
+		t.Errorf("in the log (-want +got)\n%s", diff)
 	}
 }

@@ -107,7 +107,7 @@ func (t *timeline) Apply(c *engine.Context, e *rapport.Event) {
 
 func (t *timeline) insert(e TimelineEntry) {
 	i := len(t.recent)
-	for i > 0 && t.recent[i-1].compare(e.TimelineKey) > 0 {
+	for i > 0 && t.recent[i-1].Compare(e.TimelineKey) > 0 {
 		i--
 	}
 	t.recent = slices.Insert(t.recent, i, e)
@@ -236,14 +236,14 @@ func (t *Timeline) Walk(before TimelineKey, fn func(TimelineEntry) bool) error {
 	var waiting []TimelineEntry // sorted
 	add := func(entries []TimelineEntry) {
 		for _, e := range entries {
-			if before == (TimelineKey{}) || e.compare(before) < 0 {
+			if before == (TimelineKey{}) || e.Compare(before) < 0 {
 				waiting = append(waiting, e)
 			}
 		}
-		slices.SortFunc(waiting, func(a, b TimelineEntry) int { return a.compare(b.TimelineKey) })
+		slices.SortFunc(waiting, func(a, b TimelineEntry) int { return a.Compare(b.TimelineKey) })
 	}
 	give := func(above TimelineKey) bool {
-		for n := len(waiting); n > 0 && waiting[n-1].compare(above) > 0; n-- {
+		for n := len(waiting); n > 0 && waiting[n-1].Compare(above) > 0; n-- {
 			e := waiting[n-1]
 			waiting = waiting[:n-1]
 			if !fn(e) {
@@ -292,7 +292,8 @@ type TimelineKey struct {
 
 const signBit = 1 << 63
 
-func (k TimelineKey) compare(o TimelineKey) int {
+// Compare orders places by time.
+func (k TimelineKey) Compare(o TimelineKey) int {
 	return cmp.Or(cmp.Compare(k.At, o.At), cmp.Compare(k.Partition, o.Partition), cmp.Compare(k.Offset, o.Offset))
 }
 
