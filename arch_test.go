@@ -77,6 +77,7 @@ var rooms = map[string][]string{
 	"console":               {},
 	"client":                {"rapport"},
 	"sim":                   {"rapport", "client"},
+	"sim/fleet":             {"rapport", "sim", "twin/tap"},
 	"bench":                 {"rapport", "client"},
 	"evaluate":              {"rapport", "client", "learn", "learn/*", "sim", "decide", "engine", "profile", "condition", "state", "eventlog", "eventlog/eventlogtest", "collect/segmentwire"},
 	"twin/health":           {"rapport", "engine", "catalog", "twin", "learn/anomaly", "learn/survival"},

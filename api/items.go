@@ -62,6 +62,14 @@ func (a *API) itemOperations() {
 			out.Provenance, err = a.provenance(ctx, id, 0)
 			return &body[Item]{out}, err
 		})
+	handle(a, operation{id: "forget-item", method: "DELETE", path: "/v1/items/{item}", tag: tag, summary: "Forget an item that should never have been known", role: access.Admin, status: 204, audit: "item.forget"}, objectItem,
+		func(ctx context.Context, in *ItemPath) (*noContent, error) {
+			id, err := in.id()
+			if err != nil {
+				return nil, err
+			}
+			return nil, a.deps.Items.Forget(ctx, id)
+		})
 	handle(a, operation{id: "item-timeline", method: "GET", path: "/v1/items/{item}/timeline", tag: tag, summary: "What happened to an item, newest first; of its use, what its present owner may see", role: access.Viewer}, nil, a.itemTimeline)
 	handle(a, operation{id: "item-series", method: "GET", path: "/v1/items/{item}/series", tag: tag, summary: "A reading over time", role: access.Viewer}, nil, a.itemSeries)
 	a.itemImport(tag)

@@ -12,11 +12,14 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/access"
 	"github.com/rapport-engine/rapport/api"
 	"github.com/rapport-engine/rapport/config"
 	"github.com/rapport-engine/rapport/sim"
+	"github.com/rapport-engine/rapport/sim/fleet"
 )
 
 // demoOptions are what `rapport demo` adds to serve.
@@ -34,6 +37,7 @@ type demoWorld struct {
 	mu     sync.Mutex
 	status api.DemoStatus
 	world  *sim.Sim
+	fleet  *fleet.Fleet
 	cancel context.CancelFunc
 	done   chan struct{}
 	told   chan struct{} // closed when history is told
@@ -128,6 +132,11 @@ func (d *demoWorld) live(ctx context.Context, world *sim.World, documents fs.FS,
 	}
 	current, _ := s.config.Current()
 	change := config.Compare(current, set, true).Change(set)
+	tags, keys, err := d.tags(world, current)
+	if err != nil {
+		return err
+	}
+	change.Put = append(change.Put, tags...)
 	change.Author, change.Note = author, "demo world"
 	if len(change.Put) > 0 {
 		if _, err := s.config.Apply(ctx, change); err != nil {
@@ -150,8 +159,12 @@ func (d *demoWorld) live(ctx context.Context, world *sim.World, documents fs.FS,
 	if err != nil {
 		return err
 	}
+	homes, err := d.openFleet(world, w, token, keys)
+	if err != nil {
+		return err
+	}
 	d.mu.Lock()
-	d.world = w
+	d.world, d.fleet = w, homes
 	d.mu.Unlock()
 	defer func() {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -168,6 +181,9 @@ func (d *demoWorld) live(ctx context.Context, world *sim.World, documents fs.FS,
 	if err != nil {
 		return fmt.Errorf("tell the demo's history: %w", err)
 	}
+	if err := homes.Furnish(ctx); err != nil {
+		return fmt.Errorf("tell the history of the demo's products: %w", err)
+	}
 	d.mu.Lock()
 	d.status.Phase = "live"
 	close(d.told)
@@ -177,7 +193,10 @@ func (d *demoWorld) live(ctx context.Context, world *sim.World, documents fs.FS,
 			return err
 		}
 	}
-	return w.Live(ctx)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return w.Live(ctx) })
+	group.Go(func() error { return homes.Live(ctx) })
+	return group.Wait()
 }
 
 // SetSpeed implements api.Demo. The clock is the whole deployment's, so it is
@@ -206,7 +225,7 @@ func (d *demoWorld) SetSpeed(speed float64) error {
 // Remove implements api.Demo: shoppers are erased, documents deleted.
 func (d *demoWorld) Remove(_ context.Context, author string) error {
 	d.mu.Lock()
-	w, cancel, done := d.world, d.cancel, d.done
+	w, homes, cancel, done := d.world, d.fleet, d.cancel, d.done
 	if w == nil || d.status.Phase != "live" {
 		d.mu.Unlock()
 		return rapport.Errorf(rapport.Conflict, "the demo world does not live here")
@@ -217,9 +236,12 @@ func (d *demoWorld) Remove(_ context.Context, author string) error {
 	<-done
 	go func() {
 		d.set(api.DemoStatus{Running: true, Phase: "removing", Speed: d.server.clock.Speed()})
-		err := w.Remove(ctx, func(n, total int) {
-			d.set(api.DemoStatus{Running: true, Phase: "removing", Done: int64(n), Total: int64(total), Speed: d.server.clock.Speed()})
-		})
+		err := homes.Remove(ctx)
+		if err == nil {
+			err = w.Remove(ctx, func(n, total int) {
+				d.set(api.DemoStatus{Running: true, Phase: "removing", Done: int64(n), Total: int64(total), Speed: d.server.clock.Speed()})
+			})
+		}
 		if err == nil {
 			err = d.forget(ctx, author)
 		}
@@ -252,11 +274,10 @@ func (d *demoWorld) forget(ctx context.Context, author string) error {
 			return err
 		}
 	}
-	err := os.Remove(d.path)
-	if os.IsNotExist(err) {
-		return nil
+	if err := os.Remove(d.path); err != nil && !os.IsNotExist(err) {
+		return err
 	}
-	return err
+	return d.forgetFleet()
 }
 
 // run gives the world the server's life: it ends with it.

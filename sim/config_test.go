@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/rapport-engine/rapport/catalog"
 	"github.com/rapport-engine/rapport/collect"
 	"github.com/rapport-engine/rapport/config"
 	"github.com/rapport-engine/rapport/decide"
@@ -25,6 +26,7 @@ func TestTheConfigurationsFitTheirWorldsAndTheRooms(t *testing.T) {
 		{Name: "action", Doc: "x", New: func() any { return new(decide.ActionDoc) }},
 		{Name: "policy", Doc: "x", New: func() any { return new(decide.PolicyDoc) }},
 		{Name: "trigger", Doc: "x", New: func() any { return new(decide.TriggerDoc) }},
+		{Name: "product", Doc: "x", New: func() any { return new(catalog.ProductDoc) }},
 		{Name: "webhook", Doc: "x", New: func() any { return new(deliver.WebhookDoc) }},
 		{Name: "computed", Doc: "x", New: func() any { return new(profile.ComputedDoc) }},
 		{Name: "segment", Doc: "x", New: func() any { return new(segment.Doc) }},
@@ -58,7 +60,9 @@ func TestTheConfigurationsFitTheirWorldsAndTheRooms(t *testing.T) {
 		}
 		actions := map[string][]string{}
 		for _, d := range config.Specs[*decide.ActionDoc](set, "action") {
-			actions[d.ID] = d.Placements
+			if !slices.Equal(d.Placements, []string{"item_page"}) { // which a thing's own page shows, not the shop
+				actions[d.ID] = d.Placements
+			}
 		}
 		for _, a := range w.Actions {
 			if !slices.Equal(actions[a.ID], a.Placements) {

@@ -135,11 +135,12 @@ func (l *life) bought(product int, now int64, r *rand.Rand) {
 		l.owns = true
 	}
 	if lasts := l.w.Categories[c].Lasts; lasts > 0 {
-		// Whoever comes often drinks more.
-		pace := clamp(math.Sqrt(l.s.Rate*7), 0.5, 2)
-		l.out[c] = max(l.out[c], now) + int64(float64(day)*lasts/pace*(0.7+0.6*r.Float64()))
+		l.out[c] = max(l.out[c], now) + int64(float64(day)*lasts/pace(l.s)*(0.7+0.6*r.Float64()))
 	}
 }
+
+// pace is how fast a shopper uses things up: whoever comes often drinks more.
+func pace(s *Shopper) float64 { return clamp(math.Sqrt(s.Rate*7), 0.5, 2) }
 
 func (l *life) timesSeen(action int, now int64) int {
 	if action < 0 || now/week != l.seenIn {

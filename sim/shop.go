@@ -192,6 +192,9 @@ func (v *visit) order() {
 	v.l.orders++
 	for _, i := range v.cart {
 		v.l.bought(i, v.now, v.r)
+		if home, ok := v.stage.(buys); ok {
+			home.bought(i, v.now, v.l.out[v.w.Products[i].category])
+		}
 	}
 	if len(v.w.Topics) > 0 && v.r.Float64() < 0.03 {
 		v.l.plan(errand{At: v.now + int64(float64(day)*(0.5+3*v.r.Float64())), Kind: opensTicket, Order: id})

@@ -48,6 +48,7 @@ type World struct {
 	Placements  []Placement          `yaml:"placements"`
 	Actions     []Action             `yaml:"actions"`
 	Unknown     Action               `yaml:"unknown"`
+	Fleet       *Fleet               `yaml:"fleet"`
 
 	actionIndex map[string]int
 	typeShares  []float64 // cumulative, as are the next two
@@ -346,6 +347,11 @@ func (w *World) compile() error {
 	for _, p := range w.Placements {
 		if !slices.Contains([]string{"home", "product", "cart", "app"}, p.At) {
 			return fmt.Errorf("placement %s: at is %q, not home, product, cart or app", p.ID, p.At)
+		}
+	}
+	if w.Fleet != nil {
+		if err := w.Fleet.check(w); err != nil {
+			return err
 		}
 	}
 	for _, shares := range [][]float64{w.typeShares, w.landShares, w.comeShares} {

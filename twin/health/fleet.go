@@ -46,9 +46,12 @@ type ReadingCount struct {
 // NewFleet returns an empty fleet.
 func NewFleet() *Fleet { return &Fleet{groups: map[fleetKey]*Group{}} }
 
-// Add counts an item. h may be nil.
+// Add counts an item. h may be nil. Cases and pallets are no fleet.
 func (f *Fleet) Add(item *twin.Item, h *Health, since int64) {
 	k := fleetKey{item.Key().GTIN(), item.Firmware}
+	if k.gtin == "" {
+		return
+	}
 	g := f.groups[k]
 	if g == nil {
 		g = &Group{GTIN: k.gtin, Firmware: k.firmware, readings: map[string]int{}}

@@ -821,6 +821,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/items/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make up to 1000 items known at once, with devices, claim codes and owners; one that is wrong does not stop the others
+         * @description Needs the role admin.
+         */
+        post: operations["import-items"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/items/{item}": {
         parameters: {
             query?: never;
@@ -835,7 +855,11 @@ export interface paths {
         get: operations["item"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Forget an item that should never have been known
+         * @description Needs the role admin.
+         */
+        delete: operations["forget-item"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2359,6 +2383,15 @@ export interface components {
             /** Format: double */
             value: number;
         };
+        EnteredItem: {
+            /** @description Shown once; kept as a hash */
+            claimCode?: string;
+            item: string;
+            /** @description Why it was left out, or its owner did not become it */
+            problem?: string;
+            /** @description Shown once; kept as a hash */
+            token?: string;
+        };
         EntriesAnswer: {
             entries: components["schemas"]["AuditEntry"][] | null;
         };
@@ -2723,6 +2756,52 @@ export interface components {
             };
             /** @enum {string} */
             state: "waiting" | "sent" | "done" | "failed" | "refused" | "expired" | "timedOut" | "canceled";
+        };
+        ItemEntry: {
+            /**
+             * Format: date-time
+             * @description When it came into the world; now if left out
+             */
+            at?: string;
+            /** @description Code packed with it */
+            claimCode?: string;
+            /** @description What comes with it, such as lot and expiry */
+            facts?: {
+                [key: string]: string;
+            };
+            /** @description Item id, Digital Link URI or EPC URN */
+            item: string;
+            /** @description A name its device may sign in with */
+            name?: string;
+            /** @description Make a claim code if it has none */
+            newCode?: boolean;
+            /**
+             * Format: date-time
+             * @description Since when; now if left out
+             */
+            ownedAt?: string;
+            /** @description Whose it is; takes effect only while it is nobody's */
+            owner?: components["schemas"]["DecidePerson"];
+            /**
+             * @description Stage of its life it is in since then
+             * @enum {string}
+             */
+            stage?: "commissioned" | "packed" | "shipped" | "received" | "onShelf" | "sold";
+            /** @description UID of its NFC tag */
+            tag?: string;
+            /** @description Make a device token */
+            token?: boolean;
+        };
+        ItemImportAnswer: {
+            /** Format: int64 */
+            accepted: number;
+            /** @description In the order of the request */
+            items: components["schemas"]["EnteredItem"][] | null;
+        };
+        ItemImportInBody: {
+            items: components["schemas"]["ItemEntry"][] | null;
+            /** @description Ends earlier tokens of the devices that get one */
+            rotate?: boolean;
         };
         ItemMember: {
             person: string;
@@ -8630,6 +8709,111 @@ export interface operations {
             };
         };
     };
+    "import-items": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ItemImportInBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ItemImportAnswer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     item: {
         parameters: {
             query?: never;
@@ -8650,6 +8834,108 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Item"];
                 };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "forget-item": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Item id such as 01_09506000134352_21_ABC123; a Digital Link URI or an EPC URN, percent-encoded, serves too */
+                item: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Bad Request */
             400: {
