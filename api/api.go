@@ -60,6 +60,8 @@ func New(d Deps) *API {
 	a.sourceOperations()
 	a.deliveryOperations()
 	a.previewOperations()
+	a.channelOperations()
+	a.suppressionOperations()
 	a.demoOperations()
 	a.itemOperations()
 	a.chainOperations()
@@ -93,6 +95,7 @@ type operation struct {
 	status  int         // default 200, or 204 without a body
 	audit   string      // audit action; "" for reads
 	maxBody int64       // default 1 MiB
+	raw     bool        // the handler reads the body itself, whatever its type
 }
 
 // handle registers one operation: role check, audit and error translation
@@ -111,7 +114,7 @@ func handle[I, O any](a *API, op operation, object func(*I) string, h func(conte
 	huma.Register(a.huma, huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Description: description,
 		Tags: []string{op.tag}, DefaultStatus: op.status, Security: security, MaxBodyBytes: op.maxBody,
-		Middlewares: huma.Middlewares{need(op.role)}, BodyReadTimeout: 30 * time.Second, Errors: []int{400, 401, 403, 404, 409, 429, 503},
+		Middlewares: huma.Middlewares{need(op.role)}, BodyReadTimeout: 30 * time.Second, SkipValidateBody: op.raw, Errors: []int{400, 401, 403, 404, 409, 429, 503},
 	}, func(ctx context.Context, in *I) (*O, error) {
 		out, err := h(ctx, in)
 		if op.audit != "" {

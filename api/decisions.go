@@ -132,7 +132,7 @@ var ruleLabels = map[string]string{
 	decide.RuleValidity: "Outside its dates", decide.RuleCondition: "Not eligible", decide.RuleConsent: "No consent",
 	decide.RuleCap: "Contacted enough", decide.RuleQuietHours: "Quiet hours", decide.RuleHoldout: "Permanent holdout",
 	decide.RulePaused: "Paused, it does harm", decide.RuleQuota: "Budget or stock used up", decide.RuleGate: "Not to be spoken to now",
-	decide.RuleControl: "Control group of the action",
+	decide.RuleReach: "Cannot be reached", decide.RuleControl: "Control group of the action",
 }
 
 func (a *API) decisionOperations() {

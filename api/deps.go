@@ -15,6 +15,7 @@ import (
 	"github.com/rapport-engine/rapport/config"
 	"github.com/rapport-engine/rapport/decide"
 	"github.com/rapport-engine/rapport/deliver"
+	"github.com/rapport-engine/rapport/deliver/suppression"
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/eventlog"
 	"github.com/rapport-engine/rapport/identity"
@@ -37,6 +38,8 @@ type Deps struct {
 	Door        *collect.Door
 	Deliver     *deliver.Dispatcher
 	Composer    Composer
+	Channels    Channels
+	Suppressed  *suppression.List
 	Log         eventlog.Log
 	Zones       *profile.Zones
 	Live        *Live

@@ -65,6 +65,9 @@ func newGuard(c rapport.Clock) *guard { return &guard{limits: newLimiter(c)} }
 func (g *guard) around(store *access.Store, log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		outer := r
+		if fromPages(r.URL.Path) && crossOrigin(w, r) {
+			return
+		}
 		id := r.Header.Get("X-Request-Id")
 		if !plausibleID(id) {
 			id = newID()
@@ -124,6 +127,35 @@ func (g *guard) around(store *access.Store, log *slog.Logger, next http.Handler)
 // and items speak with their device tokens.
 func mayCarryWriteKey(path string) bool {
 	return path == "/v1/decide" || path == "/v1/inapp/stream" || isDevicePath(path)
+}
+
+// fromPages reports whether pages of other origins may ask: with a write key,
+// which stands in every page anyway. A session's cookie is never sent along.
+func fromPages(path string) bool {
+	return path == "/v1/decide" || path == "/v1/inapp/stream" || path == "/v1/push/keys"
+}
+
+// crossOrigin lets a page of any origin read the answer, and answers what its
+// browser asks before. It reports whether that was all.
+func crossOrigin(w http.ResponseWriter, r *http.Request) bool {
+	h, origin := w.Header(), r.Header.Get("Origin")
+	h.Add("Vary", "Origin")
+	if origin == "" {
+		return false
+	}
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Expose-Headers", "Retry-After, X-Request-Id")
+	if r.Method != http.MethodOptions {
+		return false
+	}
+	h.Set("Access-Control-Allow-Methods", "GET, POST, OPTIONS")
+	if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {
+		h.Set("Access-Control-Allow-Headers", asked)
+		h.Add("Vary", "Access-Control-Request-Headers")
+	}
+	h.Set("Access-Control-Max-Age", "86400")
+	w.WriteHeader(http.StatusNoContent)
+	return true
 }
 
 func clientAddress(r *http.Request) string {

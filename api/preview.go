@@ -23,7 +23,7 @@ type MessagePreview struct {
 	Action   string            `json:"action"`
 	PersonID string            `json:"personId"`
 	Channel  string            `json:"channel,omitempty" doc:"What it would be sent through"`
-	Form     string            `json:"form" enum:"mail,text,content" doc:"mail has subject, text and html; text has text; content has only its fields"`
+	Form     string            `json:"form" enum:"mail,text,push,content" doc:"mail has subject, text and html; text has text; push has subject (its title) and text; content has only its fields"`
 	Locale   string            `json:"locale,omitempty"`
 	To       string            `json:"to,omitempty" doc:"Address or number it would go to; empty if none is known"`
 	Subject  string            `json:"subject,omitempty"`
@@ -79,7 +79,7 @@ func (a *API) preview(ctx context.Context, in *actionPreviewIn) (*body[MessagePr
 		}
 		sends, _ := v.Config().Part(deliver.Part).(*deliver.Config)
 		if channel := sends.Channels()[out.Body.Channel]; channel != nil {
-			out.Body.Form = map[string]string{deliver.ChannelEmail: "mail", deliver.ChannelSMS: "text"}[channel.Type]
+			out.Body.Form = map[string]string{deliver.ChannelEmail: "mail", deliver.ChannelSMS: "text", deliver.ChannelPush: "push"}[channel.Type]
 		}
 		id = v.ID()
 		return nil
@@ -99,6 +99,8 @@ func (a *API) preview(ctx context.Context, in *actionPreviewIn) (*body[MessagePr
 			return nil, err
 		}
 		out.Body.To, out.Body.Subject, out.Body.Text, out.Body.HTML = draft.Recipient.Email, mail.Subject, mail.Text, mail.HTML
+	case "push":
+		out.Body.Subject, out.Body.Text = cmp.Or(draft.Fields["title"], draft.Fields["subject"]), cmp.Or(draft.Fields["body"], draft.Fields["text"])
 	case "text":
 		out.Body.To, out.Body.Text = draft.Recipient.Phone, draft.Text()
 	}

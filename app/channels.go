@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -14,10 +13,12 @@ import (
 	"github.com/rapport-engine/rapport/decide"
 	"github.com/rapport-engine/rapport/deliver"
 	"github.com/rapport-engine/rapport/deliver/compose"
+	"github.com/rapport-engine/rapport/deliver/feedback"
 	"github.com/rapport-engine/rapport/deliver/preference"
 	"github.com/rapport-engine/rapport/deliver/sms"
 	"github.com/rapport-engine/rapport/deliver/smtp"
 	"github.com/rapport-engine/rapport/deliver/webhook"
+	"github.com/rapport-engine/rapport/deliver/webpush"
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/eventlog"
 	"github.com/rapport-engine/rapport/profile"
@@ -34,6 +35,7 @@ func (s *Server) openChannels(key []byte) {
 			return s.URL
 		},
 	})
+	s.marker = feedback.NewMarker(subkey(key, "mail"))
 	s.composer = compose.New(compose.Deps{Reader: recipients{s}, Links: s.preferences, Clock: s.opts.Clock, Decision: decide.DecodeDecision})
 }
 
@@ -51,9 +53,15 @@ func (s *Server) channelDestinations(c *deliver.Config) ([]deliver.Destination, 
 		var err error
 		switch doc.Type {
 		case deliver.ChannelEmail:
-			sender, err = smtp.New(smtp.Options{Channel: doc, Composer: s.composer})
+			sender, err = smtp.New(smtp.Options{Channel: doc, Composer: s.composer, Addresses: mailAddresses{s}})
 		case deliver.ChannelSMS:
-			sender, err = sms.New(sms.Options{Channel: doc, Composer: s.composer, Caller: webhook.NewPoster(s.guard, s.opts.Clock)})
+			sender, err = sms.New(sms.Options{Channel: doc, Composer: s.composer, Caller: webhook.NewPoster(s.guard, s.opts.Clock), Suppressed: func(number string) string {
+				return s.suppressedText(rapport.KindPhone, "phone number", number)
+			}})
+		case deliver.ChannelPush:
+			// Push services compare times with the wall's clock, whatever the demo's does.
+			wall := rapport.SystemClock{}
+			sender, err = webpush.New(webpush.Options{Channel: doc, Composer: s.composer, Book: browsers{s}, Caller: webhook.NewPoster(s.guard, wall), Clock: wall})
 		}
 		if err != nil {
 			return nil, err
@@ -168,12 +176,15 @@ func (c choices) Choices(ctx context.Context, person rapport.ID) (out []preferen
 	return out, err
 }
 
+// randomID names an event of our own that nobody sends twice.
+func randomID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
 // Choose implements [preference.Store].
 func (c choices) Choose(ctx context.Context, person rapport.ID, choice preference.Choice) error {
-	var b [16]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		return fmt.Errorf("choose: %w", err)
-	}
 	p := rapport.AppendField(nil, "purpose", rapport.StringValue(choice.Purpose))
 	if choice.Channel != "" {
 		p = rapport.AppendField(p, "channel", rapport.StringValue(choice.Channel))
@@ -181,7 +192,7 @@ func (c choices) Choose(ctx context.Context, person rapport.ID, choice preferenc
 	p = rapport.AppendField(p, "allowed", rapport.BoolValue(choice.Allowed))
 	now := rapport.Millis(c.server.opts.Clock.Now())
 	e := &rapport.Event{
-		Type: rapport.TypeTrack, Name: rapport.EventConsentUpdated, Source: "preferences", Entity: person, MessageID: hex.EncodeToString(b[:]),
+		Type: rapport.TypeTrack, Name: rapport.EventConsentUpdated, Source: "preferences", Entity: person, MessageID: randomID(),
 		Timestamp: now, OriginalTimestamp: now, ReceivedAt: now, Properties: p,
 	}
 	if err := c.server.record(ctx, e); err != nil {

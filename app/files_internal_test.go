@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"unicode"
 
 	"github.com/rapport-engine/rapport"
 )
@@ -48,7 +49,7 @@ func FuzzRowsReadAsCSVReadersDo(f *testing.F) {
 		want, err := c.ReadAll()
 		// Lone carriage returns, bare quotation marks and rows of blanks are
 		// matters of taste.
-		if err != nil || !clean || len(want) == 0 || bytes.ContainsAny([]byte(text), "\r \t\v\f") || bytes.ContainsRune([]byte(text), '\u0085') || bytes.ContainsRune([]byte(text), '\u00a0') {
+		if err != nil || !clean || len(want) == 0 || bytes.ContainsFunc([]byte(text), func(r rune) bool { return r != '\n' && unicode.IsSpace(r) }) {
 			return
 		}
 		if !slices.EqualFunc(got, want[1:], slices.Equal) {

@@ -45,6 +45,8 @@ func doors() []door {
 		door{"POST", "/v1/tokens", []string{`{"name":"ci","role":"viewer","expiresIn":"90d"}`}},
 		door{"POST", "/v1/people/{ref}/unmerge", []string{`{"link":"l_00000000000000000000000000"}`}},
 		door{"POST", "/v1/actions/{id}/preview", []string{`{"person":{"userId":"u1"},"placement":"hero","locale":"nb"}`}},
+		door{"POST", "/v1/suppressions", []string{`{"addresses":[{"address":"a@b.no"},{"kind":"phone","address":"+4722225555"}],"reason":"manual","detail":"asked"}`}},
+		door{"POST", "/v1/channels/{id}/reports", []string{`{"reports":[{"type":"bounce","address":"a@b.no","permanent":true,"status":"5.1.1","messageId":"x@y"}]}`}},
 		door{"POST", "/v1/deliveries/{id}/replay", []string{`{}`}},
 		door{"POST", "/v1/quarantine/{id}/replay", []string{`{"raw":` + mutantEvent + `}`, `{}`}},
 		door{"POST", "/v1/quarantine/replay", []string{`{}`}},

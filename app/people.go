@@ -18,6 +18,7 @@ import (
 	"github.com/rapport-engine/rapport/deliver"
 	"github.com/rapport-engine/rapport/deliver/inapp"
 	"github.com/rapport-engine/rapport/deliver/webhook"
+	"github.com/rapport-engine/rapport/deliver/webpush"
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/eventlog"
 	"github.com/rapport-engine/rapport/identity"
@@ -81,6 +82,7 @@ func (s *Server) folds() []engine.Fold {
 		predict.PurchasesFold{},
 		predict.TastesFold{},
 	}, s.productFolds(), []engine.Fold{
+		webpush.Fold{},
 		segment.NewFold(s.segmentEnv),
 		decide.InterestFold{},
 		decide.Fold{Env: env},
@@ -105,6 +107,7 @@ func (s *Server) openDoors() error {
 		Env: func(v *engine.View, now time.Time) condition.Env {
 			return s.viewEnv(v, rapport.Millis(now))
 		},
+		Reach: s.unreached,
 		Random: func() uint64 {
 			var b [8]byte
 			_, _ = rand.Read(b[:])

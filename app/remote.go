@@ -113,12 +113,26 @@ func (r *remote) call(ctx context.Context, method, path string, in, out any) err
 
 // send makes a request and returns the answer if its status says success.
 func (r *remote) send(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
+	return r.sendAs(ctx, method, path, "application/json", body)
+}
+
+// post sends a body of another type than JSON and reads the answer into out.
+func (r *remote) post(ctx context.Context, path, contentType string, body []byte, out any) error {
+	resp, err := r.sendAs(ctx, http.MethodPost, path, contentType, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	return json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(out)
+}
+
+func (r *remote) sendAs(ctx context.Context, method, path, contentType string, body io.Reader) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, r.base+path, body)
 	if err != nil {
 		return nil, err
 	}
 	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Content-Type", contentType)
 	}
 	if r.secret != "" {
 		req.Header.Set("Authorization", "Bearer "+r.secret)

@@ -26,8 +26,10 @@ import (
 	"github.com/rapport-engine/rapport/decide"
 	"github.com/rapport-engine/rapport/deliver"
 	"github.com/rapport-engine/rapport/deliver/compose"
+	"github.com/rapport-engine/rapport/deliver/feedback"
 	"github.com/rapport-engine/rapport/deliver/inapp"
 	"github.com/rapport-engine/rapport/deliver/preference"
+	"github.com/rapport-engine/rapport/deliver/suppression"
 	"github.com/rapport-engine/rapport/deliver/webhook"
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/eventlog/local"
@@ -72,6 +74,8 @@ type Server struct {
 	minter   *identity.Minter
 
 	preferences *preference.Pages
+	suppressed  *suppression.List
+	marker      *feedback.Marker
 
 	mqtt     *mqtt.Broker
 	pages    *passport.Server

@@ -45,8 +45,9 @@ type moment struct {
 	limit     int // 0 is the placement's slots
 	seed      uint64
 	cause     string
-	version   int64                  // of the config
-	spent     func(a *Action) *quota // which quota of an action is used up; nil asks none
+	version   int64                       // of the config
+	spent     func(a *Action) *quota      // which quota of an action is used up; nil asks none
+	reach     func(channel string) string // why the person cannot be reached through it; valid in screen only, nil reaches everybody
 
 	locale     string
 	clv        float64

@@ -89,6 +89,7 @@ func TestEveryRuleSaysWhatFailed(t *testing.T) {
 			{ID: "late", Type: "offer", Placements: slot, Until: "2026-05-01"},
 			{ID: "abroad", Type: "offer", Placements: slot, When: when(t, `traits.country == "NO"`)},
 			{ID: "mail", Type: "message", Placements: slot, Purpose: "marketing", Channel: "email"},
+			{ID: "text", Type: "message", Placements: slot, Channel: "sms", Right: "recall"},
 			{ID: "beans", Type: "offer", Placements: slot, Topic: "coffee"},
 			{ID: "mug", Type: "offer", Placements: slot},
 		},
@@ -97,6 +98,12 @@ func TestEveryRuleSaysWhatFailed(t *testing.T) {
 	m := momentFor(c, "home", p, 1)
 	hour := time.Hour.Milliseconds()
 	m.uses = []use{{at: m.now - 20*hour, action: "x", topic: "coffee"}, {at: m.now - 2*hour, action: "y", topic: "coffee"}}
+	m.reach = func(channel string) string {
+		if channel == "sms" {
+			return "no phone number is known"
+		}
+		return ""
+	}
 	d := m.arbitrate()
 	got := map[string]string{}
 	for _, x := range d.Candidates {
@@ -106,17 +113,19 @@ func TestEveryRuleSaysWhatFailed(t *testing.T) {
 		"late":   "validity: valid until 2026-05-01",
 		"abroad": `condition: traits.country == "NO" (traits.country is "SE")`,
 		"mail":   "consent: no consent to marketing through email",
+		"text":   "reach: no phone number is known",
 		"beans":  "cap: policy default, cap per topic coffee (2 per 1d) is used up, frees 2026-05-04T16:00:00Z",
 		"mug":    "quiet hours: from 11:30 to 13:00, ends 2026-05-04T13:00:00Z",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if d.Idle != 1 || len(d.Items) != 0 || d.Nothing != "no action was allowed: 1 by validity, 1 by condition, 1 by consent, 1 by cap, 1 by quiet hours" {
+	if d.Idle != 1 || len(d.Items) != 0 || d.Nothing != "no action was allowed: 1 by validity, 1 by condition, 1 by consent, 1 by reach, 1 by cap, 1 by quiet hours" {
 		t.Errorf("nothing: %q, idle %v", d.Nothing, d.Idle)
 	}
 	for action, change := range map[string]string{
 		"late": "a later end of validity than 2026-05-01T00:00:00Z", "abroad": "if this held: traits.country", "mail": "consent to marketing through email",
+		"text": "an address that takes messages, for the channel sms",
 		"beans": "waiting until 2026-05-04T16:00:00Z", "mug": "waiting until 2026-05-04T13:00:00Z", "hat": "naming home",
 	} {
 		x := m.about(d, action)
@@ -124,7 +133,7 @@ func TestEveryRuleSaysWhatFailed(t *testing.T) {
 			t.Errorf("%s would be changed by %q, want %q", action, x.Changes, change)
 		}
 	}
-	for i, want := range []int{5, 4, 3, 3, 2, 2, 1, 1, 0, 0} {
+	for i, want := range []int{6, 5, 4, 4, 3, 2, 2, 1, 1, 0, 0} {
 		if f := Explain(d).Funnel[i]; f.Left != want {
 			t.Errorf("after %s %d are left, want %d", f.Rule, f.Left, want)
 		}

@@ -27,6 +27,10 @@ type Deps struct {
 	// Recent, if set, is told of every decision recorded.
 	Recent *Recent
 	Clock  rapport.Clock
+	// Reach, if set, says why a person cannot be reached through a channel now
+	// (no address is known, or it is suppressed), "" if they can. It is used
+	// during the view only.
+	Reach func(v *engine.View, channel string) string
 	// Random returns 64 random bits: from a secure source in production, from a
 	// seed where decisions are to be repeated.
 	Random func() uint64
@@ -260,6 +264,9 @@ func (s *Decider) moment(v *engine.View, r *Request, cause string) (*moment, err
 		m.past = rec.past(now, cfg)
 	}
 	m.spent = func(a *Action) *quota { return s.treasury.open(a, now) }
+	if s.deps.Reach != nil {
+		m.reach = func(channel string) string { return s.deps.Reach(v, channel) }
+	}
 	liked, _ := v.State(InterestName).(*interest)
 	m.features = m.gather(s.deps.Features(env, r.Context), liked)
 	return m, nil

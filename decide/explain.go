@@ -63,7 +63,7 @@ type ActionExplanation struct {
 }
 
 // ruleOrder is the order of the funnel.
-var ruleOrder = [...]string{RuleValidity, RuleCondition, RulePaused, RuleConsent, RuleQuota, RuleCap, RuleGate, RuleQuietHours}
+var ruleOrder = [...]string{RuleValidity, RuleCondition, RulePaused, RuleConsent, RuleReach, RuleQuota, RuleCap, RuleGate, RuleQuietHours}
 
 // Explain tells of a decision from what it holds.
 func Explain(d *rapport.Decision) *Explanation {
@@ -214,6 +214,8 @@ func (m *moment) changes(a *Action, rule string, clauses []condition.Clause) []s
 			s += " through " + ch
 		}
 		return []string{s}
+	case RuleReach:
+		return []string{"an address that takes messages, for the channel " + m.channel(a)}
 	case RuleCap:
 		free := int64(0)
 		for _, l := range a.caps {

@@ -14,6 +14,7 @@ const (
 	RuleValidity   = "validity"
 	RuleCondition  = "condition"
 	RuleConsent    = "consent"
+	RuleReach      = "reach" // no address is known, or it takes nothing any more
 	RuleCap        = "cap"
 	RuleQuietHours = "quiet hours"
 	RulePaused     = "paused"    // it was measured to do harm
@@ -128,7 +129,8 @@ type restraint struct {
 	quietText string
 	capTexts  map[*limit]string
 	explained int
-	gate      string // why the gate is closed
+	gate      string            // why the gate is closed
+	reached   map[string]string // by channel: why the person cannot be reached
 }
 
 func newRestraint(m *moment) *restraint {
@@ -161,6 +163,9 @@ func (r *restraint) exclude(a *Action) (rule, detail string) {
 		}
 		return RuleConsent, a.consent
 	}
+	if text := r.unreached(channel); text != "" {
+		return RuleReach, text
+	}
 	if m.spent != nil {
 		if q := m.spent(a); q != nil {
 			return RuleQuota, q.name + " is used up for now"
@@ -183,6 +188,22 @@ func (r *restraint) exclude(a *Action) (rule, detail string) {
 		return RuleQuietHours, r.quietText
 	}
 	return "", ""
+}
+
+// unreached says why the person cannot be reached through a channel, asking once.
+func (r *restraint) unreached(channel string) string {
+	if channel == "" || r.m.reach == nil {
+		return ""
+	}
+	text, asked := r.reached[channel]
+	if !asked {
+		text = r.m.reach(channel)
+		if r.reached == nil {
+			r.reached = map[string]string{}
+		}
+		r.reached[channel] = text
+	}
+	return text
 }
 
 // full returns the first cap on the action that is used up, or nil. What comes

@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"encoding/base64"
 	"net"
 	"net/mail"
 	"net/url"
@@ -14,13 +15,15 @@ import (
 const (
 	ChannelEmail = "smtp" // mail through an SMTP server
 	ChannelSMS   = "sms"  // a text through a provider's HTTP interface
+	// ChannelPush is a notification through the browsers' push services.
+	ChannelPush = "webpush"
 )
 
 // ChannelDoc is the config document of kind "channel": a way to reach people.
 // An action, a placement or a trigger names it; consent is asked under its id.
 type ChannelDoc struct {
 	ID   string `yaml:"id" doc:"Name of the channel, as actions and consent know it: email, sms."`
-	Type string `yaml:"type" required:"true" enum:"smtp,sms" doc:"smtp: mail through a server. sms: a text through a provider's HTTP interface."`
+	Type string `yaml:"type" required:"true" enum:"smtp,sms,webpush" doc:"smtp: mail through a server. sms: a text through a provider's HTTP interface. webpush: a notification in the browser."`
 
 	Server   string `yaml:"server,omitempty" doc:"smtp: host and port of the server, such as smtp.example.com:587."`
 	TLS      string `yaml:"tls,omitempty" enum:"starttls,implicit,none" doc:"smtp: starttls (default), implicit (port 465) or none, for a server on the same machine."`
@@ -33,12 +36,20 @@ type ChannelDoc struct {
 	Headers map[string]string `yaml:"headers,omitempty" doc:"sms: request headers; secrets from the environment as ${NAME}."`
 	Body    string            `yaml:"body,omitempty" doc:"sms: the request, a Liquid template with to, from, text and key; {{ text | json }} quotes. JSON if it begins with {, else a form."`
 
+	PrivateKey string           `yaml:"privateKey,omitempty" secret:"true" doc:"webpush: private key of the deployment, from the environment: ${PUSH_KEY}. rapport keys webpush makes one."`
+	Subject    string           `yaml:"subject,omitempty" doc:"webpush: address at which operators of push services reach you, such as mailto:ops@northbean.example."`
+	TTL        rapport.Duration `yaml:"ttl,omitempty" max:"28d" doc:"webpush: how long a push service keeps a message for a browser that is off; default 1d."`
+	Urgency    string           `yaml:"urgency,omitempty" enum:"very-low,low,normal,high" doc:"webpush: whether to wake a device that saves power; default normal. A content's urgency goes before it."`
+
 	Parallel int              `yaml:"parallel,omitempty" min:"0" max:"64" doc:"Most messages at once, 1 to 64; default 4."`
 	Rate     int              `yaml:"rate,omitempty" min:"0" max:"10000" doc:"Most messages a second; no limit if left out."`
 	GiveUp   rapport.Duration `yaml:"giveUp,omitempty" max:"7d" doc:"How long to keep trying; default 1d, at most 7d."`
 }
 
-const maxChannels = 20
+const (
+	maxChannels = 20
+	maxTTL      = rapport.Duration(28 * 24 * 3600 * 1e9) // what push services keep at most
+)
 
 // Validate reports everything wrong with the document by itself. The error is
 // Invalid and has the method Faults.
@@ -62,8 +73,10 @@ func (d *ChannelDoc) Validate() error {
 				f.Add("headers", "%q is not a header", name)
 			}
 		}
+	case ChannelPush:
+		d.checkPush(&f)
 	default:
-		f.Add("type", "must be smtp or sms")
+		f.Add("type", "must be smtp, sms or webpush")
 	}
 	if d.Parallel < 0 || d.Parallel > maxParallel {
 		f.Add("parallel", "must be from 1 to %d", maxParallel)
@@ -94,6 +107,21 @@ func (d *ChannelDoc) checkEmail(f *rapport.Faults) {
 	}
 	if d.Username != "" && d.TLS == "none" {
 		f.Add("tls", "a password is only sent over TLS")
+	}
+}
+
+func (d *ChannelDoc) checkPush(f *rapport.Faults) {
+	if key, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(d.PrivateKey, "=")); err != nil || len(key) != 32 {
+		f.Add("privateKey", "is not a private key of 32 bytes in base64url; rapport keys webpush makes one")
+	}
+	if u, err := url.Parse(d.Subject); err != nil || u.Scheme != "mailto" && u.Scheme != "https" || u.Opaque == "" && u.Host == "" {
+		f.Add("subject", "is not an address such as mailto:ops@northbean.example")
+	}
+	if d.TTL < 0 || d.TTL > maxTTL {
+		f.Add("ttl", "must be at most 28d")
+	}
+	if !slices.Contains([]string{"", "very-low", "low", "normal", "high"}, d.Urgency) {
+		f.Add("urgency", "must be very-low, low, normal or high")
 	}
 }
 

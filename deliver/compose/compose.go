@@ -61,6 +61,8 @@ type Draft struct {
 	Preferences string
 	Unsubscribe string // empty for a message that needs no consent
 	Purpose     string
+	Decision    string // id of the decision
+	Action      string
 }
 
 // Compose writes the message of a decision. The result, if not nil, says why
@@ -104,6 +106,7 @@ func (c *Composer) Preview(ctx context.Context, person rapport.ID, choice *rappo
 }
 
 func (c *Composer) write(draft *Draft, decision string, item *rapport.Choice) (err error) {
+	draft.Decision, draft.Action = decision, item.Action
 	draft.Fields, err = Render(item.Content, draft.Recipient, c.deps.Clock.Now(), map[string]any{
 		"links":    map[string]any{"preferences": draft.Preferences, "unsubscribe": draft.Unsubscribe},
 		"decision": map[string]any{"id": decision, "action": item.Action},

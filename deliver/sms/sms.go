@@ -29,6 +29,8 @@ type Options struct {
 	Channel  deliver.ChannelDoc
 	Composer *compose.Composer
 	Caller   Caller
+	// Suppressed, if set, says why nothing is sent to a number, "" if it may be.
+	Suppressed func(number string) string
 }
 
 // Sender sends texts. It implements [deliver.Sender].
@@ -62,6 +64,11 @@ func (s *Sender) Send(ctx context.Context, m *deliver.Message) deliver.Result {
 	}
 	if draft.Recipient.Phone == "" {
 		return deliver.Result{Status: deliver.Failed, Detail: "no phone number is known"}
+	}
+	if s.o.Suppressed != nil {
+		if why := s.o.Suppressed(draft.Recipient.Phone); why != "" {
+			return deliver.Result{Status: deliver.Withheld, Detail: why}
+		}
 	}
 	text := draft.Text()
 	if text == "" || len(text) > maxText {

@@ -24,6 +24,7 @@ import (
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/deliver"
 	"github.com/rapport-engine/rapport/deliver/compose"
+	"github.com/rapport-engine/rapport/deliver/feedback"
 )
 
 const timeout = 30 * time.Second
@@ -32,8 +33,20 @@ const timeout = 30 * time.Second
 type Options struct {
 	Channel  deliver.ChannelDoc
 	Composer *compose.Composer
+	// Addresses, if set, knows which addresses take no mail.
+	Addresses Addresses
 	// TLS is how to trust the server; nil trusts the system's authorities.
 	TLS *tls.Config
+}
+
+// Addresses knows which addresses take no mail, and marks the mails that go out.
+type Addresses interface {
+	// Suppressed says why nothing is sent to an address, "" if it may be.
+	Suppressed(address string) string
+	// Bounced records that the server refused a person's address for good.
+	Bounced(ctx context.Context, person rapport.ID, channel, address, status string) error
+	// Mark returns what the Message-ID carries, so that a report is believed.
+	Mark(person rapport.ID, address string) string
 }
 
 // Sender sends mail. It implements [deliver.Sender].
@@ -94,7 +107,14 @@ func (s *Sender) Send(ctx context.Context, m *deliver.Message) deliver.Result {
 	if draft.Recipient.Email == "" {
 		return deliver.Result{Status: deliver.Failed, Detail: "no mail address is known"}
 	}
-	msg, err := s.message(draft, m.Key)
+	mark := ""
+	if a := s.o.Addresses; a != nil {
+		if why := a.Suppressed(draft.Recipient.Email); why != "" {
+			return deliver.Result{Status: deliver.Withheld, Detail: why}
+		}
+		mark = "." + a.Mark(m.Person, draft.Recipient.Email)
+	}
+	msg, err := s.message(draft, m.Key, mark)
 	if err != nil {
 		return deliver.Result{Status: deliver.Failed, Detail: err.Error()}
 	}
@@ -109,13 +129,19 @@ func (s *Sender) Send(ctx context.Context, m *deliver.Message) deliver.Result {
 	}
 	defer client.Close()
 	if err := client.Send(msg); err != nil {
-		return failure(err, "the mail server refused")
+		r := failure(err, "the mail server refused")
+		if status, permanent := refused(err); permanent && s.o.Addresses != nil {
+			if err := s.o.Addresses.Bounced(ctx, m.Person, s.o.Channel.ID, draft.Recipient.Email, status); err != nil {
+				return deliver.Result{Status: deliver.Retry, Busy: true, Code: r.Code, Detail: "the address was refused, and that could not be recorded"}
+			}
+		}
+		return r
 	}
 	return deliver.Result{Status: deliver.Delivered, Code: 250}
 }
 
 // message puts a draft into the form of a mail.
-func (s *Sender) message(draft *compose.Draft, key string) (*gomail.Msg, error) {
+func (s *Sender) message(draft *compose.Draft, key, mark string) (*gomail.Msg, error) {
 	content, err := draft.Mail()
 	if err != nil {
 		return nil, errors.New("the mail cannot be laid out")
@@ -138,7 +164,7 @@ func (s *Sender) message(draft *compose.Draft, key string) (*gomail.Msg, error) 
 	}
 	msg.Subject(content.Subject)
 	digest := sha256.Sum256([]byte(key))
-	msg.SetMessageIDWithValue(hex.EncodeToString(digest[:16]) + "@" + s.domain)
+	msg.SetMessageIDWithValue(hex.EncodeToString(digest[:10]) + mark + "@" + s.domain)
 	msg.SetDate()
 	msg.SetGenHeader("Auto-Submitted", "auto-generated")
 	if draft.Unsubscribe != "" {
@@ -148,6 +174,20 @@ func (s *Sender) message(draft *compose.Draft, key string) (*gomail.Msg, error) 
 	msg.SetBodyString(gomail.TypeTextPlain, content.Text)
 	msg.AddAlternativeString(gomail.TypeTextHTML, content.HTML)
 	return msg, nil
+}
+
+// refused reports whether the server refused the recipient's address for good, and
+// with which status.
+func refused(err error) (status string, permanent bool) {
+	var e *gomail.SendError
+	if !errors.As(err, &e) || e.Reason != gomail.ErrSMTPRcptTo {
+		return "", false
+	}
+	status = e.EnhancedStatusCode()
+	if permanent = feedback.Permanent(status, e.ErrorCode()); status == "" {
+		status = strconv.Itoa(e.ErrorCode())
+	}
+	return status, permanent
 }
 
 // failure judges an error: what the server refuses for good is not tried again.
