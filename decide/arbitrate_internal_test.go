@@ -125,7 +125,7 @@ func TestEveryRuleSaysWhatFailed(t *testing.T) {
 	}
 	for action, change := range map[string]string{
 		"late": "a later end of validity than 2026-05-01T00:00:00Z", "abroad": "if this held: traits.country", "mail": "consent to marketing through email",
-		"text": "an address that takes messages, for the channel sms",
+		"text":  "an address that takes messages, for the channel sms",
 		"beans": "waiting until 2026-05-04T16:00:00Z", "mug": "waiting until 2026-05-04T13:00:00Z", "hat": "naming home",
 	} {
 		x := m.about(d, action)
