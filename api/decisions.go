@@ -254,7 +254,11 @@ func (a *API) decide(ctx context.Context, in *decideIn) (*body[DecideAnswer], er
 	}
 	for i := range d.Items {
 		x := &d.Items[i]
-		item := DecideItem{Action: x.Action, Kind: string(x.Type), Content: x.Content.Map(), Propensity: x.Propensity}
+		content, err := a.deps.Composer.Fill(ctx, request.Person, d.ID, x)
+		if err != nil {
+			return nil, err
+		}
+		item := DecideItem{Action: x.Action, Kind: string(x.Type), Content: content.Map(), Propensity: x.Propensity}
 		if c.source == nil {
 			item.Value, item.Reason = &x.Value, x.Reason
 		}

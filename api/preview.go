@@ -16,6 +16,8 @@ import (
 // Composer writes messages without sending them ([compose.Composer]).
 type Composer interface {
 	Preview(ctx context.Context, person rapport.ID, choice *rapport.Choice) (*compose.Draft, error)
+	// Fill fills in the templates of a slot's content.
+	Fill(ctx context.Context, person rapport.ID, decision string, choice *rapport.Choice) (rapport.Fields, error)
 }
 
 // MessagePreview is an action as one person would see it.
@@ -30,6 +32,7 @@ type MessagePreview struct {
 	Text     string            `json:"text,omitempty"`
 	HTML     string            `json:"html,omitempty"`
 	Fields   map[string]string `json:"fields" doc:"The content's texts, rendered"`
+	Content  map[string]any    `json:"content,omitempty" doc:"content: the whole of it as a slot gets it"`
 }
 
 type actionPreviewIn struct {
@@ -86,6 +89,19 @@ func (a *API) preview(ctx context.Context, in *actionPreviewIn) (*body[MessagePr
 	})
 	if err != nil {
 		return nil, err
+	}
+	if out.Body.Form == "content" {
+		filled, err := a.deps.Composer.Fill(ctx, id, "d_preview", &choice)
+		if err != nil {
+			return nil, err
+		}
+		out.Body.Content, out.Body.Fields = filled.Map(), map[string]string{}
+		for name, v := range filled.All() {
+			if text, ok := v.Text(); ok {
+				out.Body.Fields[string(name)] = string(text)
+			}
+		}
+		return out, nil
 	}
 	draft, err := a.deps.Composer.Preview(ctx, id, &choice)
 	if err != nil {

@@ -88,8 +88,10 @@ func checkTemplates(set *config.Set, channels map[string]*deliver.ChannelDoc) er
 		if !sent {
 			continue
 		}
-		for _, f := range compose.Check(a.Content) {
-			return rapport.Errorf(rapport.Invalid, "action %s: %s: %s", a.ID, f.Path, f.Message)
+		for path, content := range a.Contents() {
+			for _, f := range compose.Check(content) {
+				return rapport.Errorf(rapport.Invalid, "action %s: %s: %s", a.ID, path+strings.TrimPrefix(f.Path, "content"), f.Message)
+			}
 		}
 	}
 	return nil

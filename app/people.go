@@ -120,7 +120,7 @@ func (s *Server) openDoors() error {
 		return err
 	}
 	s.guard = guard
-	s.inapp = inapp.New(inapp.Options{Clock: s.opts.Clock, Decision: decide.DecodeDecision, Consent: consenter{s}})
+	s.inapp = inapp.New(inapp.Options{Clock: s.opts.Clock, Decision: decide.DecodeDecision, Consent: consenter{s}, Fill: s.composer.Fill})
 	s.deliver = deliver.New(deliver.Deps{
 		Outbox: func(kind string) deliver.Outbox { return s.engine.Effects(kind) },
 		Append: s.recordResult, Consent: consenter{s}, Clock: s.opts.Clock, Logger: s.log,

@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"math"
 	"slices"
@@ -45,6 +46,30 @@ type ActionDoc struct {
 type ContentDoc struct {
 	Content rapport.Fields            `yaml:"content,omitempty" doc:"What the client shows there; any JSON."`
 	Locales map[string]rapport.Fields `yaml:"locales,omitempty" doc:"Per locale."`
+}
+
+// Contents yields every content of the action in a fixed order, with the path it
+// stands at: its own, those of its locales, and those of its placements.
+func (d *ActionDoc) Contents() iter.Seq2[string, rapport.Fields] {
+	return func(yield func(string, rapport.Fields) bool) {
+		locales := func(at string, m map[string]rapport.Fields) bool {
+			for _, l := range slices.Sorted(maps.Keys(m)) {
+				if !yield(at+"locales."+l, m[l]) {
+					return false
+				}
+			}
+			return true
+		}
+		if !yield("content", d.Content) || !locales("", d.Locales) {
+			return
+		}
+		for _, name := range slices.Sorted(maps.Keys(d.In)) {
+			at := "in." + name + "."
+			if !yield(at+"content", d.In[name].Content) || !locales(at, d.In[name].Locales) {
+				return
+			}
+		}
+	}
 }
 
 // BudgetDoc limits what an action costs, paced over its period.

@@ -44,6 +44,8 @@ type Options struct {
 	Decision func(body []byte) (*rapport.Decision, error)
 	// Consent is asked for every item, since one decision may hold several purposes.
 	Consent deliver.Consenter
+	// Fill, if set, fills in the templates of an item's content.
+	Fill func(ctx context.Context, person rapport.ID, decision string, c *rapport.Choice) (rapport.Fields, error)
 }
 
 // Hub connects senders and clients. It implements [deliver.Sender].
@@ -97,6 +99,11 @@ func (h *Hub) Send(ctx context.Context, m *deliver.Message) deliver.Result {
 			}
 			if !ok {
 				continue
+			}
+		}
+		if h.opts.Fill != nil {
+			if c.Content, err = h.opts.Fill(ctx, m.Person, d.ID, &c); err != nil {
+				return deliver.Result{Status: deliver.Retry, Busy: true, Detail: "the profile cannot be read"}
 			}
 		}
 		shown.Items = append(shown.Items, c)
