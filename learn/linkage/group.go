@@ -35,10 +35,12 @@ func (x *Index) regroup(id uint32) {
 		}
 		if extra >= strictest {
 			w.nodes = w.nodes[:1] // nothing tells them apart
+			x.touched = append(x.touched, id)
 			x.follow(id)
 			return
 		}
 	}
+	x.touched = append(x.touched, w.nodes...)
 	if len(w.nodes) < 2 {
 		return
 	}

@@ -29,7 +29,7 @@ func (o *Options) defaults() {
 
 // Index holds records as they arrive and groups them into people. It is not
 // safe for concurrent use. An added record costs time bounded by the options,
-// and about 300 bytes.
+// and about 300 bytes, which one that is removed leaves behind.
 type Index struct {
 	o      Options
 	scorer scorer
@@ -46,10 +46,16 @@ type Index struct {
 	cluster []uint32 // cluster of each record: its least record
 	next    []uint32 // ring of the records of a cluster
 
+	posted []uint32 // 1 + the first of each record's posts, 0 is none
+	gone   int      // records removed
+
 	stamp []uint32 // last round each record was a candidate
 	round uint32
 	hits  []hit
 	work  grouping
+
+	touched []uint32 // records grouped since Touched was asked
+	empty   place    // of records that were removed
 }
 
 type edge struct {
@@ -140,6 +146,8 @@ func (x *Index) put(r Record) (id uint32, twin bool) {
 	id = uint32(len(x.cluster))
 	x.edge = append(x.edge, 0)
 	x.stamp = append(x.stamp, 0)
+	x.posted = append(x.posted, 0)
+	x.touched = append(x.touched, id)
 	if !r.Empty(x.fields) {
 		h := fingerprint(string(r))
 		if first, ok := x.same.get(h); ok && x.Record(int(first)) == r {
@@ -194,7 +202,7 @@ func (x *Index) candidates(r Record, self uint32, least float64, yield func(Cand
 			p := &x.posts[at-1]
 			other := p.record
 			at = p.next
-			if other == self || x.stamp[other] == x.round {
+			if other == nobody || other == self || x.stamp[other] == x.round {
 				continue
 			}
 			x.stamp[other] = x.round
@@ -213,6 +221,7 @@ func (x *Index) post(id uint32, r Record) {
 	v.open(r, x.fields)
 	var ks keys
 	x.keyer.keys(&v, &ks)
+	x.posted[id] = uint32(len(x.posts)) + 1
 	for _, k := range ks {
 		if k != 0 {
 			x.posts = append(x.posts, post{record: id})

@@ -15,6 +15,8 @@ type Model struct {
 	// one person expected among them.
 	Records int     `json:"records"`
 	Matches float64 `json:"matches"`
+	// Taught is how many decisions of people it was adjusted to; see [Model.Teach].
+	Taught int `json:"taught,omitempty"`
 	// Prior is the logarithm, base 2, of the odds that two records drawn at
 	// random are of one person.
 	Prior  float64        `json:"prior"`

@@ -403,7 +403,7 @@ func falling(match, stranger [levels]float64) (bits [levels]float64) {
 }
 
 // mostCommon is the most values of a field whose share a model keeps.
-const mostCommon = 4096
+const mostCommon = 1024
 
 // frequencies notes which values are more common than others: to share a
 // rare name says more than to share a common one.
