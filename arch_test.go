@@ -75,7 +75,7 @@ var rooms = map[string][]string{
 	"learn/survival":        {"learn", "learn/*"},
 	"learn/uplift":          {"learn", "learn/*"},
 	"config":                {"rapport", "condition", "eventlog"},
-	"api":                   {"rapport", "access", "collect", "collect/item", "twin", "twin/epcis", "twin/ota", "twin/health", "gs1", "catalog", "collect/segmentwire", "config", "decide", "deliver", "deliver/compose", "deliver/suppression", "deliver/feedback", "engine", "identity", "profile", "eventlog", "condition", "segment", "predict"},
+	"api":                   {"rapport", "access", "collect", "collect/item", "twin", "twin/epcis", "twin/ota", "twin/health", "gs1", "catalog", "collect/segmentwire", "config", "decide", "deliver", "deliver/compose", "deliver/suppression", "deliver/feedback", "engine", "identity", "profile", "eventlog", "condition", "segment", "predict", "learn/linkage"},
 	"predict":               {"rapport", "engine", "profile", "learn", "learn/*"},
 	"console":               {},
 	"client":                {"rapport"},

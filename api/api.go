@@ -53,6 +53,7 @@ func New(d Deps) *API {
 	a.segmentOperations()
 	a.predictOperations()
 	a.identityOperations()
+	a.likenessOperations()
 	a.decisionOperations()
 	a.portfolioOperations()
 	a.configOperations()

@@ -78,6 +78,7 @@ type rulesIn struct {
 	Body struct {
 		Identifiers []identifierRule `json:"identifiers,omitempty" maxItems:"100" doc:"All documents of kind identifier, as they would be"`
 		YAML        string           `json:"yaml,omitempty" maxLength:"1048576" doc:"Instead: documents of kind identifier as text, which take the place of those of the same id"`
+		Likeness    *likenessRule    `json:"likeness,omitempty" doc:"The document of kind likeness, as it would be; left out, it stays as it is"`
 	}
 }
 
@@ -172,6 +173,9 @@ func (a *API) identityOperations() {
 			}
 			rules, err := identity.CompileRules(docs)
 			if err != nil {
+				return nil, err
+			}
+			if rules, err = in.Body.Likeness.on(rules.WithLikenessOf(a.deps.Identity.Rules())); err != nil {
 				return nil, err
 			}
 			p, err := a.deps.Identity.Preview(ctx, rules)

@@ -33,6 +33,7 @@ type Person struct {
 	Counters     map[string]int64                `json:"counters"`
 	Events       int64                           `json:"events"`
 	Fragments    []string                        `json:"fragments"`
+	Households   []HouseholdInfo                 `json:"households" doc:"Who they share an address or a product with; never one person"`
 	FirstSeen    time.Time                       `json:"firstSeen"`
 	LastSeen     time.Time                       `json:"lastSeen"`
 	Zone         string                          `json:"zone,omitempty"`
@@ -340,6 +341,9 @@ func (a *API) person(ctx context.Context, ref string) (Person, error) {
 		out.Fragments = append(out.Fragments, f.String())
 	}
 	if out.Items, err = a.itemsOf(ctx, p.Entity); err != nil {
+		return Person{}, err
+	}
+	if out.Households, err = a.households(ctx, p.Entity, out.Items); err != nil {
 		return Person{}, err
 	}
 	who, err := a.deps.Identity.Who(ctx, p.Entity)

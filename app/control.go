@@ -85,7 +85,7 @@ func kinds() []config.Kind {
 		{Name: "channel", Doc: "A way to reach people: mail, text messages.", New: func() any { return new(deliver.ChannelDoc) }},
 		{Name: config.ApprovalKind, Doc: "Asks that somebody else than its author publishes a change.", New: func() any { return new(config.ApprovalDoc) }},
 		{Name: "webhook", Doc: "A destination that events and decisions are sent to.", New: func() any { return new(deliver.WebhookDoc) }},
-	}, productKinds(), predictionKinds())
+	}, likenessKinds(), productKinds(), predictionKinds())
 }
 
 // compiler turns versions of the configuration into what the rooms work with.
@@ -110,7 +110,7 @@ func partsAt(set *config.Set, at *stage) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules, err := identity.CompileRules(deref(config.Specs[*identity.KindDoc](set, "identifier")))
+	rules, err := compileIdentity(set)
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,11 @@ func (s *Server) observe(_ int32, _ int64, e *rapport.Event, entity rapport.ID) 
 		if e.History {
 			s.rates.history.Add(1)
 		}
+		if e.Type == rapport.TypeIdentify || s.identity.Comparing() {
+			if traits := profile.TraitsOf(e); len(traits) > 0 {
+				s.identity.Told(e.Fragment, traits)
+			}
+		}
 	}
 	if !s.live.Watched() {
 		return

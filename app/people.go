@@ -38,8 +38,8 @@ func (s *Server) openPeople(ctx context.Context, key []byte) (err error) {
 		rules = v.Part(identityPart).(*identity.Rules)
 	}
 	s.identity, err = identity.Open(ctx, identity.Options{
-		Rules: rules,
-		Key:   subkey(key, "identity"), Log: s.events, State: s.store, Clock: s.opts.Clock, Logger: s.log,
+		Rules: rules, Sources: sources{s}, Publish: s.publishLikeness,
+		Key: subkey(key, "identity"), Log: s.events, State: s.store, Clock: s.opts.Clock, Logger: s.log,
 		Settled: func(ctx context.Context) error { // no id: what all partitions have, and all that it caused
 			return s.engine.View(ctx, rapport.ID{}, nil, func(*engine.View) error { return nil })
 		},

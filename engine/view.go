@@ -56,6 +56,21 @@ func (v *View) State(fold string) State {
 	return v.p.merged(v.e, s)
 }
 
+// Part returns the state one fragment has of a fold, for reading only. It is
+// nil if the entity has no such fragment, or the fold keeps none.
+func (v *View) Part(fragment rapport.ID, fold string) State {
+	s := v.p.layout.byName(fold)
+	if s == nil || s.perEntity || s.dark {
+		return nil
+	}
+	for i := range v.e.frags {
+		if f := &v.e.frags[i]; f.id == fragment {
+			return v.p.stateOf(v.e, f.id, s, &f.secs[s.at])
+		}
+	}
+	return nil
+}
+
 // Rows returns the rows of a fold. The caller closes them; it may walk them
 // after the view's function has returned. It is nil, and empty, for a fold the
 // engine does not have.

@@ -28,6 +28,10 @@ func (r *Resolver) Erase(ctx context.Context, person rapport.ID, job string) ([]
 	for _, l := range slices.Concat(who.Links, who.Withdrawn, who.Held) {
 		o.pairs = append(o.pairs, pair(l.Kind, l.A, l.B), withdrawn(l.Kind, l.A, l.B))
 	}
+	if r.o.Sources != nil { // before, so that no link names them any more; after, to forget what they said
+		r.changes.add(true, who.Fragments...)
+		defer r.changes.add(true, who.Fragments...)
+	}
 	c := change{r: r}
 	for _, l := range who.Held { // others may be in doubt no longer
 		c.seeds = append(c.seeds, l.A, l.B)

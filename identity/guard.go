@@ -240,7 +240,7 @@ func (r *Resolver) weighAll(ctx context.Context, seeds []rapport.ID) (again []ra
 		if weighed[seed] {
 			continue
 		}
-		g, err := r.evidence(seed, nil)
+		g, err := r.evidence(seed, nil, r.Rules())
 		if err != nil {
 			release()
 			return nil, err
@@ -271,8 +271,8 @@ func (r *Resolver) weighAll(ctx context.Context, seeds []rapport.ID) (again []ra
 
 // evidence collects everything known about who a node is: the persons its links
 // lead to, whole, as they are and as they would be without any quarantine of
-// the values in freed.
-func (r *Resolver) evidence(seed rapport.ID, freed []rapport.ID) (*graph, error) {
+// the values in freed. A likeness leads on only if it counts by one of the rules.
+func (r *Resolver) evidence(seed rapport.ID, freed []rapport.ID, rules ...*Rules) (*graph, error) {
 	g := &graph{junk: make(map[rapport.ID]bool), first: make(map[LinkID]rapport.ID)}
 	in, seen := make(map[rapport.ID]bool), make(map[LinkID]bool)
 	most := 4 * r.o.MaxIdentifiers
@@ -323,7 +323,8 @@ func (r *Resolver) evidence(seed rapport.ID, freed []rapport.ID) (*graph, error)
 			if !through || len(todo) < most {
 				g.links = append(g.links, l)
 			}
-			if !through && len(todo) < most {
+			leads := l.Kind != Probable || slices.ContainsFunc(rules, func(r *Rules) bool { return r.resembling().counts(&l) })
+			if !through && leads && len(todo) < most {
 				add(l.A)
 				add(l.B)
 			}
@@ -389,7 +390,9 @@ func (c *change) settle(g *graph, put []Quarantine, release []rapport.ID, by str
 		l := &g.links[i]
 		h := ref{a: l.A, b: l.B, kind: l.Kind, link: l.ID, first: g.first[l.ID]}
 		if !v.counts[l.ID] {
-			contested[l.A], contested[l.B] = true, true
+			if l.Kind != Probable || c.r.Rules().resembling().counts(l) {
+				contested[l.A], contested[l.B] = true, true
+			}
 			if !l.Held {
 				o.hold = append(o.hold, h)
 			}

@@ -49,6 +49,11 @@ type Options struct {
 	// MaxIdentifiers is the most identifiers and device intervals one person
 	// may have; a link that would exceed it is not made. Default 1,000.
 	MaxIdentifiers int
+	// Sources are the source records that are compared, and that tell who lives
+	// together; nil: nobody is.
+	Sources Sources
+	// Publish makes trained weights a document of the configuration.
+	Publish func(ctx context.Context, model LikenessModelDoc) error
 	// Rules are those in force when the process before this one ended; nil for
 	// the rules by default.
 	Rules *Rules
@@ -73,6 +78,8 @@ type Resolver struct {
 	waiting  outcomes
 	suspects suspects
 	rules    atomic.Pointer[Rules]
+	changes  changes
+	alike    alike
 
 	linked, refused, undone, quarantined atomic.Int64
 }
@@ -91,6 +98,8 @@ func Open(ctx context.Context, o Options) (*Resolver, error) {
 	r := &Resolver{Minter: m, o: o, waiting: outcomes{more: make(chan struct{}, 1)}}
 	r.journal.open(o.State)
 	r.suspects.open()
+	r.changes.open()
+	r.alike.open()
 	r.rules.Store(o.Rules)
 	if r.table, err = r.load(ctx); err != nil {
 		return nil, err
@@ -105,6 +114,10 @@ func (r *Resolver) Run(ctx context.Context) error {
 	g.Go(func() error { return r.keep(ctx) })
 	g.Go(func() error { return r.watch(ctx) })
 	g.Go(func() error { return r.guard(ctx) })
+	if r.o.Sources != nil {
+		g.Go(func() error { return r.follow(ctx) })
+		g.Go(func() error { return r.train(ctx) })
+	}
 	return g.Wait()
 }
 

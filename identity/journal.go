@@ -22,6 +22,8 @@ import (
 //	w B link              A: a link to B
 //	r link                A: a link that is held; 1 more byte if how it came about is not judged yet
 //	q node                a value in quarantine
+//	h node                the address the node tells (see household.go)
+//	a address node        a node that tells the address
 //	x node                when the node was erased and by which job
 type journal struct {
 	s      *state.Store
@@ -181,6 +183,11 @@ func (f *folding) op(o *op, offset int64) (counts bool, err error) {
 			return false, err
 		}
 		return f.regroup(o)
+	case recordScore:
+		if err := f.settle(offset); err != nil {
+			return false, err
+		}
+		return false, f.score(o)
 	case recordWithdraw:
 		if err := f.settle(offset); err != nil {
 			return false, err
@@ -256,13 +263,25 @@ func (f *folding) withdraw(o *op) (bool, error) {
 	return true, f.batch.Set(at, appendEntry(nil, &link))
 }
 
+// score gives a probable link another weight. It changes nothing in the table,
+// so that the ledger does not hold it.
+func (f *folding) score(o *op) error {
+	l, found, err := f.j.link(o.link.A, o.link.ID)
+	if err != nil || !found || l.Withdrawn != nil {
+		return err
+	}
+	l.Bits, l.Evidence, l.By = o.link.Bits, o.link.Evidence, o.link.By
+	l.Model, l.Steps, l.Guarded = o.link.Model, o.link.Steps, o.link.Guarded
+	return f.batch.Set(key('n', o.link.A[:], o.link.ID[:]), appendEntry(nil, &l))
+}
+
 func (f *folding) erase(o *op) (bool, error) {
 	before, found, err := f.j.erased(o.parts[0][0])
 	if err != nil || found && before.At == o.at && before.Job == o.by {
 		return false, err
 	}
 	for _, node := range o.parts[0] {
-		if err := f.eraseLinks(node); err != nil {
+		if err := errors.Join(f.eraseLinks(node), f.eraseHome(node)); err != nil {
 			return false, err
 		}
 		for _, kind := range [...]byte{'n', 'w'} {
@@ -299,6 +318,15 @@ func (f *folding) eraseLinks(node rapport.ID) error {
 		}
 	}
 	return f.batch.Delete(key('q', node[:]))
+}
+
+// eraseHome forgets where a node lives.
+func (f *folding) eraseHome(node rapport.ID) error {
+	home, found, err := f.j.s.Get(key('h', node[:]), nil)
+	if err != nil || !found {
+		return err
+	}
+	return errors.Join(f.batch.Delete(key('a', home, node[:])), f.batch.Delete(key('h', node[:])))
 }
 
 // erased returns when and by which job a node was erased last.

@@ -16,6 +16,7 @@ const (
 	recordErase    = 4 // a person is forgotten
 	recordHeld     = 5 // evidence that does not count, as it would unite two who are known to be different, or is too weak
 	recordRegroup  = 6 // evidence begins or ceases to count; values are quarantined or released
+	recordScore    = 7 // a probable link has another weight
 )
 
 // op is one change of who is who, as it stands in the identity topic (whole)
@@ -23,7 +24,8 @@ const (
 // change does to the table stands in the op, so that no replay looks anything up.
 type op struct {
 	kind uint8
-	// link: of recordLink all of it, of recordWithdraw ID, A, B and Withdrawn.
+	// link: of recordLink all of it, of recordWithdraw ID, A, B and Withdrawn, of
+	// recordScore all but the names.
 	link Link
 	// first is the device's first interval; zero unless a Device link or recordInterval.
 	first rapport.ID
@@ -73,7 +75,9 @@ func (t *table) apply(o *op) (from, to rapport.ID, merged bool) {
 			t.at(a).owner++
 		}
 		if o.kind == recordHeld {
-			t.contested[a], t.contested[b] = true, true
+			if o.link.Kind != Probable { // likeness alone is no doubt; a verdict says if it is
+				t.contested[a], t.contested[b] = true, true
+			}
 			return from, to, false
 		}
 		if o.link.Kind == Device {
@@ -162,6 +166,12 @@ func appendOp(b []byte, o *op) []byte {
 		b = appendText(b, o.by)
 	case recordRegroup:
 		b = appendRegroupNames(b, o)
+	case recordScore:
+		b = append(b, o.link.ID[:]...)
+		b = binary.AppendVarint(b, o.link.At)
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(o.link.Bits))
+		b = appendText(appendText(b, o.link.Evidence), o.link.By)
+		b = appendScore(b, &o.link)
 	}
 	return b
 }
@@ -170,7 +180,7 @@ func appendOp(b []byte, o *op) []byte {
 func appendBare(b []byte, o *op) []byte {
 	b = append(b, o.kind)
 	switch o.kind {
-	case recordLink, recordHeld, recordWithdraw:
+	case recordLink, recordHeld, recordWithdraw, recordScore:
 		b = append(b, byte(o.link.Kind))
 		b = append(b, o.link.A[:]...)
 		b = append(b, o.link.B[:]...)
@@ -272,6 +282,10 @@ func decodeOp(b []byte, o *op) error {
 		o.at, o.by = d.varint(), d.text()
 	case recordErase:
 		o.at, o.by = d.varint(), d.text()
+	case recordScore:
+		copy(o.link.ID[:], d.take(16))
+		o.link.At, o.link.Bits, o.link.Evidence, o.link.By = d.varint(), d.float(), d.text(), d.text()
+		d.score(&o.link)
 	}
 	if d.bad || len(d.b) != 0 {
 		return rapport.Errorf(rapport.Internal, "identity record of %d bytes is damaged", len(b))
@@ -288,7 +302,7 @@ type decoder struct {
 func (d *decoder) bare(o *op) {
 	*o = op{kind: d.byte()}
 	switch o.kind {
-	case recordLink, recordHeld, recordWithdraw:
+	case recordLink, recordHeld, recordWithdraw, recordScore:
 		o.link.Kind = Kind(d.byte())
 		copy(o.link.A[:], d.take(16))
 		copy(o.link.B[:], d.take(16))

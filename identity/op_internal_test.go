@@ -19,10 +19,13 @@ func ops() []op {
 	probable := verified
 	probable.Kind, probable.Model, probable.Guarded = Probable, 7, true
 	probable.Steps = []Step{{Field: "prior", Bits: -19}, {Field: "surname", Level: "close", Bits: 6.5, Rarity: 1.25}}
+	rescored := probable
+	rescored.Identifiers = [2]rapport.Identifier{}
 	return []op{
 		{kind: recordHeld, link: probable},
 		{kind: recordLink, link: link, first: id(3)},
 		{kind: recordLink, link: verified},
+		{kind: recordScore, link: rescored},
 		{kind: recordInterval, first: id(3), node: id(4), epoch: 5, turn: 6},
 		{kind: recordWithdraw, link: Link{ID: LinkID{1, 2}, Kind: Verified, A: id(1), B: id(2)}, parts: [][]rapport.ID{{id(1), id(3)}, {id(2)}}, at: 9, by: "me"},
 		{kind: recordErase, node: id(9), parts: [][]rapport.ID{{id(1)}}, pairs: []uint64{1, 2}, at: 9, by: "job"},

@@ -71,12 +71,13 @@ func (r *Resolver) affected(before, after *Rules, yield func(rapport.ID) error) 
 		}
 		return d
 	}
+	alike := before.resembling().same(after.resembling())
 	return r.journal.each('n', func(k, value []byte) error {
 		l, err := decodeEntry(rapport.ID(k[:16]), LinkID(k[16:32]), value)
 		if err != nil || l.Withdrawn != nil {
 			return err
 		}
-		if differs(l.Identifiers[0].Kind) || differs(l.Identifiers[1].Kind) {
+		if l.Kind == Probable && !alike || differs(l.Identifiers[0].Kind) || differs(l.Identifiers[1].Kind) {
 			return yield(l.A)
 		}
 		return nil
@@ -108,7 +109,7 @@ func (r *Resolver) Preview(ctx context.Context, rules *Rules) (p Preview, err er
 		if seen[seed] {
 			return ctx.Err()
 		}
-		g, err := r.evidence(seed, ids)
+		g, err := r.evidence(seed, ids, r.Rules(), rules)
 		if err != nil {
 			return err
 		}
@@ -183,7 +184,7 @@ func (r *Resolver) freed(ctx context.Context, rules *Rules) (out []Quarantine, e
 		if q.By != byRules {
 			continue
 		}
-		g, err := r.evidence(q.Node, []rapport.ID{q.Node})
+		g, err := r.evidence(q.Node, []rapport.ID{q.Node}, r.Rules(), rules)
 		if err != nil {
 			return nil, err
 		}
@@ -206,10 +207,16 @@ func (r *Resolver) SetRules(rules *Rules) {
 	if !before.same(rules) {
 		r.suspects.rescan(before)
 	}
+	if !before.resembling().follows(rules.resembling()) {
+		r.changes.again()
+	}
 }
 
 // same reports whether two sets of rules treat all identifiers alike.
 func (r *Rules) same(o *Rules) bool {
+	if !r.resembling().same(o.resembling()) {
+		return false
+	}
 	for _, x := range [...]*Rules{r, o} {
 		if x == nil {
 			continue

@@ -53,8 +53,13 @@ func (r *Resolver) review(l Link) (Review, bool) {
 			return out, false
 		}
 	}
+	alike := r.Rules().resembling()
 	switch {
-	case l.Kind == Probable && l.Bits < automatic:
+	case l.Kind == Probable && (!alike.on() || l.Bits < alike.review || out.A == out.B):
+		return out, false
+	case l.Kind == Probable && l.Guarded:
+		out.Why = "they resemble each other, those around them do not"
+	case l.Kind == Probable && !alike.counts(&l):
 		out.Why = "they resemble each other, not enough to be united by themselves"
 	case l.Kind == Verified && r.Rules().of(l.Identifiers[0].Kind).weak:
 		out.Why = "identifiers of kind " + l.Identifiers[0].Kind + " are weak evidence"
@@ -227,7 +232,7 @@ func (r *Resolver) decide(ctx context.Context, node rapport.ID, by string, say f
 	if err != nil {
 		return err
 	}
-	g, err := r.evidence(node, []rapport.ID{node})
+	g, err := r.evidence(node, []rapport.ID{node}, r.Rules())
 	if err != nil {
 		release()
 		return err

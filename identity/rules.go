@@ -76,7 +76,8 @@ func (d *KindDoc) Validate() error {
 // never changed once compiled, and safe for concurrent use. The zero of a
 // pointer stands for the rules by default.
 type Rules struct {
-	kinds map[string]*rule
+	kinds    map[string]*rule
+	likeness *likeness
 }
 
 // rule is what holds for one kind.
@@ -180,10 +181,6 @@ func (k *rule) read(value string) (string, bool) {
 func (k *rule) blocks(value string) bool {
 	return k.block[value] || slices.ContainsFunc(k.patterns, func(p *regexp.Regexp) bool { return p.MatchString(value) })
 }
-
-// automatic is the weight in bits, the odds of two strangers included, from
-// which a probable link counts without anybody deciding.
-const automatic = 20
 
 // Rules returns the rules in force; nil stands for those by default.
 func (r *Resolver) Rules() *Rules { return r.rules.Load() }

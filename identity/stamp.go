@@ -250,16 +250,16 @@ func (c *change) unite(e *rapport.Event, kind Kind, a, b end) {
 // connect makes a link. Evidence that would unite two who are known to be
 // different, or that is weak, is held; whatever is in doubt is weighed.
 func (c *change) connect(link Link) {
-	t, o := c.r.table, &op{kind: recordLink, link: link}
-	rule := c.r.Rules().of(link.Identifiers[0].Kind)
+	t, o, rules := c.r.table, &op{kind: recordLink, link: link}, c.r.Rules()
+	rule := rules.of(link.Identifiers[0].Kind)
+	weak := link.Kind == Probable && !rules.resembling().counts(&link)
 	switch {
-	case !explicit(link.Kind) && t.different(link.A, link.B), link.Kind == Verified && rule.weak,
-		link.Kind == Probable && link.Bits < automatic:
+	case weak, link.Kind == Verified && rule.weak, !rules.unites(&link) && t.different(link.A, link.B):
 		o.kind = recordHeld
 	case !c.fits(link.A, link.B):
 		return
 	}
-	doubt := o.kind == recordHeld || len(t.contested) > 0 && (t.inDoubt(link.A) || t.inDoubt(link.B))
+	doubt := o.kind == recordHeld && !weak || len(t.contested) > 0 && (t.inDoubt(link.A) || t.inDoubt(link.B))
 	c.apply(o)
 	c.r.linked.Add(1)
 	n, _ := t.find(link.A)

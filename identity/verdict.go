@@ -28,7 +28,8 @@ type verdict struct {
 //
 //   - A value seen with more people than its kind allows is junk, and so is an
 //     identifier that brings together too many values. No link through junk counts.
-//   - Alias and manual links always count: somebody said so.
+//   - Alias and manual links always count: somebody said so. Probable links count
+//     if they are as sure as the rules ask, and may be let unite user ids as well.
 //   - Two user ids are two people unless somebody said otherwise. What lies between
 //     them goes with the nearer; what is as near to both belongs to neither.
 func (r *Rules) weigh(g *graph) verdict {
@@ -62,6 +63,10 @@ type weighing struct {
 // explicit reports whether somebody said that the ends of a link are one.
 func explicit(k Kind) bool { return k == Alias || k == Manual }
 
+// unites reports whether a link makes one person even of two user ids: somebody
+// said so, or they resemble each other so much that the rules say so.
+func (r *Rules) unites(l *Link) bool { return explicit(l.Kind) || r.resembling().says(l) }
+
 func (w *weighing) usable(l *Link) bool {
 	if w.graph.junk[l.A] || w.graph.junk[l.B] || w.graph.junk[w.graph.first[l.ID]] {
 		return false
@@ -70,7 +75,7 @@ func (w *weighing) usable(l *Link) bool {
 	case Verified:
 		return !w.rules.of(l.Identifiers[0].Kind).weak
 	case Probable:
-		return l.Bits >= automatic
+		return w.rules.resembling().counts(l)
 	}
 	return true
 }
@@ -164,7 +169,7 @@ func (w *weighing) label() {
 	n := len(w.graph.nodes)
 	groups := newForest(n)
 	for _, l := range w.links {
-		if explicit(l.Kind) {
+		if w.rules.unites(l) {
 			groups.join(w.at[l.A], w.at[l.B])
 		}
 	}
@@ -217,7 +222,7 @@ func (w *weighing) verdict() verdict {
 	people := newForest(len(w.graph.nodes))
 	for _, l := range w.links {
 		a, b := w.at[l.A], w.at[l.B]
-		if explicit(l.Kind) || w.whose[a] == w.whose[b] {
+		if w.rules.unites(l) || w.whose[a] == w.whose[b] {
 			v.counts[l.ID] = true
 			people.join(a, b)
 		}

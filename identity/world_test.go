@@ -40,6 +40,8 @@ type world struct {
 	*identity.Resolver
 	limit int
 	rules *identity.Rules
+	said  *said
+	model []identity.LikenessModelDoc
 	stop  func()
 	n     int
 }
@@ -70,10 +72,14 @@ func memory() *eventlogtest.Memory {
 
 func (w *world) start() {
 	w.t.Helper()
-	r, err := identity.Open(context.Background(), identity.Options{
+	o := identity.Options{
 		Key: []byte("a key for tests only"), Log: w.log, State: w.store, Clock: w.clock,
 		Logger: slog.New(slog.DiscardHandler), MaxIdentifiers: w.limit, Rules: w.rules,
-	})
+	}
+	if w.said != nil {
+		o.Sources, o.Publish = w.said, w.publish
+	}
+	r, err := identity.Open(context.Background(), o)
 	if err != nil {
 		w.t.Fatal(err)
 	}
