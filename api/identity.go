@@ -77,7 +77,7 @@ type uniteIn struct {
 type rulesIn struct {
 	Body struct {
 		Identifiers []identifierRule `json:"identifiers,omitempty" maxItems:"100" doc:"All documents of kind identifier, as they would be"`
-		YAML        string           `json:"yaml,omitempty" maxLength:"1048576" doc:"Instead: documents of kind identifier as text, which take the place of those of the same id"`
+		YAML        string           `json:"yaml,omitempty" maxLength:"1048576" doc:"Instead: documents of kind identifier and likeness as text, which take the place of those of the same id"`
 		Likeness    *likenessRule    `json:"likeness,omitempty" doc:"The document of kind likeness, as it would be; left out, it stays as it is"`
 	}
 }
@@ -167,15 +167,8 @@ func (a *API) identityOperations() {
 		})
 	handle(a, operation{id: "identity-preview", method: "POST", path: "/v1/identity/preview", tag: "Identity", summary: "What other rules would change, without changing it", role: access.Marketer}, nil,
 		func(ctx context.Context, in *rulesIn) (*body[previewAnswer], error) {
-			docs, err := a.identifierDocuments(in)
+			rules, err := a.previewRules(in)
 			if err != nil {
-				return nil, err
-			}
-			rules, err := identity.CompileRules(docs)
-			if err != nil {
-				return nil, err
-			}
-			if rules, err = in.Body.Likeness.on(rules.WithLikenessOf(a.deps.Identity.Rules())); err != nil {
 				return nil, err
 			}
 			p, err := a.deps.Identity.Preview(ctx, rules)
@@ -213,24 +206,35 @@ func (a *API) identityOperations() {
 		})
 }
 
-// identifierDocuments are the rules a preview weighs with.
-func (a *API) identifierDocuments(in *rulesIn) ([]identity.KindDoc, error) {
+// previewRules are the rules a preview weighs with: what was given, and for the
+// rest what is in force.
+func (a *API) previewRules(in *rulesIn) (*identity.Rules, error) {
+	current, _ := a.deps.Config.Current()
 	if in.Body.YAML != "" {
 		set, wrong := a.deps.Registry.Parse("text", []byte(in.Body.YAML))
 		if err := wrong.Err(); err != nil {
 			return nil, err
 		}
-		current, _ := a.deps.Config.Current()
-		return specs[identity.KindDoc](config.NewSet(append(current.All(), set.All()...)...), "identifier"), nil
+		current = config.NewSet(append(current.All(), set.All()...)...)
 	}
-	docs := make([]identity.KindDoc, len(in.Body.Identifiers))
-	for i := range docs {
-		var err error
-		if docs[i], err = in.Body.Identifiers[i].doc(); err != nil {
-			return nil, err
+	docs := specs[identity.KindDoc](current, "identifier")
+	if in.Body.Identifiers != nil {
+		docs = make([]identity.KindDoc, len(in.Body.Identifiers))
+		for i := range docs {
+			var err error
+			if docs[i], err = in.Body.Identifiers[i].doc(); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return docs, nil
+	rules, err := identity.CompileRules(docs)
+	if err != nil {
+		return nil, err
+	}
+	if rules, err = rules.WithLikeness(specs[identity.LikenessDoc](current, "likeness"), specs[identity.LikenessModelDoc](current, "likenessModel")); err != nil {
+		return nil, err
+	}
+	return in.Body.Likeness.on(rules)
 }
 
 func (a *API) identifier(kind, value string) (rapport.Identifier, error) {

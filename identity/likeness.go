@@ -194,13 +194,6 @@ func (r *Rules) WithLikeness(docs []LikenessDoc, models []LikenessModelDoc) (*Ru
 	return out, nil
 }
 
-// WithLikenessOf returns the rules with the likeness, model included, of others.
-func (r *Rules) WithLikenessOf(o *Rules) *Rules {
-	out := *r
-	out.likeness = o.resembling()
-	return &out
-}
-
 // Resembling returns the rules with another document about likeness and the
 // model they have. Kind: Invalid.
 func (r *Rules) Resembling(d LikenessDoc) (*Rules, error) {

@@ -53,12 +53,18 @@ type world struct {
 	eng   *engine.Engine
 	zones profile.Zones
 	n     int
+	parts int // partitions of the events topic
 }
 
 func newWorld(t testing.TB, config *profile.Config) *world {
 	t.Helper()
-	w := &world{t: t, clock: &clock{now: start}}
-	memory := eventlogtest.NewMemory(partitions)
+	return newWorldOf(t, config, partitions)
+}
+
+func newWorldOf(t testing.TB, config *profile.Config, parts int) *world {
+	t.Helper()
+	w := &world{t: t, clock: &clock{now: start}, parts: parts}
+	memory := eventlogtest.NewMemory(parts)
 	memory.Clock = w.clock
 	w.log = memory
 	logger := slog.New(slog.DiscardHandler)
@@ -213,7 +219,7 @@ func (w *world) submit(events []rapport.Event) {
 	var records []eventlog.Record
 	for i := range events {
 		e := &events[i]
-		records = append(records, engine.EventRecord(e, engine.Fingerprint(e.Source, e.MessageID), w.who.Partition(e, partitions)))
+		records = append(records, engine.EventRecord(e, engine.Fingerprint(e.Source, e.MessageID), w.who.Partition(e, w.parts)))
 	}
 	p := w.log.Submit(append(records, s.Records...))
 	s.Submitted(p)

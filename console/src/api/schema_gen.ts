@@ -657,6 +657,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/identity/likeness": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How far the comparison of people is, and the weights it goes by
+         * @description Needs the role analyst.
+         */
+        get: operations["likeness"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/identity/likeness/train": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Learn the weights anew from everybody and from the decisions in reviews
+         * @description Needs the role marketer.
+         */
+        post: operations["train-likeness"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/identity/preview": {
         parameters: {
             query?: never;
@@ -1281,6 +1321,26 @@ export interface paths {
          * @description Needs the role analyst.
          */
         get: operations["export-person"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/people/{ref}/households": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who they share an address or a product with
+         * @description Needs the role viewer.
+         */
+        get: operations["person-households"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2582,6 +2642,19 @@ export interface components {
             recall?: string;
             state?: string;
         };
+        HouseholdInfo: {
+            /** @description h_... for an address, the item for a product */
+            id: string;
+            /** @description Everybody in it, the person asked for included; empty if there are too many to be a household */
+            people: string[] | null;
+            /** @enum {string} */
+            shares: "address" | "product";
+            /** @description More people live there than a household has: a block of flats, an office */
+            tooMany?: boolean;
+        };
+        HouseholdList: {
+            households: components["schemas"]["HouseholdInfo"][] | null;
+        };
         Identifier: {
             kind: string;
             value: string;
@@ -2958,6 +3031,116 @@ export interface components {
             /** Format: double */
             value: number;
         };
+        LikenessFieldInfo: {
+            field: string;
+            levels: components["schemas"]["LikenessLevelInfo"][] | null;
+        };
+        LikenessLevelInfo: {
+            /** Format: double */
+            bits: number;
+            level: string;
+            /**
+             * Format: double
+             * @description Share among pairs of one person
+             */
+            match: number;
+            /**
+             * Format: double
+             * @description Share among strangers
+             */
+            stranger: number;
+        };
+        LikenessModelInfo: {
+            fields: components["schemas"]["LikenessFieldInfo"][] | null;
+            made: string;
+            /**
+             * Format: double
+             * @description Pairs of one person expected among them
+             */
+            matches: number;
+            /**
+             * Format: double
+             * @description Bits of the odds that two records drawn at random are of one person
+             */
+            prior: number;
+            /**
+             * Format: int64
+             * @description Source records it was learned from
+             */
+            records: number;
+            /**
+             * Format: int64
+             * @description Decisions of people it was adjusted to
+             */
+            taught: number;
+            /** Format: int64 */
+            version: number;
+        };
+        LikenessProgress: {
+            /** Format: int64 */
+            done: number;
+            phase: string;
+            /**
+             * Format: int64
+             * @description 0 where it is not known
+             */
+            total: number;
+        };
+        LikenessRule: {
+            enabled?: boolean;
+            fields?: {
+                [key: string]: string[] | null;
+            };
+            /** Format: double */
+            review?: number;
+            /** Format: double */
+            unite?: number;
+            /** @enum {string} */
+            userIds?: "unite" | "review";
+        };
+        LikenessStatus: {
+            /** @description Why the last training gave nothing */
+            failed?: string;
+            /**
+             * Format: int64
+             * @description Pairs found to be alike, counting or waiting
+             */
+            links: number;
+            /** @description The weights in force */
+            model?: components["schemas"]["LikenessModelInfo"];
+            /** @description What is being done */
+            progress?: components["schemas"]["LikenessProgress"];
+            /**
+             * Format: int64
+             * @description Source records compared with each other
+             */
+            records: number;
+            /**
+             * Format: double
+             * @description Bits from which somebody is asked
+             */
+            review: number;
+            /**
+             * @description off: no document of kind likeness; untrained: there are no weights yet; comparing: the index is being built after a start or a change
+             * @enum {string}
+             */
+            state: "off" | "untrained" | "training" | "comparing" | "on";
+            /**
+             * Format: date-time
+             * @description When it was last trained, or tried to
+             */
+            tried?: string;
+            /**
+             * Format: double
+             * @description Bits from which two are one person by themselves
+             */
+            unite: number;
+            /**
+             * @description Whether likeness may make one person of two user ids
+             * @enum {string}
+             */
+            userIds: "unite" | "review";
+        };
         LinkInfo: {
             /** @description Fragment of the first identifier */
             a: string;
@@ -3217,6 +3400,8 @@ export interface components {
             /** Format: date-time */
             firstSeen: string;
             fragments: string[] | null;
+            /** @description Who they share an address or a product with; never one person */
+            households: components["schemas"]["HouseholdInfo"][] | null;
             id: string;
             identifiers: components["schemas"]["Identifier"][] | null;
             items: string[] | null;
@@ -3632,7 +3817,9 @@ export interface components {
         RulesInBody: {
             /** @description All documents of kind identifier, as they would be */
             identifiers?: components["schemas"]["IdentifierRule"][] | null;
-            /** @description Instead: documents of kind identifier as text, which take the place of those of the same id */
+            /** @description The document of kind likeness, as it would be; left out, it stays as it is */
+            likeness?: components["schemas"]["LikenessRule"];
+            /** @description Instead: documents of kind identifier and likeness as text, which take the place of those of the same id */
             yaml?: string;
         };
         ScoreAnswer: {
@@ -7781,6 +7968,190 @@ export interface operations {
             };
         };
     };
+    likeness: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LikenessStatus"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "train-likeness": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LikenessStatus"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     "identity-preview": {
         parameters: {
             query?: never;
@@ -11245,6 +11616,110 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PersonExport"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "person-households": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Person id, or userId:x, anonymousId:x, email:x, phone:x */
+                ref: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HouseholdList"];
                 };
             };
             /** @description Bad Request */
