@@ -273,9 +273,27 @@ func (f *follower) add(node rapport.ID, name rapport.Identifier, rec linkage.Rec
 	f.r.alike.records.Store(int64(len(f.at)))
 	for _, i := range f.index.Touched() {
 		if !f.nodes[i].IsZero() {
-			f.index.Pairs(i, func(j int, bits float64, together bool) { f.pair(i, j, bits, !together) })
+			f.index.Pairs(i, func(j int, bits float64, together bool) { f.pair(i, j, bits, !together || f.between(i, j)) })
 		}
 	}
+}
+
+// mostAround is how many records of a cluster are looked at for strangers.
+const mostAround = 32
+
+// between reports whether a pair is part of what would make one person of two
+// who are certainly strangers: whoever could be either is for somebody to decide.
+func (f *follower) between(i, j int) bool {
+	around := f.index.Members(i)
+	if len(around) < 3 {
+		return false
+	}
+	for _, k := range around[:min(len(around), mostAround)] {
+		if k != i && f.index.Strangers(k, i) || k != j && f.index.Strangers(k, j) {
+			return true
+		}
+	}
+	return false
 }
 
 // link returns the link between two records: its id and ends, the greater first.

@@ -227,6 +227,31 @@ func TestWhoNoLongerResemblesComesApart(t *testing.T) {
 	}
 }
 
+func TestWhoCouldBeEitherOfTwoStrangersIsForSomebodyToDecide(t *testing.T) {
+	t.Parallel()
+	w, _ := populated(t, 150)
+	w.learn()
+	mother := []string{"Ingrid", "Solbergsen", "", "4722123456", "1961-03-08", "7 Birchwood Lane", "0571", "Osloberg"}
+	son := []string{"Thomas", "Solbergsen", "", "4722123456", "1990-11-21", "7 Birchwood Lane", "0571", "Osloberg"}
+	either := []string{"", "Solbergsen", "", "4722123456", "", "7 Birchwood Lane", "0571", "Osloberg"}
+	w.tell("mother", mother...)
+	w.tell("son", son...)
+	w.compared()
+	w.same("userId:mother | userId:son")
+	w.tell("either", either...)
+	w.compared()
+	w.same("userId:mother | userId:son | userId:either")
+	list, total, err := w.Reviews(t.Context(), 10)
+	if err != nil || total != 2 || !list[0].Link.Guarded || list[0].Link.Bits < 12 || list[0].Why != "they resemble each other, those around them do not" {
+		t.Fatalf("%d reviews: %+v, %v", total, list, err)
+	}
+	// Once it says which, it goes there.
+	either[0], either[4] = "Thomas", "1990-11-21"
+	w.tell("either", either...)
+	w.compared()
+	w.same("userId:mother | userId:son userId:either")
+}
+
 func TestReviewsTeach(t *testing.T) {
 	t.Parallel()
 	w, _ := populated(t, 120)

@@ -55,6 +55,17 @@ func (x *Index) Pairs(i int, yield func(j int, bits float64, together bool)) {
 	}
 }
 
+// Strangers reports whether two records are certainly of two people, whatever
+// they share: given name and birth date both differ, and no e-mail says otherwise.
+func (x *Index) Strangers(i, j int) bool {
+	var a, b view
+	a.open(x.Record(i), x.fields)
+	b.open(x.Record(j), x.fields)
+	var c comparison
+	x.scorer.Schema.compare(&a, &b, &c)
+	return !math.IsInf(x.scorer.ceiling(&c), 1)
+}
+
 // twins returns the other records of the cluster that say the same.
 func (x *Index) twins(id uint32) (out []uint32) {
 	for at := x.next[id]; at != id; at = x.next[at] {
