@@ -25,6 +25,7 @@ func productKinds() []config.Kind {
 	return []config.Kind{
 		{Name: "product", Doc: "One thing the brand makes: its GTIN, its passport, what its sensors mean.", New: func() any { return new(catalog.ProductDoc) }},
 		{Name: "tag", Doc: "The keys of the NFC tags on some products, which prove that a tap is fresh.", New: func() any { return new(tap.TagDoc) }},
+		brokerKind(),
 	}
 }
 
@@ -40,6 +41,7 @@ func productParts(set *config.Set, into map[string]any) error {
 		return err
 	}
 	into[tagPart] = tags
+	into[brokerPart] = deref(config.Specs[*mqtt.BrokerDoc](set, "broker"))
 	return nil
 }
 
@@ -53,6 +55,7 @@ func (s *Server) adoptProducts(v *engine.Config) {
 		s.log.Warn("taps of some tags cannot be checked", "error", err)
 	}
 	s.pages.Apply(&passport.Config{Products: products, Tags: tags})
+	s.adoptBrokers(v)
 }
 
 // productFolds are the folds of items, their names, and of who holds what.
@@ -64,6 +67,7 @@ func (s *Server) productFolds() []engine.Fold {
 // openProducts opens the doors of items.
 func (s *Server) openProducts() error {
 	s.items = item.New(item.Deps{Log: s.events, Resolver: s.identity, Engine: s.engine, Clock: s.opts.Clock, Key: s.itemKey})
+	s.brokers = mqtt.NewClients(mqtt.ClientsDeps{Door: s.items, Logger: s.log})
 	var err error
 	s.pages, err = passport.New(passport.Deps{
 		Items: s.items, Decider: s.decider, Identity: s.identity, Record: s.record, Clock: s.opts.Clock, Logger: s.log, PublicURL: s.opts.PublicURL,

@@ -31,6 +31,7 @@ func (s *Server) runRooms(ctx context.Context, group *errgroup.Group) {
 		s.keepSizes,
 		s.keepIdentity,
 		s.runMQTT,
+		s.runBrokers,
 		s.chain.Run,
 		s.runRecalls,
 		s.updates.Run,

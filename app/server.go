@@ -78,6 +78,7 @@ type Server struct {
 	marker      *feedback.Marker
 
 	mqtt     *mqtt.Broker
+	brokers  *mqtt.Clients
 	pages    *passport.Server
 	rates    *rates
 	took     durations
