@@ -85,6 +85,7 @@ var rooms = map[string][]string{
 	"evaluate":              {"rapport", "client", "learn", "learn/*", "sim", "decide", "engine", "profile", "condition", "state", "eventlog", "eventlog/eventlogtest", "collect/segmentwire"},
 	"twin/health":           {"rapport", "engine", "catalog", "twin", "learn/anomaly", "learn/survival"},
 	"twin/ota":              {"rapport", "eventlog", "state"},
+	"measure/query":         {"rapport", "measure/lake"},
 	"measure/lake":          {"rapport", "eventlog", "engine"},
 	"twin/epcis":            {"rapport", "eventlog", "state", "gs1"},
 }

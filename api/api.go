@@ -56,6 +56,7 @@ func New(d Deps) *API {
 	a.likenessOperations()
 	a.decisionOperations()
 	a.portfolioOperations()
+	a.sqlOperations()
 	a.configOperations()
 	a.proposalOperations()
 	a.sourceOperations()

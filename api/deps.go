@@ -49,6 +49,8 @@ type Deps struct {
 	System      System
 	// Chain is the repository of supply chain events; Holder says whose an item is.
 	Chain *epcis.Chain
+	// SQL asks the lake; nil if it is turned off.
+	SQL SQL
 	// Updates brings software to devices; links in its answers begin with PublicURL.
 	Updates   *ota.Updates
 	PublicURL string

@@ -22,7 +22,7 @@ const adminToken = "rp_test_admin_token_for_tests"
 
 // TestMain lets the test binary be the program, for tests that kill it.
 func TestMain(m *testing.M) {
-	if os.Getenv("RAPPORT_TEST_PROGRAM") != "" {
+	if os.Getenv("RAPPORT_TEST_PROGRAM") != "" || len(os.Args) == 2 && os.Args[1] == "sql-child" {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 		code := app.Main(ctx, app.Env{
 			Args: os.Args[1:], Getenv: os.Getenv, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,

@@ -14,6 +14,7 @@ import (
 	"github.com/rapport-engine/rapport/decide"
 	"github.com/rapport-engine/rapport/eventlog"
 	"github.com/rapport-engine/rapport/measure/lake"
+	"github.com/rapport-engine/rapport/measure/query"
 	"github.com/rapport-engine/rapport/profile"
 )
 
@@ -51,7 +52,8 @@ func (s *Server) openLake(key []byte) (err error) {
 	if err != nil {
 		return fmt.Errorf("open the lake: %w", err)
 	}
-	return nil
+	s.queries, err = query.New(query.Options{Lake: s.lake})
+	return err
 }
 
 // runLake writes the lake until ctx ends.

@@ -176,3 +176,111 @@ func TestAnErasedPersonLeavesTheLake(t *testing.T) {
 		t.Errorf("files that hold her: %v", files)
 	}
 }
+
+// answer is a table of POST /v1/sql.
+type answer struct {
+	Columns []struct{ Name, Type string } `json:"columns"`
+	Rows    [][]any                       `json:"rows"`
+	Detail  string                        `json:"detail"`
+	Hint    string                        `json:"hint"`
+
+	Truncated bool  `json:"truncated"`
+	Lag       int64 `json:"lag"`
+}
+
+func (h *house) sql(text string) (a answer, code int) {
+	h.t.Helper()
+	b, _ := json.Marshal(map[string]any{"sql": text, "timeoutSeconds": 20})
+	code = h.call("POST", "/v1/sql", string(b), &a)
+	return a, code
+}
+
+func TestSQLAnswersWithEveryEventAcknowledgedBefore(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 30)
+	h.someone("anna", annaMail, annaPhone)
+	h.someone("bob", "bob@example.com", "+4798765432")
+	ask := func(text string) string {
+		t.Helper()
+		a, code := h.sql(text)
+		if code != http.StatusOK {
+			t.Errorf("%s: %d %s", text, code, a.Detail)
+		}
+		return fmt.Sprint(a.Rows)
+	}
+	if got := ask("SELECT event, count(*) FROM events WHERE type <> 'system' GROUP BY 1 ORDER BY 1"); got != "[[Newsletter Read 2] [Order Completed 2] [identify 2] [page 2]]" {
+		t.Error(got)
+	}
+	// What a device did before it was known whose it is belongs to the person now.
+	if got := ask("SELECT count(DISTINCT person), count(DISTINCT entity) > 2 FROM events WHERE type <> 'system'"); got != "[[2 true]]" {
+		t.Error(got)
+	}
+	if got := ask("SELECT sum((properties->>'revenue')::DOUBLE) AS revenue, min(day) FROM events WHERE event = 'Order Completed'"); got != "[[24 2026-03-01]]" {
+		t.Error(got)
+	}
+	if got := ask("SELECT placement, count(*) FROM decisions GROUP BY 1"); got != "[[hero 2]]" {
+		t.Error(got)
+	}
+	if got := ask("SELECT count(*) FROM outcomes WHERE day > '2020-01-01'"); got != "[[2]]" { // both were shown something
+		t.Error(got)
+	}
+	id := h.erase("email:" + annaMail)
+	if got := ask("SELECT count(*) FROM events WHERE user_id = 'anna' OR anonymous_id LIKE '%anna'"); got != "[[0]]" {
+		t.Error("after the erasure:", got)
+	}
+	h.clock.move(31 * day)
+	h.finished(id)
+}
+
+func TestSQLReadsTheLakeAndNothingElse(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 30)
+	h.someone("bob", "bob@example.com", "+4798765432")
+	h.sql("SELECT 1")
+	for _, text := range []string{
+		"COPY (SELECT 1) TO 'out.csv'", "COPY events TO '" + filepath.Join(h.dir, "lake", "x.parquet") + "'", "CREATE TABLE t (x INT)", "INSERT INTO events VALUES (1)", "DROP VIEW events",
+		"SELECT * FROM read_text('" + filepath.Join(h.dir, "deployment.key") + "')", "SELECT * FROM '/etc/passwd'", "SELECT * FROM read_csv('/etc/passwd')", "SELECT * FROM glob('/*')",
+		"ATTACH 'x.db'", "INSTALL httpfs", "LOAD httpfs", "SET enable_external_access=true", "PRAGMA enable_external_access", "SELECT 1; SELECT 2", "CREATE TABLE t (x INT); SELECT * FROM t", "SELECT 1; COPY (SELECT 1) TO 'x'",
+		"EXPLAIN ANALYZE COPY (SELECT 1) TO 'x'", "CALL pragma_version()", "SELECT * FROM events WHERE person = ?", "SELEC 1", "SELECT nothing FROM events", "", "SELECT getenv('HOME')",
+		"SELECT * FROM read_parquet('" + filepath.Join(h.dir, "..") + "/**')", "EXPORT DATABASE 'x'", "CHECKPOINT",
+	} {
+		if a, code := h.sql(text); code != http.StatusBadRequest && code != http.StatusUnprocessableEntity {
+			t.Errorf("%s: %d %v", text, code, a.Rows)
+		} else if text != "" && a.Detail == "" {
+			t.Errorf("%s: no reason is given", text)
+		}
+	}
+	if a, code := h.sql("SELECT nothing FROM events"); !strings.Contains(a.Detail, "nothing") || code != http.StatusBadRequest {
+		t.Errorf("%d %s", code, a.Detail)
+	}
+	// What takes too much is cut off, and the server does not notice.
+	var a answer
+	if code := h.call("POST", "/v1/sql", `{"sql":"SELECT sum(a.range * b.range % 7) FROM range(100000) a, range(100000) b","timeoutSeconds":1}`, &a); code != http.StatusBadRequest || !strings.Contains(a.Detail, "longer than 1s") {
+		t.Errorf("%d %s", code, a.Detail)
+	}
+	if a, code := h.sql("SELECT list(x) FROM range(200000000) t(x)"); code != http.StatusBadRequest || !strings.Contains(a.Detail, "memory") {
+		t.Errorf("%d %s", code, a.Detail)
+	}
+	if code := h.call("POST", "/v1/sql", `{"sql":"FROM range(100000)","maxRows":7}`, &a); code != http.StatusOK || len(a.Rows) != 7 || !a.Truncated {
+		t.Errorf("%d: %d rows", code, len(a.Rows))
+	}
+	if code := h.call("GET", "/health/live", "", nil); code != http.StatusOK {
+		t.Error(code)
+	}
+}
+
+func TestTheSQLCommandPrintsTables(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 30)
+	h.someone("bob", "bob@example.com", "+4798765432")
+	env := map[string]string{"RAPPORT_TOKEN": houseToken}
+	for format, want := range map[string]string{"csv": "event,n\nidentify,1\npage,1\n", "json": `{"event":"identify","n":1}` + "\n" + `{"event":"page","n":1}` + "\n", "table": "event     n\nidentify  1\npage      1\n"} {
+		code, out, errs := run(t, env, "sql", "SELECT event, count(*) AS n FROM events WHERE event IN ('page', 'identify') GROUP BY 1 ORDER BY 1", "--server", h.url, "--format", format)
+		if code != 0 || out != want {
+			t.Errorf("%s: %d %q %s", format, code, out, errs)
+		}
+	}
+	if code, _, errs := run(t, env, "sql", "DROP VIEW events", "--server", h.url); code != 1 || !strings.Contains(errs, "read-only") {
+		t.Errorf("%d %s", code, errs)
+	}
+}

@@ -73,6 +73,7 @@ func doors() []door {
 		door{"POST", "/v1/items/{item}/release", []string{`{}`}},
 		door{"POST", "/v1/items/{item}/members", []string{`{"person":{"userId":"u2"},"role":"guest"}`}},
 		door{"POST", "/v1/recalls", []string{`{"of":"urn:epc:class:lgtin:9506000.013435.ABC","reason":"glass","instructions":"Bring it back"}`}},
+		door{"POST", "/v1/sql", []string{`{"sql":"SELECT event, count(*) FROM events GROUP BY 1","maxRows":10,"timeoutSeconds":5,"stale":true}`}},
 		door{"POST", "/v1/board", []string{`{"placement":"hero","limit":10,"yaml":"` + mutantConfig + `"}`}},
 		door{"POST", "/v1/rollouts", []string{`{"id":"r1","artifact":"0000000000000000000000000000000000000000000000000000000000000000","version":"1.2.0","steps":[10,100],"soak":"1h","holdback":0.1}`}},
 		door{"POST", "/v1/rollouts/{id}/{verb}", []string{`{"reason":"too hot"}`}},

@@ -35,6 +35,7 @@ import (
 	"github.com/rapport-engine/rapport/eventlog/local"
 	"github.com/rapport-engine/rapport/identity"
 	"github.com/rapport-engine/rapport/measure/lake"
+	"github.com/rapport-engine/rapport/measure/query"
 	"github.com/rapport-engine/rapport/passport"
 	"github.com/rapport-engine/rapport/predict"
 	"github.com/rapport-engine/rapport/profile"
@@ -86,6 +87,7 @@ type Server struct {
 	chain    *epcis.Chain
 	updates  *ota.Updates
 	lake     *lake.Lake // nil: turned off
+	queries  *query.Runner
 	erasures erasures
 	builder  builder
 

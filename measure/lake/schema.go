@@ -2,6 +2,8 @@ package lake
 
 import (
 	"bytes"
+	"reflect"
+	"strings"
 	"time"
 
 	"github.com/rapport-engine/rapport"
@@ -208,4 +210,27 @@ func appendValue(b []byte, v rapport.Value) []byte {
 		b = appendValue(b, e)
 	}
 	return append(b, ']')
+}
+
+// Columns returns the columns of a table as a SELECT list of typed nulls in
+// DuckDB's SQL, for a lake that holds no file of it.
+func Columns(table string) string {
+	row := map[string]any{Events: EventRow{}, Decisions: DecisionRow{}, Outcomes: OutcomeRow{}}[table]
+	t := reflect.TypeOf(row)
+	var list []string
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, tags, _ := strings.Cut(f.Tag.Get("parquet"), ",")
+		kind := map[reflect.Kind]string{
+			reflect.Int32: "INTEGER", reflect.Int64: "BIGINT", reflect.Float64: "DOUBLE", reflect.Bool: "BOOLEAN", reflect.String: "VARCHAR", reflect.Slice: "VARCHAR[]",
+		}[f.Type.Kind()]
+		switch {
+		case strings.Contains(tags, "timestamp"):
+			kind = "TIMESTAMPTZ"
+		case strings.Contains(tags, "json"):
+			kind = "JSON"
+		}
+		list = append(list, "NULL::"+kind+" AS \""+name+"\"")
+	}
+	return strings.Join(append(list, "NULL::DATE AS day"), ", ")
 }

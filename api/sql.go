@@ -1,0 +1,63 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/access"
+)
+
+// SQL answers questions about all of history; nil in [Deps] if the lake is off.
+type SQL interface {
+	// Query answers one statement that reads. Kinds: Invalid, Unavailable.
+	Query(ctx context.Context, q SQLQuestion) (*SQLAnswer, error)
+}
+
+// SQLQuestion is a statement and what its answer may take.
+type SQLQuestion struct {
+	SQL            string `json:"sql" minLength:"1" maxLength:"65536" doc:"One SELECT over events, decisions, outcomes and people, in DuckDB's SQL"`
+	MaxRows        int    `json:"maxRows,omitempty" minimum:"1" maximum:"100000" doc:"Rows answered at most; default 10,000"`
+	TimeoutSeconds int    `json:"timeoutSeconds,omitempty" minimum:"1" maximum:"100" doc:"How long the answer may take; default 30"`
+	Stale          bool   `json:"stale,omitempty" doc:"Do not wait until the latest events are in the lake"`
+}
+
+// Timeout returns how long the answer may take; 0 is the default.
+func (q *SQLQuestion) Timeout() time.Duration {
+	return time.Duration(q.TimeoutSeconds) * time.Second
+}
+
+// SQLAnswer is a table.
+type SQLAnswer struct {
+	Columns   []SQLColumn       `json:"columns"`
+	Rows      []json.RawMessage `json:"rows" doc:"One array for each row, a value for each column: times as RFC 3339, numbers as numbers"`
+	Truncated bool              `json:"truncated" doc:"There is more than was answered"`
+	Lag       int64             `json:"lag" doc:"Records of the log that were not in the lake yet"`
+	Millis    float64           `json:"millis"`
+}
+
+// SQLColumn is a column of an answer.
+type SQLColumn struct {
+	Name string `json:"name"`
+	Type string `json:"type" doc:"As DuckDB calls it"`
+}
+
+type sqlIn struct{ Body SQLQuestion }
+
+func (a *API) sqlOperations() {
+	handle(a, operation{
+		id: "sql", method: "POST", path: "/v1/sql", tag: "Measure", summary: "Ask read-only SQL over all events, decisions and outcomes", role: access.Analyst, audit: "sql.query", maxBody: 128 << 10,
+	}, nil, a.sql)
+}
+
+func (a *API) sql(ctx context.Context, in *sqlIn) (*body[SQLAnswer], error) {
+	if a.deps.SQL == nil {
+		return nil, rapport.WithHint(rapport.Errorf(rapport.NotFound, "the lake is turned off"), "start the server without --lake off")
+	}
+	out, err := a.deps.SQL.Query(ctx, in.Body)
+	if err != nil {
+		return nil, err
+	}
+	return &body[SQLAnswer]{*out}, nil
+}
