@@ -40,6 +40,7 @@ func New(d Deps) *API {
 		"Collection follows the Segment HTTP API and is described in the wire documentation."
 	cfg.DocsPath = ""     // our own page, without scripts from elsewhere
 	cfg.CreateHooks = nil // no $schema links in bodies
+	cfg.Transformers = append(cfg.Transformers, problemFromOutside)
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"token": {Type: "http", Scheme: "bearer", Description: "An API token with the role the operation names."},
 	}
@@ -71,6 +72,7 @@ func New(d Deps) *API {
 	a.updateOperations()
 	a.fleetOperations()
 	a.ddiOperations()
+	arraysAreNeverNull(a.huma.OpenAPI())
 	mux.HandleFunc("GET /v1/stream", a.stream)
 	mux.HandleFunc("GET /v1/inapp/stream", a.inapp)
 	mux.HandleFunc("GET /docs/api", a.reference)

@@ -172,6 +172,7 @@ type Overview struct {
 	Decisions     DecisionRates  `json:"decisions"`
 	Lift          *LiftSummary   `json:"lift" doc:"Value per person that would not have come otherwise; null while there is not enough to say"`
 	HoldoutShare  float64        `json:"holdoutShare"`
+	Currency      string         `json:"currency,omitempty" doc:"Of all amounts, as the policy says; ISO 4217"`
 	Quarantine    QuarantineOpen `json:"quarantine"`
 	DeadLetters   int            `json:"deadLetters"`
 	NeedsYou      []Need         `json:"needsYou"`

@@ -82,7 +82,7 @@ func (s *Server) Overview(ctx context.Context) (api.Overview, error) {
 		o.FirstEventAt = &first
 	}
 	for _, p := range config.Specs[*decide.PolicyDoc](set, "policy") {
-		o.HoldoutShare = p.Holdout
+		o.HoldoutShare, o.Currency = p.Holdout, p.Currency
 	}
 	nothing, all := 0, 0
 	for _, d := range s.recent.List(decide.Filter{Limit: 1000}) {

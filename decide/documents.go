@@ -138,6 +138,7 @@ type PolicyDoc struct {
 	Gate        *GateDoc     `yaml:"gate,omitempty" doc:"When people may be spoken to at all."`
 	Pause       *PauseDoc    `yaml:"pause,omitempty" doc:"When an action that harms is paused."`
 	Features    []string     `yaml:"features,omitempty" doc:"More of the person for the models to learn from: traits.x, computed.x, scores.x, segments.x. What conditions ask about is learned from anyway."`
+	Currency    string       `yaml:"currency,omitempty" doc:"Currency of all amounts, as three letters of ISO 4217: NOK. Only shown, never converted."`
 	Outcomes    []OutcomeDoc `yaml:"outcomes,omitempty" doc:"What the effect is measured in. Default: the goals of all actions, feedback on decisions left out."`
 }
 
@@ -395,6 +396,9 @@ func (d *PolicyDoc) Validate() error {
 	f.name("id", d.ID)
 	if !(d.Holdout >= 0 && d.Holdout <= 0.5) {
 		f.Add("holdout", "must be from 0 to 0.5, is %v", d.Holdout)
+	}
+	if d.Currency != "" && (len(d.Currency) != 3 || strings.Trim(d.Currency, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "") {
+		f.Add("currency", "%q is not three letters of ISO 4217, such as NOK", d.Currency)
 	}
 	if d.Exploration != nil && !(*d.Exploration >= 0 && *d.Exploration <= 0.5) {
 		f.Add("exploration", "must be from 0 to 0.5, is %v", *d.Exploration)

@@ -298,7 +298,7 @@ func judge(h *ModelHealth, people [][]btyd.DayOrders, kind btyd.Kind, first, end
 		return
 	}
 	t := float64(end-cut) / week
-	h.Coverage80, h.Calibration = m.Coverage(before, made, t), nil
+	h.Coverage80, h.Calibration = m.Coverage(before, made, t), []Point{}
 	for _, b := range m.Calibration(before, made, t, 10) {
 		h.Calibration = append(h.Calibration, Point{round(b.Predicted), round(b.Actual), b.Count})
 	}
@@ -415,6 +415,9 @@ func (f *Fitter) Pages() []ModelPage {
 			p.Model, p.Seen = config.purchases, f.seen
 		} else if config.liking != nil {
 			p.Tastes = config.liking.page(config)
+		}
+		if p.Seen.Calibration == nil {
+			p.Seen.Calibration = []Point{}
 		}
 		out = append(out, p)
 	}
