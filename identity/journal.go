@@ -1,10 +1,13 @@
 package identity
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/eventlog"
@@ -28,6 +31,7 @@ import (
 type journal struct {
 	s      *state.Store
 	recent recent // used by keep alone
+	hurry  chan struct{} // capacity 1: somebody waits
 
 	mu       sync.Mutex
 	position int64
@@ -46,7 +50,9 @@ func key(kind byte, parts ...[]byte) []byte {
 	return k
 }
 
-func (j *journal) open(s *state.Store) { j.s, j.moved = s, make(chan struct{}) }
+func (j *journal) open(s *state.Store) {
+	j.s, j.moved, j.hurry = s, make(chan struct{}), make(chan struct{}, 1)
+}
 
 // at returns the offset of the topic up to which the journal reflects it.
 func (j *journal) at() int64 {
@@ -72,6 +78,10 @@ func (j *journal) wait(ctx context.Context, offset int64) error {
 		j.mu.Unlock()
 		if position >= offset || err != nil {
 			return err
+		}
+		select {
+		case j.hurry <- struct{}{}:
+		default:
 		}
 		select {
 		case <-moved:
@@ -146,11 +156,23 @@ func (j *journal) fold(records []eventlog.Record) error {
 type folding struct {
 	j      *journal
 	batch  *state.Batch
+	sets   []set // of links, for the batch
 	from   int64 // offset of the first op in ledger
 	ledger []byte
 }
 
+type set struct{ key, value []byte }
+
+// commit writes in the order of keys: the store finds a place next to the last
+// one much sooner than any other.
 func (f *folding) commit(next int64) error {
+	slices.SortStableFunc(f.sets, func(a, b set) int { return bytes.Compare(a.key, b.key) })
+	for _, s := range f.sets {
+		if err := f.batch.Set(s.key, s.value); err != nil {
+			return err
+		}
+	}
+	f.sets = nil
 	if len(f.ledger) > 0 {
 		if err := f.batch.Set(key('g', binary.BigEndian.AppendUint64(nil, uint64(f.from))), f.ledger); err != nil {
 			return err
@@ -207,14 +229,11 @@ func (f *folding) link(o *op) (bool, error) {
 		return false, nil
 	}
 	if o.link.Held = o.kind == recordHeld; o.link.Held {
-		if err := f.batch.Set(key('r', o.link.ID[:]), append(o.link.A[:], 1)); err != nil {
-			return false, err
-		}
+		f.sets = append(f.sets, set{key('r', o.link.ID[:]), append(o.link.A[:], 1)})
 	}
-	if err := f.batch.Set(key('w', o.link.B[:], o.link.ID[:]), o.link.A[:]); err != nil {
-		return false, err
-	}
-	return true, f.batch.Set(key('n', o.link.A[:], o.link.ID[:]), appendEntry(nil, &o.link))
+	f.sets = append(f.sets, set{key('w', o.link.B[:], o.link.ID[:]), slices.Clone(o.link.A[:])},
+		set{key('n', o.link.A[:], o.link.ID[:]), appendEntry(nil, &o.link)})
+	return true, nil
 }
 
 // recent remembers the last links folded, so that a second copy in the log,
@@ -513,7 +532,11 @@ func (r *Resolver) load(ctx context.Context) (*table, error) {
 	return t, nil
 }
 
-// keep folds the topic into the journal as it grows.
+// gather is how long the journal lets links come together before it writes them.
+const gather = 20 * time.Millisecond
+
+// keep folds the topic into the journal as it grows: few large writes cost much
+// less than many small ones. Whoever waits for it waits for no more than is there.
 func (r *Resolver) keep(ctx context.Context) error {
 	reader, err := r.o.Log.Reader(eventlog.Identity, 0, r.journal.at())
 	if err != nil {
@@ -531,6 +554,14 @@ func (r *Resolver) keep(ctx context.Context) error {
 			}
 			r.journal.moveTo(r.journal.at(), rapport.Errorf(rapport.Unavailable, "the journal of links has stopped"))
 			return err
+		}
+		if len(records) > 1<<12 {
+			continue
+		}
+		select {
+		case <-time.After(gather):
+		case <-r.journal.hurry:
+		case <-ctx.Done():
 		}
 	}
 }
