@@ -30,7 +30,7 @@ import (
 //	x node                when the node was erased and by which job
 type journal struct {
 	s      *state.Store
-	recent recent // used by keep alone
+	recent recent        // used by keep alone
 	hurry  chan struct{} // capacity 1: somebody waits
 
 	mu       sync.Mutex
