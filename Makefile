@@ -5,6 +5,7 @@ GOFILES := $(shell find . -name '*.go' -not -path './node_modules/*' -not -path 
 TOOL    := $(GO) tool -modfile=tools.mod
 SHARED  ?= ../shared
 CHROMIUM_PACKAGES := chromium
+PYARROW := pyarrow==22.0.0
 
 .DEFAULT_GOAL := help
 .PHONY: help demo build console check test race bench fuzz lint fmt deps-test clean
@@ -43,13 +44,19 @@ test: deps-test build lint ## everything: all Go tests, real clients, the consol
 	cd console && npm run check
 	cd console && npm run e2e && RAPPORT_BIN=$(CURDIR)/$(BIN) npm run e2e:live
 
-deps-test: ## install what the tests need (Chromium, mosquitto, npm packages of the client tests)
+deps-test: ## install what the tests need (Chromium, mosquitto, npm packages of the client tests, Python's pyarrow)
 	@command -v chromium >/dev/null 2>&1 || { \
 	  echo "installing chromium"; sudo=$$(command -v sudo || true); test "$$(id -u)" = 0 && sudo=; \
 	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $(CHROMIUM_PACKAGES) >/dev/null; }
 	@{ command -v mosquitto_pub && { command -v mosquitto || test -x /usr/sbin/mosquitto; }; } >/dev/null 2>&1 || { \
 	  echo "installing mosquitto"; sudo=$$(command -v sudo || true); test "$$(id -u)" = 0 && sudo=; \
 	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends mosquitto mosquitto-clients >/dev/null; }
+	@test -x test/python/venv/bin/python || { \
+	  python3 -c 'import venv, ensurepip' 2>/dev/null || { \
+	    echo "installing python3-venv"; sudo=$$(command -v sudo || true); test "$$(id -u)" = 0 && sudo=; \
+	    $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null; }; \
+	  rm -rf test/python/venv; python3 -m venv test/python/venv && test/python/venv/bin/pip install -q --disable-pip-version-check $(PYARROW) \
+	  || { rm -rf test/python/venv; echo "no Python with pyarrow: the test that reads the lake with it is skipped"; }; }
 	cd test/clients && npm install --no-audit --no-fund # not ci: a client names optional packages that not every registry has
 
 race: ## Go tests under the race detector

@@ -284,3 +284,28 @@ func TestTheSQLCommandPrintsTables(t *testing.T) {
 		t.Errorf("%d %s", code, errs)
 	}
 }
+
+// TestTheSQLOfTheManualWorks asks every query of docs/lake.md.
+func TestTheSQLOfTheManualWorks(t *testing.T) {
+	t.Parallel()
+	manual, err := os.ReadFile("../docs/lake.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHouse(t, 30)
+	h.someone("anna", annaMail, annaPhone)
+	asked := 0
+	for part := range strings.SplitSeq(string(manual), "```sql\n") {
+		text, _, found := strings.Cut(part, "```")
+		if !found || !strings.Contains(text, "SELECT") || strings.Contains(text, "'lake/") {
+			continue
+		}
+		asked++
+		if a, code := h.sql(text[:strings.Index(text, ";")]); code != http.StatusOK || len(a.Rows) == 0 {
+			t.Errorf("%s\n%d %s %v", text, code, a.Detail, a.Rows)
+		}
+	}
+	if asked < 4 {
+		t.Errorf("only %d queries were found", asked)
+	}
+}
