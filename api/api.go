@@ -26,10 +26,11 @@ import (
 
 // API serves the management interface.
 type API struct {
-	deps  Deps
-	mux   *http.ServeMux
-	huma  huma.API
-	guard *guard
+	deps   Deps
+	mux    *http.ServeMux
+	huma   huma.API
+	guard  *guard
+	search *searcher
 }
 
 // New mounts every operation and returns the handler.
@@ -45,7 +46,7 @@ func New(d Deps) *API {
 		"token": {Type: "http", Scheme: "bearer", Description: "An API token with the role the operation names."},
 	}
 	cfg.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
-	a := &API{deps: d, mux: mux, guard: newGuard(d.Clock)}
+	a := &API{deps: d, mux: mux, guard: newGuard(d.Clock), search: newSearcher()}
 	a.huma = humago.New(mux, cfg)
 	a.sessionOperations()
 	a.tokenOperations()

@@ -75,6 +75,8 @@ type peoplePage struct {
 	People []PersonSummary `json:"people"`
 	Next   string          `json:"next,omitempty"`
 	Total  int64           `json:"total"`
+	// Partial says of a search that not everybody was looked at.
+	Partial bool `json:"partial,omitempty" doc:"Of a search: there are so many people that not all were looked at"`
 }
 
 // TimelineEvent is one line of a timeline.
@@ -102,7 +104,7 @@ type RefPath struct {
 }
 
 func (a *API) peopleOperations() {
-	handle(a, operation{id: "list-people", method: "GET", path: "/v1/people", tag: "People", summary: "People, or those an identifier names", role: access.Viewer}, nil, a.listPeople)
+	handle(a, operation{id: "list-people", method: "GET", path: "/v1/people", tag: "People", summary: "People, or those an identifier or the beginning of a name names", role: access.Viewer}, nil, a.listPeople)
 	handle(a, operation{id: "person", method: "GET", path: "/v1/people/{ref}", tag: "People", summary: "One person, every acknowledged event included", role: access.Viewer}, nil,
 		func(ctx context.Context, in *RefPath) (*body[Person], error) {
 			p, err := a.person(ctx, in.Ref)
@@ -373,7 +375,7 @@ func identifiers(p *profile.Person, who identity.Who) []rapport.Identifier {
 
 // listPeople answers a search for one identifier, or pages through everybody.
 func (a *API) listPeople(ctx context.Context, in *struct {
-	Q     string `query:"q" maxLength:"300" doc:"An identifier or person id; kind:value, or a bare value tried as each kind"`
+	Q     string `query:"q" maxLength:"300" doc:"An identifier or person id (kind:value, or a bare value tried as each kind), or the beginning of a name or mail address"`
 	Limit int    `query:"limit" default:"50" minimum:"1" maximum:"500"`
 	After string `query:"after" maxLength:"100"`
 },
@@ -392,6 +394,15 @@ func (a *API) listPeople(ctx context.Context, in *struct {
 			if !slices.ContainsFunc(out.Body.People, func(o PersonSummary) bool { return o.ID == s.ID }) {
 				out.Body.People = append(out.Body.People, s)
 			}
+		}
+		var have []string
+		for i := range out.Body.People {
+			have = append(have, out.Body.People[i].ID)
+		}
+		more, complete, err := a.search.people(ctx, a.deps.Engine, q, in.Limit-len(have), have)
+		out.Body.People, out.Body.Partial = append(out.Body.People, more...), !complete
+		if err != nil {
+			return nil, err
 		}
 		return out, nil
 	}
@@ -427,6 +438,7 @@ func summary(p *profile.Person) PersonSummary {
 	s := PersonSummary{
 		ID: p.ID.String(), Name: p.Name(), Events: p.Activity.Events,
 		FirstSeen: rapport.Time(p.Activity.First), LastSeen: rapport.Time(p.Activity.Last), Country: p.Trait("country").Str(),
+		Identifiers: []rapport.Identifier{},
 	}
 	if p.Identifier.Value != "" {
 		s.Identifiers = append(s.Identifiers, p.Identifier)
