@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/eventlog/eventlogtest"
@@ -113,4 +114,32 @@ func BenchmarkMinting(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkComparing: one op is one source record told, read, compared with all
+// others and, if it resembles one, linked in the log. A third are duplicates.
+func BenchmarkComparing(b *testing.B) {
+	w := likenessWorld(b)
+	people := population(2, 20_000)
+	told := func(i int) (string, []string) {
+		if i%3 == 2 {
+			return fmt.Sprint("twice", i), mistyped(people[(i-1)%len(people)], i)
+		}
+		return fmt.Sprint("p", i), people[i%len(people)]
+	}
+	for i := range 3000 {
+		user, values := told(i)
+		w.tell(user, values...)
+	}
+	w.learn()
+	i := 3000
+	began := time.Now()
+	for b.Loop() {
+		user, values := told(i)
+		w.tell(user, values...)
+		i++
+	}
+	w.compared() // what was told last counts as well
+	b.ReportMetric(float64(i-3000)/time.Since(began).Seconds(), "records/s")
+	b.ReportMetric(float64(w.Likeness().Links), "links")
 }
