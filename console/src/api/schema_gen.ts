@@ -1313,7 +1313,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * People, or those an identifier names
+         * People, or those an identifier or the beginning of a name names
          * @description Needs the role viewer.
          */
         get: operations["list-people"];
@@ -1989,6 +1989,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/sql": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask read-only SQL over all events, decisions and outcomes
+         * @description Needs the role analyst.
+         */
+        post: operations["sql"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/suppressions": {
         parameters: {
             query?: never;
@@ -2122,7 +2142,7 @@ export interface components {
         ActionInfo: {
             channel?: string;
             id: string;
-            placements: string[] | null;
+            placements: string[];
             purpose?: string;
             stats: components["schemas"]["ActionStats"];
             type: string;
@@ -2167,10 +2187,10 @@ export interface components {
             shown: number;
         };
         ActionsAnswer: {
-            actions: components["schemas"]["ActionInfo"][] | null;
+            actions: components["schemas"]["ActionInfo"][];
         };
         Affected: {
-            items: components["schemas"]["Holding"][] | null;
+            items: components["schemas"]["Holding"][];
             of: string;
             /** Format: int64 */
             owners: number;
@@ -2190,7 +2210,7 @@ export interface components {
             value: string;
         };
         ApplyInBody: {
-            delete?: components["schemas"]["Ref"][] | null;
+            delete?: components["schemas"]["Ref"][];
             /**
              * Format: int64
              * @description The version the author looked at; a conflict if it has moved on
@@ -2220,7 +2240,7 @@ export interface components {
             version: string;
         };
         ArtifactList: {
-            artifacts: components["schemas"]["Artifact"][] | null;
+            artifacts: components["schemas"]["Artifact"][];
             /** @description Ed25519, base64: verifies signatures over "sha256 version name" */
             publicKey: string;
         };
@@ -2242,7 +2262,7 @@ export interface components {
             expectedWas: number;
             /** Format: int64 */
             moments: number;
-            rankings: components["schemas"]["Ranking"][] | null;
+            rankings: components["schemas"]["Ranking"][];
             sharesIs: {
                 [key: string]: number;
             };
@@ -2265,7 +2285,7 @@ export interface components {
             weight?: number;
         };
         BoardInBody: {
-            changes: components["schemas"]["BoardChange"][] | null;
+            changes: components["schemas"]["BoardChange"][];
             /**
              * Format: int64
              * @description Recorded moments, newest first; default 1000
@@ -2291,7 +2311,7 @@ export interface components {
             propensity?: number;
             /** Format: double */
             score?: number;
-            terms?: components["schemas"]["Term"][] | null;
+            terms?: components["schemas"]["Term"][];
         };
         CertificateDoc: {
             /** @description Name of the certificate. */
@@ -2309,7 +2329,7 @@ export interface components {
             type: "smtp" | "sms" | "webpush";
         };
         ChannelsAnswer: {
-            channels: components["schemas"]["ChannelInfo"][] | null;
+            channels: components["schemas"]["ChannelInfo"][];
             /**
              * Format: int64
              * @description Addresses that nothing is sent to
@@ -2341,7 +2361,7 @@ export interface components {
             timeout?: string;
         };
         ConfigAnswer: {
-            documents: components["schemas"]["ConfigDocument"][] | null;
+            documents: components["schemas"]["ConfigDocument"][];
             /** Format: int64 */
             version: number;
         };
@@ -2366,8 +2386,8 @@ export interface components {
         };
         ConfigRevision: {
             author: string;
-            changed: components["schemas"]["Ref"][] | null;
-            deleted: components["schemas"]["Ref"][] | null;
+            changed: components["schemas"]["Ref"][];
+            deleted: components["schemas"]["Ref"][];
             note?: string;
             /**
              * Format: int64
@@ -2394,7 +2414,7 @@ export interface components {
         DecideAnswer: {
             decisionId: string;
             holdout: boolean;
-            items: components["schemas"]["DecideItem"][] | null;
+            items: components["schemas"]["DecideItem"][];
             personId?: string;
         };
         DecideInBody: {
@@ -2450,7 +2470,7 @@ export interface components {
             cause: string;
             decisionId: string;
             holdout: boolean;
-            items: components["schemas"]["SummaryChoice"][] | null;
+            items: components["schemas"]["SummaryChoice"][];
             nothing?: string;
             person: string;
             personId: string;
@@ -2459,7 +2479,7 @@ export interface components {
             time: string;
         };
         DecisionsNextAnswer: {
-            decisions: components["schemas"]["DecisionSummary"][] | null;
+            decisions: components["schemas"]["DecisionSummary"][];
             next?: string;
         };
         DedupStatus: {
@@ -2469,8 +2489,8 @@ export interface components {
             windowSeconds: number;
         };
         DeliveriesAnswer: {
-            deliveries: components["schemas"]["DeliveryInfo"][] | null;
-            destinations: components["schemas"]["Health"][] | null;
+            deliveries: components["schemas"]["DeliveryInfo"][];
+            destinations: components["schemas"]["Health"][];
         };
         DeliveryInfo: {
             /**
@@ -2551,7 +2571,7 @@ export interface components {
         };
         Difference: {
             diff: string;
-            fields: components["schemas"]["FieldChange"][] | null;
+            fields: components["schemas"]["FieldChange"][];
             id: string;
             kind: string;
             op: string;
@@ -2574,7 +2594,7 @@ export interface components {
             token?: string;
         };
         EntriesAnswer: {
-            entries: components["schemas"]["AuditEntry"][] | null;
+            entries: components["schemas"]["AuditEntry"][];
         };
         ErrorDetail: {
             /** @description Where the error occurred, e.g. 'body.items[3].tags' or 'path.thing-id' */
@@ -2591,7 +2611,7 @@ export interface components {
              */
             detail?: string;
             /** @description Optional list of individual error details */
-            errors?: components["schemas"]["ErrorDetail"][] | null;
+            errors?: components["schemas"]["ErrorDetail"][];
             /**
              * Format: uri
              * @description A URI reference that identifies the specific occurrence of the problem.
@@ -2618,11 +2638,11 @@ export interface components {
             type: string;
         };
         ErrorsAnswer: {
-            errors: components["schemas"]["ConfigError"][] | null;
+            errors: components["schemas"]["ConfigError"][];
         };
         EventRates: {
             /** @description Events of each of the last 60 minutes, oldest first, history that was imported left out */
-            lastHour: number[] | null;
+            lastHour: number[];
             /** Format: double */
             perSecond: number;
             /** Format: int64 */
@@ -2642,8 +2662,8 @@ export interface components {
         Field: {
             default?: unknown;
             doc?: string;
-            enum?: string[] | null;
-            fields?: components["schemas"]["Field"][] | null;
+            enum?: string[];
+            fields?: components["schemas"]["Field"][];
             item?: components["schemas"]["Field"];
             max?: string;
             min?: string;
@@ -2671,7 +2691,7 @@ export interface components {
         };
         FleetReport: {
             /** @description Insights first */
-            groups: components["schemas"]["Group"][] | null;
+            groups: components["schemas"]["Group"][];
             /** Format: int64 */
             items: number;
             /** Format: date-time */
@@ -2688,7 +2708,7 @@ export interface components {
             identifier?: components["schemas"]["Identifier"];
         };
         FullDecision: {
-            candidates: components["schemas"]["Candidate"][] | null;
+            candidates: components["schemas"]["Candidate"][];
             cause: string;
             /** Format: int64 */
             config: number;
@@ -2700,7 +2720,7 @@ export interface components {
                 [key: string]: unknown;
             };
             holdout: boolean;
-            items: components["schemas"]["SummaryChoice"][] | null;
+            items: components["schemas"]["SummaryChoice"][];
             /** Format: int64 */
             model: number;
             nothing?: string;
@@ -2726,7 +2746,7 @@ export interface components {
             insight: boolean;
             /** Format: int64 */
             items: number;
-            readings: components["schemas"]["ReadingCount"][] | null;
+            readings: components["schemas"]["ReadingCount"][];
         };
         Harm: {
             /** @description Such as Product Fault or Product Problem Reported */
@@ -2767,22 +2787,22 @@ export interface components {
             /** @description h_... for an address, the item for a product */
             id: string;
             /** @description Everybody in it, the person asked for included; empty if there are too many to be a household */
-            people: string[] | null;
+            people: string[];
             /** @enum {string} */
             shares: "address" | "product";
             /** @description More people live there than a household has: a block of flats, an office */
             tooMany?: boolean;
         };
         HouseholdList: {
-            households: components["schemas"]["HouseholdInfo"][] | null;
+            households: components["schemas"]["HouseholdInfo"][];
         };
         Identifier: {
             kind: string;
             value: string;
         };
         IdentifierRule: {
-            block?: string[] | null;
-            blockPatterns?: string[] | null;
+            block?: string[];
+            blockPatterns?: string[];
             country?: string;
             id: string;
             keepTags?: boolean;
@@ -2796,8 +2816,8 @@ export interface components {
             window?: string;
         };
         IdentityAnswer: {
-            fragments: components["schemas"]["FragmentInfo"][] | null;
-            links: components["schemas"]["LinkInfo"][] | null;
+            fragments: components["schemas"]["FragmentInfo"][];
+            links: components["schemas"]["LinkInfo"][];
             person: string;
         };
         Insight: {
@@ -2838,7 +2858,7 @@ export interface components {
         };
         Insights: {
             event: string;
-            insights: components["schemas"]["Insight"][] | null;
+            insights: components["schemas"]["Insight"][];
             /** Format: int64 */
             people: number;
             /**
@@ -2858,7 +2878,7 @@ export interface components {
             value: number;
         };
         Item: {
-            commands: components["schemas"]["ItemCommand"][] | null;
+            commands: components["schemas"]["ItemCommand"][];
             connected: boolean;
             /** @description What is desired and not reported yet */
             delta: {
@@ -2882,7 +2902,7 @@ export interface components {
                 [key: string]: unknown;
             };
             gtin: string;
-            household: components["schemas"]["ItemMember"][] | null;
+            household: components["schemas"]["ItemMember"][];
             id: string;
             location?: components["schemas"]["ItemPlace"];
             moments: {
@@ -2892,10 +2912,10 @@ export interface components {
             ownedSince?: string;
             /** @description Person id */
             owner?: string;
-            parents: components["schemas"]["ItemParent"][] | null;
+            parents: components["schemas"]["ItemParent"][];
             product?: components["schemas"]["ItemProduct"];
             proof?: string;
-            provenance: components["schemas"]["ItemStep"][] | null;
+            provenance: components["schemas"]["ItemStep"][];
             /** @description Statistics of the numbers since the present owner has it */
             readings: {
                 [key: string]: components["schemas"]["ItemReading"];
@@ -2904,7 +2924,7 @@ export interface components {
             /** Format: date-time */
             registeredAt: string;
             /** @description Latest inputs that could not be read */
-            rejected: components["schemas"]["ItemProblem"][] | null;
+            rejected: components["schemas"]["ItemProblem"][];
             reported: {
                 [key: string]: unknown;
             };
@@ -2917,7 +2937,7 @@ export interface components {
              */
             seenAt?: string;
             serial: string;
-            stages: components["schemas"]["ItemStage"][] | null;
+            stages: components["schemas"]["ItemStage"][];
             /** @description Stage of its life */
             state: string;
             /** Format: int64 */
@@ -2990,10 +3010,10 @@ export interface components {
             /** Format: int64 */
             accepted: number;
             /** @description In the order of the request */
-            items: components["schemas"]["EnteredItem"][] | null;
+            items: components["schemas"]["EnteredItem"][];
         };
         ItemImportInBody: {
-            items: components["schemas"]["ItemEntry"][] | null;
+            items: components["schemas"]["ItemEntry"][];
             /** @description Ends earlier tokens of the devices that get one */
             rotate?: boolean;
         };
@@ -3043,7 +3063,7 @@ export interface components {
             image?: string;
             name: string;
             passport: components["schemas"]["PassportDoc"];
-            skus: string[] | null;
+            skus: string[];
             url?: string;
         };
         ItemReading: {
@@ -3104,7 +3124,7 @@ export interface components {
             valid: boolean;
         };
         ItemsPage: {
-            items: components["schemas"]["Item"][] | null;
+            items: components["schemas"]["Item"][];
             next?: string;
         };
         Job: {
@@ -3121,7 +3141,7 @@ export interface components {
             total: number;
         };
         JunkPage: {
-            values: components["schemas"]["JunkValue"][] | null;
+            values: components["schemas"]["JunkValue"][];
         };
         JunkValue: {
             /** Format: date-time */
@@ -3137,7 +3157,7 @@ export interface components {
             reason: string;
         };
         KindsAnswer: {
-            kinds: components["schemas"]["Field"][] | null;
+            kinds: components["schemas"]["Field"][];
         };
         LiftSummary: {
             /** Format: double */
@@ -3154,7 +3174,7 @@ export interface components {
         };
         LikenessFieldInfo: {
             field: string;
-            levels: components["schemas"]["LikenessLevelInfo"][] | null;
+            levels: components["schemas"]["LikenessLevelInfo"][];
         };
         LikenessLevelInfo: {
             /** Format: double */
@@ -3172,7 +3192,7 @@ export interface components {
             stranger: number;
         };
         LikenessModelInfo: {
-            fields: components["schemas"]["LikenessFieldInfo"][] | null;
+            fields: components["schemas"]["LikenessFieldInfo"][];
             made: string;
             /**
              * Format: double
@@ -3210,7 +3230,7 @@ export interface components {
         LikenessRule: {
             enabled?: boolean;
             fields?: {
-                [key: string]: string[] | null;
+                [key: string]: string[];
             };
             /** Format: double */
             review?: number;
@@ -3281,7 +3301,7 @@ export interface components {
             /** @description The two resemble each other, those around them do not; it never counts by itself */
             guarded?: boolean;
             id: string;
-            identifiers: components["schemas"]["Identifier"][] | null;
+            identifiers: components["schemas"]["Identifier"][];
             kind: string;
             /** @description Version of the weights, of probable links */
             model?: string;
@@ -3291,7 +3311,7 @@ export interface components {
              */
             state: "counts" | "held" | "withdrawn";
             /** @description How the weight came about, field by field */
-            waterfall: components["schemas"]["WaterfallStep"][] | null;
+            waterfall: components["schemas"]["WaterfallStep"][];
             withdrawn?: components["schemas"]["Withdrawal"];
         };
         LogStatus: {
@@ -3358,7 +3378,7 @@ export interface components {
             R: number;
         };
         ModelHealth: {
-            calibration: components["schemas"]["Point"][] | null;
+            calibration: components["schemas"]["Point"][];
             /** Format: double */
             coverage80: number;
             /** Format: int64 */
@@ -3373,7 +3393,7 @@ export interface components {
             tracking: number | null;
         };
         ModelList: {
-            models: components["schemas"]["ModelPage"][] | null;
+            models: components["schemas"]["ModelPage"][];
         };
         ModelPage: {
             fitting: boolean;
@@ -3447,6 +3467,8 @@ export interface components {
              * @description Now, by the server's clock: a demo world's may run ahead
              */
             clock: string;
+            /** @description Of all amounts, as the policy says; ISO 4217 */
+            currency?: string;
             /** Format: int64 */
             deadLetters: number;
             decisions: components["schemas"]["DecisionRates"];
@@ -3458,7 +3480,7 @@ export interface components {
             holdoutShare: number;
             /** @description Value per person that would not have come otherwise; null while there is not enough to say */
             lift: components["schemas"]["LiftSummary"];
-            needsYou: components["schemas"]["Need"][] | null;
+            needsYou: components["schemas"]["Need"][];
             /** Format: int64 */
             people: number;
             quarantine: components["schemas"]["QuarantineOpen"];
@@ -3480,20 +3502,20 @@ export interface components {
         };
         PassportDoc: {
             /** @description Allergens it contains. */
-            allergens?: string[] | null;
+            allergens?: string[];
             /** @description How to look after it. */
             care?: string;
             /** @description Certificates it holds. */
-            certificates?: components["schemas"]["CertificateDoc"][] | null;
+            certificates?: components["schemas"]["CertificateDoc"][];
             /**
              * Format: double
              * @description Greenhouse gases of making one, kg CO2e.
              */
             footprint?: number;
             /** @description Ingredients, most first. */
-            ingredients?: string[] | null;
+            ingredients?: string[];
             /** @description Materials with their shares. */
-            materials?: components["schemas"]["MaterialDoc"][] | null;
+            materials?: components["schemas"]["MaterialDoc"][];
             /** @description Where it or its main ingredient comes from. */
             origin?: string;
             /** @description Where it goes when it is done with. */
@@ -3503,7 +3525,9 @@ export interface components {
         };
         PeoplePage: {
             next?: string;
-            people: components["schemas"]["PersonSummary"][] | null;
+            /** @description Of a search: there are so many people that not all were looked at */
+            partial?: boolean;
+            people: components["schemas"]["PersonSummary"][];
             /** Format: int64 */
             total: number;
         };
@@ -3524,17 +3548,17 @@ export interface components {
             events: number;
             /** Format: date-time */
             firstSeen: string;
-            fragments: string[] | null;
+            fragments: string[];
             /** @description Who they share an address or a product with; never one person */
-            households: components["schemas"]["HouseholdInfo"][] | null;
+            households: components["schemas"]["HouseholdInfo"][];
             id: string;
-            identifiers: components["schemas"]["Identifier"][] | null;
-            items: string[] | null;
+            identifiers: components["schemas"]["Identifier"][];
+            items: string[];
             /** Format: date-time */
             lastSeen: string;
             name: string;
             scores: components["schemas"]["Scores"];
-            segments: components["schemas"]["PersonSegment"][] | null;
+            segments: components["schemas"]["PersonSegment"][];
             traitSources: {
                 [key: string]: components["schemas"]["TraitSource"];
             };
@@ -3548,7 +3572,7 @@ export interface components {
         PersonExport: {
             identity: components["schemas"]["IdentityAnswer"];
             person: components["schemas"]["Person"];
-            timeline: components["schemas"]["TimelineEvent"][] | null;
+            timeline: components["schemas"]["TimelineEvent"][];
         };
         PersonInBody: {
             person: components["schemas"]["DecidePerson"];
@@ -3572,13 +3596,13 @@ export interface components {
             /** Format: date-time */
             firstSeen: string;
             id: string;
-            identifiers: components["schemas"]["Identifier"][] | null;
+            identifiers: components["schemas"]["Identifier"][];
             /** Format: date-time */
             lastSeen: string;
             name: string;
         };
         PlacementInfo: {
-            actions: string[] | null;
+            actions: string[];
             channel?: string;
             /**
              * Format: int64
@@ -3592,11 +3616,11 @@ export interface components {
             slots: number;
         };
         PlacementsAnswer: {
-            placements: components["schemas"]["PlacementInfo"][] | null;
+            placements: components["schemas"]["PlacementInfo"][];
         };
         PlanAnswer: {
-            changes: components["schemas"]["Difference"][] | null;
-            errors: components["schemas"]["ConfigError"][] | null;
+            changes: components["schemas"]["Difference"][];
+            errors: components["schemas"]["ConfigError"][];
             /** @description Least role of the second person who must publish this; empty when nobody is asked */
             secondPerson?: string;
             /** Format: int64 */
@@ -3611,7 +3635,7 @@ export interface components {
             predicted: number;
         };
         PortfolioPage: {
-            opportunities: components["schemas"]["Opportunity"][] | null;
+            opportunities: components["schemas"]["Opportunity"][];
             /** @description How many are in each state */
             states: {
                 [key: string]: number;
@@ -3625,7 +3649,7 @@ export interface components {
              * @description People who would come apart
              */
             apart: number;
-            examples: components["schemas"]["PreviewExample"][] | null;
+            examples: components["schemas"]["PreviewExample"][];
             /**
              * Format: int64
              * @description Links that would cease to count
@@ -3642,9 +3666,9 @@ export interface components {
              */
             people: number;
             /** @description Values that would go into quarantine, at most 100 */
-            quarantine: components["schemas"]["JunkValue"][] | null;
+            quarantine: components["schemas"]["JunkValue"][];
             /** @description Values that would leave it, at most 100 */
-            release: components["schemas"]["JunkValue"][] | null;
+            release: components["schemas"]["JunkValue"][];
             /**
              * Format: int64
              * @description Links that would count again
@@ -3671,7 +3695,7 @@ export interface components {
             /** @description SHA-256 */
             artifact: string;
             by: string;
-            byStage: components["schemas"]["StageCount"][] | null;
+            byStage: components["schemas"]["StageCount"][];
             /** Format: int64 */
             changed: number;
             /** @description Purpose the owner must have allowed */
@@ -3681,7 +3705,7 @@ export interface components {
             disturbs: boolean;
             /** Format: double */
             errorRate: number;
-            harms: components["schemas"]["Harm"][] | null;
+            harms: components["schemas"]["Harm"][];
             /**
              * Format: int64
              * @description Devices of the holdback that came by
@@ -3704,7 +3728,7 @@ export interface components {
              * @description Index of the last open stage
              */
             stage: number;
-            stages: components["schemas"]["Stage"][] | null;
+            stages: components["schemas"]["Stage"][];
             status: string;
             steps: {
                 [key: string]: number;
@@ -3720,8 +3744,8 @@ export interface components {
              * @description Version of the configuration it was made for
              */
             base: number;
-            changed: components["schemas"]["Ref"][] | null;
-            deleted: components["schemas"]["Ref"][] | null;
+            changed: components["schemas"]["Ref"][];
+            deleted: components["schemas"]["Ref"][];
             /** Format: date-time */
             endedAt?: string;
             endedBy?: string;
@@ -3748,16 +3772,16 @@ export interface components {
              * @description Version of the configuration it was made for
              */
             base: number;
-            changed: components["schemas"]["Ref"][] | null;
-            changes: components["schemas"]["Difference"][] | null;
-            deleted: components["schemas"]["Ref"][] | null;
+            changed: components["schemas"]["Ref"][];
+            changes: components["schemas"]["Difference"][];
+            deleted: components["schemas"]["Ref"][];
             /** Format: date-time */
             endedAt?: string;
             endedBy?: string;
             /** Format: int64 */
             id: number;
             /** @description Its documents that were changed since it was made, as they are now; one without text is gone */
-            moved: components["schemas"]["ConfigDocument"][] | null;
+            moved: components["schemas"]["ConfigDocument"][];
             note?: string;
             reason?: string;
             /** @description Least role of whoever publishes it, who must be somebody else than its author; empty when nothing asks for that */
@@ -3775,14 +3799,14 @@ export interface components {
             yaml: string;
         };
         ProposalsAnswer: {
-            proposals: components["schemas"]["Proposal"][] | null;
+            proposals: components["schemas"]["Proposal"][];
         };
         Purchasing: {
             /** Format: double */
             each: number;
             /** Format: int32 */
             end: number;
-            fitted: components["schemas"]["FittedKind"][] | null;
+            fitted: components["schemas"]["FittedKind"][];
             health: components["schemas"]["ModelHealth"];
             kind: string;
             /** Format: int64 */
@@ -3798,7 +3822,7 @@ export interface components {
             publicKey: string;
         };
         PushKeysAnswer: {
-            keys: components["schemas"]["PushKeyInfo"][] | null;
+            keys: components["schemas"]["PushKeyInfo"][];
         };
         QuarantineItem: {
             event: string;
@@ -3819,7 +3843,7 @@ export interface components {
             open: number;
         };
         QuarantinePage: {
-            items: components["schemas"]["QuarantineItem"][] | null;
+            items: components["schemas"]["QuarantineItem"][];
             next?: string;
             /** Format: int64 */
             total: number;
@@ -3868,7 +3892,7 @@ export interface components {
             url?: string;
         };
         RecallsAnswer: {
-            recalls: components["schemas"]["Recall"][] | null;
+            recalls: components["schemas"]["Recall"][];
         };
         Ref: {
             id: string;
@@ -3916,7 +3940,7 @@ export interface components {
             why: string;
         };
         ReviewPage: {
-            reviews: components["schemas"]["ReviewItem"][] | null;
+            reviews: components["schemas"]["ReviewItem"][];
             /** Format: int64 */
             total: number;
         };
@@ -3930,7 +3954,7 @@ export interface components {
              * @description Default 0.1
              */
             errorRate?: number;
-            harms?: components["schemas"]["Harm"][] | null;
+            harms?: components["schemas"]["Harm"][];
             /**
              * Format: double
              * @description Share that is never updated, to compare with
@@ -3950,7 +3974,7 @@ export interface components {
              */
             soakSeconds?: number;
             /** @description Default 5, 25 and 100 percent */
-            stages?: components["schemas"]["Stage"][] | null;
+            stages?: components["schemas"]["Stage"][];
             target?: components["schemas"]["Target"];
             /**
              * Format: int64
@@ -3959,21 +3983,56 @@ export interface components {
             timeoutSeconds?: number;
         };
         RolloutDevices: {
-            devices: components["schemas"]["Action"][] | null;
+            devices: components["schemas"]["Action"][];
         };
         RolloutList: {
-            rollouts: components["schemas"]["Progress"][] | null;
+            rollouts: components["schemas"]["Progress"][];
         };
         RulesInBody: {
             /** @description All documents of kind identifier, as they would be */
-            identifiers?: components["schemas"]["IdentifierRule"][] | null;
+            identifiers?: components["schemas"]["IdentifierRule"][];
             /** @description The document of kind likeness, as it would be; left out, it stays as it is */
             likeness?: components["schemas"]["LikenessRule"];
             /** @description Instead: documents of kind identifier and likeness as text, which take the place of those of the same id */
             yaml?: string;
         };
+        SQLAnswer: {
+            columns: components["schemas"]["SQLColumn"][];
+            /**
+             * Format: int64
+             * @description Records of the log that were not in the lake yet
+             */
+            lag: number;
+            /** Format: double */
+            millis: number;
+            /** @description One array for each row, a value for each column: times as RFC 3339, numbers as numbers */
+            rows: unknown[];
+            /** @description There is more than was answered */
+            truncated: boolean;
+        };
+        SQLColumn: {
+            name: string;
+            /** @description As DuckDB calls it */
+            type: string;
+        };
+        SQLQuestion: {
+            /**
+             * Format: int64
+             * @description Rows answered at most; default 10,000
+             */
+            maxRows?: number;
+            /** @description One SELECT over events, decisions, outcomes and people, in DuckDB's SQL */
+            sql: string;
+            /** @description Do not wait until the latest events are in the lake */
+            stale?: boolean;
+            /**
+             * Format: int64
+             * @description How long the answer may take; default 30
+             */
+            timeoutSeconds?: number;
+        };
         ScoreAnswer: {
-            explanations: components["schemas"]["ScoreExplanation"][] | null;
+            explanations: components["schemas"]["ScoreExplanation"][];
             scores: components["schemas"]["Scores"];
         };
         ScoreContribution: {
@@ -3982,7 +4041,7 @@ export interface components {
             input: string;
         };
         ScoreExplanation: {
-            contributions: components["schemas"]["ScoreContribution"][] | null;
+            contributions: components["schemas"]["ScoreContribution"][];
             inputs: {
                 [key: string]: unknown;
             };
@@ -3992,15 +4051,15 @@ export interface components {
             value: number;
         };
         Scores: {
-            affinities?: components["schemas"]["AffinityScore"][] | null;
+            affinities?: components["schemas"]["AffinityScore"][];
             /** Format: double */
             churn?: number;
             clv?: components["schemas"]["Interval"];
             nextPurchase?: components["schemas"]["Interval"];
             purchases?: components["schemas"]["Interval"];
-            replenishment?: components["schemas"]["Refill"][] | null;
-            session?: components["schemas"]["SoftDegree"][] | null;
-            softSegments?: components["schemas"]["SoftDegree"][] | null;
+            replenishment?: components["schemas"]["Refill"][];
+            session?: components["schemas"]["SoftDegree"][];
+            softSegments?: components["schemas"]["SoftDegree"][];
         };
         Segment: {
             building?: components["schemas"]["Building"];
@@ -4023,7 +4082,7 @@ export interface components {
         };
         SegmentList: {
             building?: components["schemas"]["Building"];
-            segments: components["schemas"]["Segment"][] | null;
+            segments: components["schemas"]["Segment"][];
         };
         SegmentMember: {
             country?: string;
@@ -4032,7 +4091,7 @@ export interface components {
             /** Format: date-time */
             firstSeen: string;
             id: string;
-            identifiers: components["schemas"]["Identifier"][] | null;
+            identifiers: components["schemas"]["Identifier"][];
             /** Format: date-time */
             lastSeen: string;
             name: string;
@@ -4053,7 +4112,7 @@ export interface components {
         SegmentPage: {
             /** @description Give it as after for the next page */
             next?: string;
-            people: components["schemas"]["SegmentMember"][] | null;
+            people: components["schemas"]["SegmentMember"][];
             /** Format: int64 */
             size: number;
         };
@@ -4071,7 +4130,7 @@ export interface components {
              */
             millis: number;
             /** @description Some for whom it holds */
-            people: components["schemas"]["PersonSummary"][] | null;
+            people: components["schemas"]["PersonSummary"][];
             /**
              * Format: int64
              * @description People looked at
@@ -4092,7 +4151,7 @@ export interface components {
             size: number;
         };
         SeriesAnswer: {
-            points: components["schemas"]["SeriesPoint"][] | null;
+            points: components["schemas"]["SeriesPoint"][];
             reading: string;
             step: string;
         };
@@ -4119,7 +4178,7 @@ export interface components {
             token: string;
         };
         SizesAnswer: {
-            sizes: components["schemas"]["SegmentSize"][] | null;
+            sizes: components["schemas"]["SegmentSize"][];
         };
         SoftDegree: {
             /** Format: double */
@@ -4137,7 +4196,7 @@ export interface components {
              */
             share: number;
             /** @description What lifts it */
-            tells: components["schemas"]["WordLift"][] | null;
+            tells: components["schemas"]["WordLift"][];
             /** Format: int64 */
             topic: number;
         };
@@ -4166,7 +4225,7 @@ export interface components {
             quarantined: number;
         };
         SourcesAnswer: {
-            sources: components["schemas"]["SourceInfo"][] | null;
+            sources: components["schemas"]["SourceInfo"][];
         };
         SpeedInBody: {
             /** Format: double */
@@ -4206,7 +4265,7 @@ export interface components {
             log: components["schemas"]["LogStatus"];
             /** Format: int64 */
             memoryBytes: number;
-            partitions: components["schemas"]["PartitionStatus"][] | null;
+            partitions: components["schemas"]["PartitionStatus"][];
             ready: boolean;
             /** Format: double */
             uptimeSeconds: number;
@@ -4222,7 +4281,7 @@ export interface components {
             value: number;
         };
         SuppressInBody: {
-            addresses: components["schemas"]["SuppressedAddress"][] | null;
+            addresses: components["schemas"]["SuppressedAddress"][];
             /** @description Why, in a few words; no address */
             detail?: string;
             /**
@@ -4266,7 +4325,7 @@ export interface components {
         SuppressionPage: {
             /** @description Give it as after for the next page */
             next?: string;
-            suppressions: components["schemas"]["Suppression"][] | null;
+            suppressions: components["schemas"]["Suppression"][];
             /**
              * Format: int64
              * @description Addresses on the list in all
@@ -4279,10 +4338,10 @@ export interface components {
                 [key: string]: string;
             };
             /** @description Only devices that run one of these */
-            firmware?: string[] | null;
+            firmware?: string[];
             gtin?: string;
             /** @description These items alone */
-            items?: string[] | null;
+            items?: string[];
         };
         TastesPage: {
             /** Format: int64 */
@@ -4292,7 +4351,7 @@ export interface components {
              * @description With a pace of their own
              */
             products: number;
-            softSegments: components["schemas"]["SoftSegment"][] | null;
+            softSegments: components["schemas"]["SoftSegment"][];
             /** Format: int64 */
             words: number;
         };
@@ -4323,7 +4382,7 @@ export interface components {
             type: string;
         };
         TimelinePage: {
-            events: components["schemas"]["TimelineEvent"][] | null;
+            events: components["schemas"]["TimelineEvent"][];
             /** @description Give it as before for the next page */
             next?: string;
         };
@@ -4354,18 +4413,18 @@ export interface components {
             secret: string;
         };
         TokensAnswer: {
-            tokens: components["schemas"]["TokenInfo"][] | null;
+            tokens: components["schemas"]["TokenInfo"][];
         };
         Trace: {
-            became: string[] | null;
+            became: string[];
             /** @description What the thing was in, and when */
-            containers: components["schemas"]["TraceStay"][] | null;
+            containers: components["schemas"]["TraceStay"][];
             /** @description What is or was directly in it */
-            contents: string[] | null;
+            contents: string[];
             item: string;
-            madeFrom: string[] | null;
+            madeFrom: string[];
             /** @description Oldest first */
-            steps: components["schemas"]["TraceStep"][] | null;
+            steps: components["schemas"]["TraceStep"][];
             truncated: boolean;
         };
         TraceStay: {
@@ -4438,7 +4497,7 @@ export interface components {
             version: number;
         };
         VersionsAnswer: {
-            versions: components["schemas"]["ConfigRevision"][] | null;
+            versions: components["schemas"]["ConfigRevision"][];
         };
         WaterfallStep: {
             /**
@@ -4468,16 +4527,16 @@ export interface components {
         };
         Why: {
             action?: components["schemas"]["WhyAction"];
-            candidates: components["schemas"]["Candidate"][] | null;
+            candidates: components["schemas"]["Candidate"][];
             decision: components["schemas"]["FullDecision"];
-            funnel: components["schemas"]["WhyStep"][] | null;
+            funnel: components["schemas"]["WhyStep"][];
             sentence: string;
-            whatWouldChange: string[] | null;
+            whatWouldChange: string[];
         };
         WhyAction: {
             action: string;
             chosen: boolean;
-            clauses?: components["schemas"]["WhyClause"][] | null;
+            clauses?: components["schemas"]["WhyClause"][];
             detail?: string;
             rule?: string;
         };
@@ -4488,7 +4547,7 @@ export interface components {
             text: string;
         };
         WhyStep: {
-            actions: components["schemas"]["Failure"][] | null;
+            actions: components["schemas"]["Failure"][];
             label: string;
             /** Format: int64 */
             left: number;
@@ -9274,7 +9333,7 @@ export interface operations {
                 /** @description In the last so long, such as 30d; all time if empty */
                 within?: string;
                 /** @description Traits and events that must not explain it */
-                exclude?: string[] | null;
+                exclude?: string[];
             };
             header?: never;
             path?: never;
@@ -11690,7 +11749,7 @@ export interface operations {
     "list-people": {
         parameters: {
             query?: {
-                /** @description An identifier or person id; kind:value, or a bare value tried as each kind */
+                /** @description An identifier or person id (kind:value, or a bare value tried as each kind), or the beginning of a name or mail address */
                 q?: string;
                 limit?: number;
                 after?: string;
@@ -12952,7 +13011,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ItemProductFull"][] | null;
+                    "application/json": components["schemas"]["ItemProductFull"][];
                 };
             };
             /** @description Bad Request */
@@ -15626,6 +15685,111 @@ export interface operations {
             };
             /** @description Conflict */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    sql: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SQLQuestion"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SQLAnswer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
