@@ -150,6 +150,7 @@ func (p *partition) encodeSome(n int) {
 		}
 	}
 	if c.next == len(c.ents) && p.err == nil {
+		p.putCounts(c.batch)
 		c.sent = true
 		p.seals <- c
 	}

@@ -26,7 +26,10 @@ type Indexed interface {
 // listing is the index of one partition.
 type listing struct {
 	counts map[uint64]int64
-	buf    []uint64
+	// changed are the keys whose counts no batch has yet: those of the commit on
+	// its way if it is not wholly encoded, else of the open one.
+	changed map[uint64]struct{}
+	buf     []uint64
 }
 
 func (p *partition) indexKey(b []byte, key uint64, id rapport.ID) []byte {
@@ -39,7 +42,7 @@ func (p *partition) countKey(b []byte, key uint64) []byte {
 
 // loadListing reads the counts.
 func (p *partition) loadListing() error {
-	p.listing.counts = map[uint64]int64{}
+	p.listing.counts, p.listing.changed = map[uint64]int64{}, map[uint64]struct{}{}
 	prefix := p.key(nil, spanCount)
 	it, err := p.store.Scan(prefix, state.PrefixEnd(prefix))
 	if err != nil {
@@ -80,20 +83,16 @@ func (p *partition) relist(b *state.Batch, e *entity) {
 	}
 	old := e.listed
 	change := func(key uint64, by int64) {
-		k := p.indexKey(nil, key, e.id)
+		p.keyBuf = p.indexKey(p.keyBuf[:0], key, e.id)
 		if by > 0 {
-			p.check(b.Set(k, nil))
+			p.check(b.Set(p.keyBuf, nil))
 		} else {
-			p.check(b.Delete(k))
+			p.check(b.Delete(p.keyBuf))
 		}
-		n := l.counts[key] + by
-		l.counts[key] = n
-		if n == 0 {
+		if l.counts[key] += by; l.counts[key] == 0 {
 			delete(l.counts, key)
-			p.check(b.Delete(p.countKey(nil, key)))
-		} else {
-			p.check(b.Set(p.countKey(nil, key), binary.AppendVarint(nil, n)))
 		}
+		l.changed[key] = struct{}{}
 	}
 	for i, j := 0, 0; i < len(now) || j < len(old); {
 		switch {
@@ -110,6 +109,21 @@ func (p *partition) relist(b *state.Batch, e *entity) {
 	e.listed = append(e.listed[:0], now...)
 }
 
+// putCounts writes the counts that changed.
+func (p *partition) putCounts(b *state.Batch) {
+	l := &p.listing
+	for key := range l.changed {
+		p.keyBuf = p.countKey(p.keyBuf[:0], key)
+		if n, ok := l.counts[key]; ok {
+			p.valBuf = binary.AppendVarint(p.valBuf[:0], n)
+			p.check(b.Set(p.keyBuf, p.valBuf))
+		} else {
+			p.check(b.Delete(p.keyBuf))
+		}
+	}
+	clear(l.changed)
+}
+
 // relistOpen brings the index in line with everything folded so far.
 func (p *partition) relistOpen() {
 	p.encodeSome(math.MaxInt) // counts go on from those of the commit before
@@ -120,11 +134,13 @@ func (p *partition) relistOpen() {
 
 // clearListing forgets the index; entities that are loaded again list themselves anew.
 func (p *partition) clearListing() {
+	p.encodeSome(math.MaxInt) // what the commit before lists, it counts
 	for _, span := range []byte{spanIndex, spanCount} {
 		prefix := p.key(nil, span)
 		p.check(p.open.batch.DeleteRange(prefix, state.PrefixEnd(prefix)))
 	}
 	p.listing.counts = map[uint64]int64{}
+	clear(p.listing.changed)
 }
 
 // Counts returns how many entities are listed under each key, by everything

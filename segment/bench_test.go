@@ -46,8 +46,14 @@ func loaded(t testing.TB) *engine.Config {
 }
 
 // BenchmarkSegmentsOn folds the same events with 20 computed traits and 200
-// segments and without, and tells which share of the rate is left.
+// segments and without, and tells which share of the rate is left: of events
+// that come in now, and of those of a month, in which timers fire as well.
 func BenchmarkSegmentsOn(b *testing.B) {
+	b.Run("now", func(b *testing.B) { benchmarkSegments(b, 20) })
+	b.Run("month", func(b *testing.B) { benchmarkSegments(b, 26_000) })
+}
+
+func benchmarkSegments(b *testing.B, gap int64) {
 	const people, events = 10_000, 100_000
 	full, bare := loaded(b), compile(b, nil)
 	r := rand.New(rand.NewPCG(1, 1))
@@ -62,7 +68,7 @@ func BenchmarkSegmentsOn(b *testing.B) {
 		for j := range 15 {
 			person[1+j] = byte((n*0x9e3779b97f4a7c15 + uint64(j)*0xbf58476d1ce4e5b9) >> (8 * (j % 8)))
 		}
-		at += 20_000
+		at += gap
 		e := rapport.Event{
 			Type: rapport.TypeTrack, Name: fmt.Sprintf("Event %d", r.IntN(20)), Source: "web", MessageID: fmt.Sprint(i), Timestamp: at, ReceivedAt: at,
 			Entity: person, Fragment: person, Properties: rapport.FieldsOf(map[string]any{"revenue": float64(r.IntN(100)), "sku": fmt.Sprintf("sku-%d", r.IntN(50)), "page": "/products/espresso-machines"}),
