@@ -125,25 +125,24 @@ func (a *Aggregates) Apply(c *engine.Context, e *rapport.Event) {
 		}
 		return
 	}
-	uses := config.byEvent[EventName(e)]
-	if len(uses) == 0 {
+	groups := config.byEvent[EventName(e)]
+	if len(groups) == 0 {
 		return
 	}
 	env := condition.EventEnv{Properties: e.Properties}
-	for i := range uses {
-		u := &uses[i]
-		if a.config == nil && engine.Later(u.since, c.Accepted) {
-			continue // it comes from history
-		}
-		where := u.Where
-		if u.step > 0 {
-			where = u.Then[u.step-1].Where
-		}
-		if where != nil && !where.Holds(&env) {
+	for i := range groups {
+		g := &groups[i]
+		if g.where != nil && !g.where.Holds(&env) {
 			continue
 		}
-		if b, ok := u.measure(e); ok {
-			a.answer(u.Key, u.since, u.op, u.keep).add(b)
+		for j := range g.list {
+			u := &g.list[j]
+			if a.config == nil && engine.Later(u.since, c.Accepted) {
+				continue // it comes from history
+			}
+			if b, ok := u.measure(e); ok {
+				a.answer(u.Key, u.since, u.op, u.keep).add(b)
+			}
 		}
 	}
 }

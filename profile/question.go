@@ -18,7 +18,8 @@ import (
 // immutable.
 type Config struct {
 	definitions []definition // by key
-	byEvent     map[string][]use
+	keys        []uint64     // of definitions: what is searched lies close together
+	byEvent     map[string][]uses
 	traits      []*Computed // by name
 	byName      map[string]*Computed
 	version     uint32
@@ -29,6 +30,13 @@ type Config struct {
 type use struct {
 	*definition
 	step int // 0 is the event itself
+}
+
+// uses are those that want the same of an event, so that it is asked once.
+type uses struct {
+	where condition.Expr // nil: any event of the name
+	text  string         // of where
+	list  []use
 }
 
 // definition is one question and the stretches of time its answer is kept in.
@@ -97,7 +105,7 @@ func Compile(conditions ...iter.Seq[condition.Expr]) *Config {
 // CompileAll collects the questions of conditions and computed traits, each
 // once. Kinds: Invalid, for computed traits that cannot be.
 func CompileAll(docs Documents) (*Config, error) {
-	c := &Config{byEvent: map[string][]use{}, byName: map[string]*Computed{}}
+	c := &Config{byEvent: map[string][]uses{}, byName: map[string]*Computed{}}
 	byKey := map[uint64]*condition.Aggregate{}
 	for _, seq := range docs.Conditions {
 		for e := range seq {
@@ -133,18 +141,38 @@ func CompileAll(docs Documents) (*Config, error) {
 		_, _ = digest.WriteString(d.ID)
 		_, _ = digest.Write([]byte{0})
 	}
-	for i := range c.definitions {
-		d := &c.definitions[i]
-		c.byEvent[d.Event] = append(c.byEvent[d.Event], use{d, 0})
-		for n, s := range d.Then {
-			c.byEvent[s.Event] = append(c.byEvent[s.Event], use{d, n + 1})
-		}
-	}
+	c.index()
 	for _, t := range c.traits {
 		t.bind(c)
 	}
 	c.version = uint32(digest.Sum64())
 	return c, nil
+}
+
+// index notes which definitions an event matters to.
+func (c *Config) index() {
+	add := func(event string, where condition.Expr, u use) {
+		text := ""
+		if where != nil {
+			text = where.String()
+		}
+		groups := c.byEvent[event]
+		i := slices.IndexFunc(groups, func(g uses) bool { return g.text == text })
+		if i < 0 {
+			i, groups = len(groups), append(groups, uses{where: where, text: text})
+		}
+		groups[i].list = append(groups[i].list, u)
+		c.byEvent[event] = groups
+	}
+	c.keys = c.keys[:0]
+	for i := range c.definitions {
+		d := &c.definitions[i]
+		c.keys = append(c.keys, d.Key)
+		add(d.Event, d.Where, use{d, 0})
+		for n, s := range d.Then {
+			add(s.Event, s.Where, use{d, n + 1})
+		}
+	}
 }
 
 func define(a *condition.Aggregate) definition {
@@ -222,15 +250,15 @@ func (c *Config) find(key uint64) *definition {
 	if c == nil {
 		return nil
 	}
-	low, high := 0, len(c.definitions)
+	low, high := 0, len(c.keys)
 	for low < high {
-		if mid := (low + high) / 2; c.definitions[mid].Key < key {
+		if mid := (low + high) / 2; c.keys[mid] < key {
 			low = mid + 1
 		} else {
 			high = mid
 		}
 	}
-	if low < len(c.definitions) && c.definitions[low].Key == key {
+	if low < len(c.keys) && c.keys[low] == key {
 		return &c.definitions[low]
 	}
 	return nil
@@ -259,19 +287,13 @@ func (c *Config) Questions() []*condition.Aggregate {
 // Only returns a config that answers the questions for which want returns true,
 // for building their answers from history.
 func (c *Config) Only(want func(key uint64) bool) *Config {
-	out := &Config{byEvent: map[string][]use{}, byName: map[string]*Computed{}}
+	out := &Config{byEvent: map[string][]uses{}, byName: map[string]*Computed{}}
 	for _, d := range c.definitions {
 		if want(d.Key) {
 			out.definitions = append(out.definitions, d)
 		}
 	}
-	for i := range out.definitions {
-		d := &out.definitions[i]
-		out.byEvent[d.Event] = append(out.byEvent[d.Event], use{d, 0})
-		for n, s := range d.Then {
-			out.byEvent[s.Event] = append(out.byEvent[s.Event], use{d, n + 1})
-		}
-	}
+	out.index()
 	return out
 }
 
