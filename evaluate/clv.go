@@ -37,8 +37,10 @@ type CLVModel struct {
 	Params        map[string]Number `json:"params"`
 	LogLikelihood Number            `json:"logLikelihood"`
 	// Backtest is the mean share by which the model was off where it was fitted
-	// to a half and to two thirds of the calibration period.
+	// to a half, two thirds and five sixths of the calibration period; Score the
+	// mean logarithm of the chance it then gave to what each person did.
 	Backtest Number  `json:"backtest"`
+	Score    Number  `json:"score"`
 	Holdout  Holdout `json:"holdout"`
 	Error    string  `json:"error,omitempty"`
 }
@@ -142,7 +144,7 @@ func (c *clv) run(ctx context.Context, progress Progress) (*CLVReport, error) {
 		return float64(h.X) / h.Age * judge.ahead
 	})
 	for _, f := range fitted {
-		m := CLVModel{Model: f.Kind.String(), Params: map[string]Number{}, LogLikelihood: Number(math.NaN()), Backtest: Number(f.Backtest)}
+		m := CLVModel{Model: f.Kind.String(), Params: map[string]Number{}, LogLikelihood: Number(math.NaN()), Backtest: Number(f.Backtest), Score: Number(f.Score)}
 		if f.Err != nil {
 			m.Error = f.Err.Error()
 			m.Holdout = judge.figures(func(btyd.History) float64 { return math.NaN() })

@@ -396,3 +396,34 @@ func BenchmarkScore(b *testing.B) {
 		})
 	}
 }
+
+func TestTheChoiceSeesNothingOfWhatCameAfter(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(4, 4))
+	const end = 280
+	var whole, known [][]btyd.DayOrders
+	for range 300 {
+		var days, before []btyd.DayOrders
+		gap := 5 + 60*r.Float64()
+		for day := 100 * r.Float64(); day < 560; day += 1 + gap*r.ExpFloat64() {
+			d := btyd.DayOrders{Day: int32(day), Value: 10}
+			if days = append(days, d); d.Day <= end {
+				before = append(before, d)
+			}
+			if r.IntN(12) == 0 {
+				break
+			}
+		}
+		whole, known = append(whole, days), append(known, before)
+	}
+	a, chosen := btyd.FitAll(whole, end, 7, nil)
+	b, same := btyd.FitAll(known, end, 7, nil)
+	if chosen < 0 || chosen != same || a[chosen].Score != b[same].Score || !(a[chosen].Score < 0) {
+		t.Errorf("chosen %d by %v, %d by %v", chosen, a[chosen].Score, same, b[same].Score)
+	}
+	for i, m := range a {
+		if m.Err == nil && m.Score > a[chosen].Score {
+			t.Errorf("model %d has the score %v, the chosen one %v", i, m.Score, a[chosen].Score)
+		}
+	}
+}
