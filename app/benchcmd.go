@@ -44,8 +44,10 @@ func runBench(ctx context.Context, env Env, flags *flag.FlagSet) error {
 		report, err = bench.Ingest(ctx, o)
 	case "decide":
 		report, err = bench.Decide(ctx, o)
+	case "segments":
+		report, err = bench.Segments(ctx, o)
 	default:
-		return usagef("%q is not a measurement; it is ingest or decide", operands[0])
+		return usagef("%q is not a measurement; it is ingest, decide or segments", operands[0])
 	}
 	if err != nil {
 		return err

@@ -29,7 +29,7 @@ func commands() []command {
 		{name: "restore", args: "FILE.tar --data DIR [flags]", summary: "Unpack a backup into a data folder", run: runRestore},
 		{name: "sql", args: "[SQL|-] [flags]", summary: "Ask a server read-only SQL over all events, decisions and outcomes", run: runSQL},
 		{name: "evaluate", args: "JOB [flags]", summary: "Check the science on your own history before you trust it, as JSON", run: runEvaluate},
-		{name: "bench", args: "ingest|decide [flags]", summary: "Measure a server beside the machine's own limits, as JSON", run: runBench},
+		{name: "bench", args: "ingest|decide|segments [flags]", summary: "Measure a server beside the machine's own limits, as JSON", run: runBench},
 		{name: "doctor", args: "[flags]", summary: "Look for what is wrong with a data folder or a running server", run: runDoctor},
 		{name: "version", summary: "Print the version", run: runVersion},
 		{name: "sql-child", summary: "The process that answers one SQL question", hidden: true, run: runSQLChild},
