@@ -45,6 +45,7 @@ type Item struct {
 	Commands        []ItemCommand          `json:"commands"`
 	Moments         map[string]int64       `json:"moments"`
 	Forecast        map[string]any         `json:"forecast"`
+	Segments        []ItemMembership       `json:"segments,omitempty" doc:"Segments of items it is in; on its own page, not in lists"`
 	Connected       bool                   `json:"connected"`
 	Taps            int64                  `json:"taps"`
 	Rejected        []ItemProblem          `json:"rejected" doc:"Latest inputs that could not be read"`

@@ -15,6 +15,7 @@ import (
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/eventlog"
 	"github.com/rapport-engine/rapport/twin"
+	"github.com/rapport-engine/rapport/twin/group"
 )
 
 // ItemPath is a path that names a product item.
@@ -54,6 +55,9 @@ func (a *API) itemOperations() {
 			err = a.deps.Items.View(ctx, id, func(v *engine.View, s *twin.Item) error {
 				out = a.itemOf(v.Config(), s)
 				out.Forecast = forecastOf(v, out.GTIN)
+				for _, m := range group.Read(v) {
+					out.Segments = append(out.Segments, ItemMembership{m.ID, rapport.Time(m.Since)})
+				}
 				return nil
 			})
 			if err != nil {
@@ -73,6 +77,7 @@ func (a *API) itemOperations() {
 	handle(a, operation{id: "item-timeline", method: "GET", path: "/v1/items/{item}/timeline", tag: tag, summary: "What happened to an item, newest first; of its use, what its present owner may see", role: access.Viewer}, nil, a.itemTimeline)
 	handle(a, operation{id: "item-series", method: "GET", path: "/v1/items/{item}/series", tag: tag, summary: "A reading over time", role: access.Viewer}, nil, a.itemSeries)
 	a.itemImport(tag)
+	a.itemSegments(tag)
 	a.itemInputs(tag)
 	a.itemControls(tag)
 	a.itemOwners(tag)
@@ -117,6 +122,7 @@ func (a *API) listItems(ctx context.Context, in *struct {
 	GTIN  string `query:"gtin" maxLength:"20" doc:"Only items of this product"`
 	State string `query:"state" maxLength:"32" doc:"Only items in this stage"`
 	Where string `query:"where" maxLength:"2000" doc:"Condition on the item, such as items.any(i, i.level < 0.2)"`
+	Group string `query:"segment" maxLength:"100" doc:"Only items in this segment of items"`
 },
 ) (*body[itemsPage], error) {
 	out := &body[itemsPage]{itemsPage{Items: []Item{}}}
@@ -131,6 +137,14 @@ func (a *API) listItems(ctx context.Context, in *struct {
 		}
 	}
 	config := a.config(ctx)
+	var member *condition.Condition
+	if in.Group != "" {
+		d := groupsOf(config).Get(in.Group)
+		if d == nil {
+			return nil, rapport.Errorf(rapport.NotFound, "there is no segment of items %q", in.Group)
+		}
+		member = d.When
+	}
 	after := in.After
 	// A page may need several steps when few items match; the work of one request is bounded.
 	for range 40 {
@@ -138,7 +152,10 @@ func (a *API) listItems(ctx context.Context, in *struct {
 			if in.GTIN != "" && s.Key().GTIN() != fill14(in.GTIN) || in.State != "" && string(s.Stage()) != in.State {
 				return nil
 			}
-			if where != nil && !where.Holds(twin.ItemEnv(s, a.deps.Clock.Now())) {
+			if where != nil && !where.Holds(twin.ItemEnv(s, config, a.deps.Clock.Now())) {
+				return nil
+			}
+			if member != nil && !member.Holds(twin.ItemEnv(s, config, a.deps.Clock.Now())) {
 				return nil
 			}
 			out.Body.Items = append(out.Body.Items, a.itemOf(config, s))

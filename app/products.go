@@ -16,6 +16,7 @@ import (
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/passport"
 	"github.com/rapport-engine/rapport/twin"
+	"github.com/rapport-engine/rapport/twin/group"
 	"github.com/rapport-engine/rapport/twin/health"
 	"github.com/rapport-engine/rapport/twin/tap"
 )
@@ -26,6 +27,7 @@ func productKinds() []config.Kind {
 		{Name: "product", Doc: "One thing the brand makes: its GTIN, its passport, what its sensors mean.", New: func() any { return new(catalog.ProductDoc) }},
 		{Name: "tag", Doc: "The keys of the NFC tags on some products, which prove that a tap is fresh.", New: func() any { return new(tap.TagDoc) }},
 		brokerKind(),
+		{Name: "itemSegment", Doc: "The product items for which a condition holds, at every moment.", New: func() any { return new(group.Doc) }},
 	}
 }
 
@@ -41,6 +43,11 @@ func productParts(set *config.Set, into map[string]any) error {
 		return err
 	}
 	into[tagPart] = tags
+	groups, err := group.Compile(deref(config.Specs[*group.Doc](set, "itemSegment")))
+	if err != nil {
+		return err
+	}
+	into[group.Part] = groups
 	into[brokerPart] = deref(config.Specs[*mqtt.BrokerDoc](set, "broker"))
 	return nil
 }
@@ -61,7 +68,7 @@ func (s *Server) adoptProducts(v *engine.Config) {
 // productFolds are the folds of items, their names, and of who holds what.
 func (s *Server) productFolds() []engine.Fold {
 	mint := func(kind, value string) rapport.ID { return s.minter.Mint(kind, value, 0) }
-	return []engine.Fold{twin.Fold{Mint: mint}, twin.NameFold{Mint: mint}, twin.ThingsFold{}, health.Fold{}}
+	return []engine.Fold{twin.Fold{Mint: mint}, twin.NameFold{Mint: mint}, twin.ThingsFold{}, health.Fold{}, group.Fold{}}
 }
 
 // openProducts opens the doors of items.

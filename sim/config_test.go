@@ -13,6 +13,7 @@ import (
 	"github.com/rapport-engine/rapport/profile"
 	"github.com/rapport-engine/rapport/segment"
 	"github.com/rapport-engine/rapport/sim"
+	"github.com/rapport-engine/rapport/twin/group"
 )
 
 // TestTheConfigurationsFitTheirWorldsAndTheRooms reads the documents with the
@@ -26,6 +27,7 @@ func TestTheConfigurationsFitTheirWorldsAndTheRooms(t *testing.T) {
 		{Name: "action", Doc: "x", New: func() any { return new(decide.ActionDoc) }},
 		{Name: "policy", Doc: "x", New: func() any { return new(decide.PolicyDoc) }},
 		{Name: "trigger", Doc: "x", New: func() any { return new(decide.TriggerDoc) }},
+		{Name: "itemSegment", Doc: "x", New: func() any { return new(group.Doc) }},
 		{Name: "product", Doc: "x", New: func() any { return new(catalog.ProductDoc) }},
 		{Name: "webhook", Doc: "x", New: func() any { return new(deliver.WebhookDoc) }},
 		{Name: "computed", Doc: "x", New: func() any { return new(profile.ComputedDoc) }},

@@ -5,12 +5,14 @@ import (
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/condition"
+	"github.com/rapport-engine/rapport/engine"
 )
 
 // itemEnv is one item as conditions see it: the only item of its world.
 type itemEnv struct {
-	item *Item
-	now  time.Time
+	item   *Item
+	config *engine.Config
+	now    time.Time
 }
 
 var (
@@ -19,9 +21,11 @@ var (
 )
 
 // ItemEnv returns an item for conditions: items.any(i, ...) asks it, traits.x
-// are its facts and computed.x the statistics of its readings
-// (computed.level.mean). The Env refers to the item.
-func ItemEnv(s *Item, now time.Time) condition.Env { return itemEnv{s, now} }
+// are its facts and i.level.mean the statistics of its readings. config knows
+// its product. The Env refers to the item.
+func ItemEnv(s *Item, config *engine.Config, now time.Time) condition.Env {
+	return itemEnv{s, config, now}
+}
 
 // Value implements condition.Env.
 func (e itemEnv) Value(root condition.Root, path []string) rapport.Value {
@@ -31,26 +35,32 @@ func (e itemEnv) Value(root condition.Root, path []string) rapport.Value {
 			return rapport.StringValue(f)
 		}
 	case root == condition.Computed && len(path) == 2:
-		r := e.item.Reading(path[0])
-		if r == nil || r.Count == 0 {
-			break
-		}
-		switch path[1] {
-		case "mean":
-			return rapport.NumberValue(r.Mean)
-		case "min":
-			return rapport.NumberValue(r.Min)
-		case "max":
-			return rapport.NumberValue(r.Max)
-		case "deviation":
-			return rapport.NumberValue(r.Deviation())
-		case "count":
-			return rapport.NumberValue(r.Count)
-		case "fast":
-			return rapport.NumberValue(r.Fast)
-		case "slow":
-			return rapport.NumberValue(r.Slow)
-		}
+		return e.statistic(path[0], path[1])
+	}
+	return rapport.Value{}
+}
+
+// statistic returns a statistic of a reading's numbers.
+func (e itemEnv) statistic(reading, name string) rapport.Value {
+	r := e.item.Reading(reading)
+	if r == nil || r.Count == 0 {
+		return rapport.Value{}
+	}
+	switch name {
+	case "mean":
+		return rapport.NumberValue(r.Mean)
+	case "min":
+		return rapport.NumberValue(r.Min)
+	case "max":
+		return rapport.NumberValue(r.Max)
+	case "deviation":
+		return rapport.NumberValue(r.Deviation())
+	case "count":
+		return rapport.NumberValue(r.Count)
+	case "fast":
+		return rapport.NumberValue(r.Fast)
+	case "slow":
+		return rapport.NumberValue(r.Slow)
 	}
 	return rapport.Value{}
 }
@@ -82,6 +92,9 @@ func (e itemEnv) NumItems() int { return 1 }
 // ItemValue implements condition.Owner.
 func (e itemEnv) ItemValue(_ int, path []string) rapport.Value {
 	s := e.item
+	if len(path) == 2 {
+		return e.statistic(path[0], path[1])
+	}
 	if len(path) != 1 {
 		return rapport.Value{}
 	}
@@ -94,6 +107,12 @@ func (e itemEnv) ItemValue(_ int, path []string) rapport.Value {
 		text = s.ID
 	case "gtin":
 		text = s.Key().GTIN()
+	case "product_id", "category":
+		if p := s.product(e.config); p.ProductDoc != nil {
+			if text = p.ID; path[0] == "category" {
+				text = p.Category
+			}
+		}
 	case "state":
 		text = string(s.Stage())
 	case "firmware":
