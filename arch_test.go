@@ -86,7 +86,7 @@ var rooms = map[string][]string{
 	"twin/health":           {"rapport", "engine", "catalog", "twin", "learn/anomaly", "learn/survival"},
 	"twin/group":            {"rapport", "engine", "condition", "twin"},
 	"twin/ota":              {"rapport", "eventlog", "state"},
-	"measure/query":         {"rapport", "measure/lake"},
+	"measure/query":         {"rapport", "measure/lake", "learn/sketch"},
 	"measure/lake":          {"rapport", "eventlog", "engine"},
 	"twin/epcis":            {"rapport", "eventlog", "state", "gs1"},
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/access"
+	"github.com/rapport-engine/rapport/condition"
 )
 
 // SQL answers questions about all of history; nil in [Deps] if the lake is off.
@@ -17,10 +18,12 @@ type SQL interface {
 
 // SQLQuestion is a statement and what its answer may take.
 type SQLQuestion struct {
-	SQL            string `json:"sql" minLength:"1" maxLength:"65536" doc:"One SELECT over events, decisions, outcomes and people, in DuckDB's SQL"`
-	MaxRows        int    `json:"maxRows,omitempty" minimum:"1" maximum:"100000" doc:"Rows answered at most; default 10,000"`
-	TimeoutSeconds int    `json:"timeoutSeconds,omitempty" minimum:"1" maximum:"100" doc:"How long the answer may take; default 30"`
-	Stale          bool   `json:"stale,omitempty" doc:"Do not wait until the latest events are in the lake"`
+	SQL            string     `json:"sql,omitempty" maxLength:"65536" doc:"One SELECT over events, decisions, outcomes and people, in DuckDB's SQL"`
+	When           string     `json:"when,omitempty" maxLength:"16384" doc:"Instead of sql: a condition on what people did; the answer lists for whom it held"`
+	At             *time.Time `json:"at,omitempty" doc:"With when: the moment it is asked for; default now"`
+	MaxRows        int        `json:"maxRows,omitempty" minimum:"1" maximum:"100000" doc:"Rows answered at most; default 10,000"`
+	TimeoutSeconds int        `json:"timeoutSeconds,omitempty" minimum:"1" maximum:"100" doc:"How long the answer may take; default 30"`
+	Stale          bool       `json:"stale,omitempty" doc:"Do not wait until the latest events are in the lake"`
 }
 
 // Timeout returns how long the answer may take; 0 is the default.
@@ -55,7 +58,26 @@ func (a *API) sql(ctx context.Context, in *sqlIn) (*body[SQLAnswer], error) {
 	if a.deps.SQL == nil {
 		return nil, rapport.WithHint(rapport.Errorf(rapport.NotFound, "the lake is turned off"), "start the server without --lake off")
 	}
-	out, err := a.deps.SQL.Query(ctx, in.Body)
+	q := in.Body
+	switch {
+	case (q.SQL == "") == (q.When == ""):
+		return nil, rapport.WithHint(rapport.Errorf(rapport.Invalid, "either sql or when is needed"), `{"sql":"SELECT count(*) FROM events"}`)
+	case q.When != "":
+		c, err := condition.Parse(q.When)
+		if err != nil {
+			return nil, err
+		}
+		at := a.deps.Clock.Now()
+		if q.At != nil {
+			at = *q.At
+		}
+		if q.SQL, err = c.SQL(rapport.Millis(at)); err != nil {
+			return nil, err
+		}
+	case q.At != nil:
+		return nil, rapport.Errorf(rapport.Invalid, "at belongs to when; write times into the SQL")
+	}
+	out, err := a.deps.SQL.Query(ctx, q)
 	if err != nil {
 		return nil, err
 	}

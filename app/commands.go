@@ -27,7 +27,7 @@ func commands() []command {
 		{name: "replay", args: "[flags]", summary: "Fold the log of a stopped server anew and compare with its state", run: runReplay},
 		{name: "backup", args: "FILE.tar [flags]", summary: "Save a consistent copy of a running server", run: runBackup},
 		{name: "restore", args: "FILE.tar --data DIR [flags]", summary: "Unpack a backup into a data folder", run: runRestore},
-		{name: "sql", args: "[SQL|-] [flags]", summary: "Ask a server read-only SQL over all events, decisions and outcomes", run: runSQL},
+		{name: "sql", args: "[SQL|-|--when CONDITION] [flags]", summary: "Ask a server read-only SQL over all events, decisions and outcomes", run: runSQL},
 		{name: "evaluate", args: "JOB [flags]", summary: "Check the science on your own history before you trust it, as JSON", run: runEvaluate},
 		{name: "bench", args: "ingest|decide|segments [flags]", summary: "Measure a server beside the machine's own limits, as JSON", run: runBench},
 		{name: "doctor", args: "[flags]", summary: "Look for what is wrong with a data folder or a running server", run: runDoctor},

@@ -285,6 +285,36 @@ func TestTheSQLCommandPrintsTables(t *testing.T) {
 	}
 }
 
+func TestAConditionAskedOfHistoryIsTheLiveOne(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 30)
+	h.someone("anna", annaMail, annaPhone)
+	h.someone("bob", "bob@example.com", "+4798765432")
+	h.send(`{"type":"track","event":"Order Completed","userId":"bob","messageId":"more","properties":{"revenue":70},"timestamp":"` + noon.Add(-2*time.Hour).Format(time.RFC3339) + `"}`)
+	var bob struct{ ID string }
+	h.call("GET", "/v1/people/userId:bob", "", &bob)
+	when := `performed("Order Completed").within("30d").count() >= 2 && performed("page").count() == 1 && performed("Order Completed").sum("revenue") == 82`
+	for at, want := range map[string]string{"": "[[" + bob.ID + "]]", noon.Add(-24 * time.Hour).Format(time.RFC3339): "[]"} {
+		ask := map[string]any{"when": when}
+		if at != "" {
+			ask["at"] = at
+		}
+		b, _ := json.Marshal(ask)
+		var a answer
+		if code := h.call("POST", "/v1/sql", string(b), &a); code != http.StatusOK || fmt.Sprint(a.Rows) != want {
+			t.Errorf("at %q: %d %v %s", at, code, a.Rows, a.Detail)
+		}
+	}
+	var a answer
+	if code := h.call("POST", "/v1/sql", `{"when":"traits.country == \"NO\""}`, &a); code != http.StatusBadRequest || !strings.Contains(a.Detail, "traits.country") {
+		t.Errorf("%d %s", code, a.Detail)
+	}
+	env := map[string]string{"RAPPORT_TOKEN": houseToken}
+	if code, out, errs := run(t, env, "sql", "--server", h.url, "--format", "csv", "--when", when); code != 0 || out != "person\n"+bob.ID+"\n" {
+		t.Errorf("%d %q %s", code, out, errs)
+	}
+}
+
 // TestTheSQLOfTheManualWorks asks every query of docs/lake.md.
 func TestTheSQLOfTheManualWorks(t *testing.T) {
 	t.Parallel()

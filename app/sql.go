@@ -11,6 +11,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/rapport-engine/rapport/api"
 	"github.com/rapport-engine/rapport/measure/query"
@@ -53,6 +54,8 @@ func runSQL(ctx context.Context, env Env, flags *flag.FlagSet) error {
 	var f remoteFlags
 	f.flags(flags)
 	var q api.SQLQuestion
+	flags.StringVar(&q.When, "when", "", "instead of SQL a `condition` on what people did; lists for whom it held")
+	at := flags.String("at", "", "with --when: the `moment`, as 2026-01-31 or 2026-01-31T08:00:00Z; now without it")
 	format := flags.String("format", "table", "table, csv or json (one object a row)")
 	flags.IntVar(&q.MaxRows, "max-rows", 10_000, "rows answered at most, up to 100000")
 	flags.IntVar(&q.TimeoutSeconds, "timeout", 30, "`seconds` the answer may take, up to 100")
@@ -64,7 +67,20 @@ func runSQL(ctx context.Context, env Env, flags *flag.FlagSet) error {
 	if *format != "table" && *format != "csv" && *format != "json" {
 		return usagef("--format is table, csv or json, not %q", *format)
 	}
-	if len(operands) == 1 && operands[0] != "-" {
+	if *at != "" {
+		moment, err := time.Parse(time.RFC3339, *at)
+		if err != nil {
+			if moment, err = time.Parse(time.DateOnly, *at); err != nil {
+				return usagef("--at %q is no moment such as 2026-01-31 or 2026-01-31T08:00:00Z", *at)
+			}
+		}
+		q.At = &moment
+	}
+	if q.When != "" {
+		if len(operands) > 0 {
+			return usagef("--when stands instead of SQL")
+		}
+	} else if len(operands) == 1 && operands[0] != "-" {
 		q.SQL = operands[0]
 	} else {
 		text, err := io.ReadAll(io.LimitReader(env.Stdin, query.MaxSQL+1))
@@ -73,7 +89,7 @@ func runSQL(ctx context.Context, env Env, flags *flag.FlagSet) error {
 		}
 		q.SQL = string(text)
 	}
-	if strings.TrimSpace(q.SQL) == "" {
+	if q.When == "" && strings.TrimSpace(q.SQL) == "" {
 		return usagef("there is no SQL, neither as operand nor on standard input")
 	}
 	r, err := f.openAdmin(env)

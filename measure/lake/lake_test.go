@@ -45,7 +45,7 @@ func TestEveryEventStandsOnceInTheFileOfItsDay(t *testing.T) {
 		}
 		want := lake.EventRow{
 			Partition: r.Partition, Offset: r.Offset, LoggedAt: r.LoggedAt, Time: e.Timestamp, ReceivedAt: e.ReceivedAt, OriginalTime: e.OriginalTimestamp,
-			Type: "track", Event: "Order Completed", Source: "web", MessageID: e.MessageID, UserID: e.UserID, Entity: e.Entity.String(), Fragment: e.Fragment.String(),
+			Type: "track", Event: "Order Completed", Source: "web", MessageID: e.MessageID, UserID: e.UserID, Entity: e.Entity.String(), Fragment: e.Fragment.String(), Kind: "person",
 			Identifiers: []string{"userId:user-7", "email:p7@example.org"}, Properties: []byte(`{"phone":"+4790000007","revenue":2}`),
 		}
 		if d := cmp.Diff(want, r); d != "" {

@@ -22,7 +22,7 @@ const (
 var Tables = [...]string{Events, Decisions, Outcomes}
 
 // formatVersion is raised when files of older formats must be written anew.
-const formatVersion = 1
+const formatVersion = 2
 
 // EventRow is one event that counts. Times are Unix milliseconds; an optional
 // column is null where nothing was said.
@@ -43,10 +43,11 @@ type EventRow struct {
 	AnonymousID  string   `parquet:"anonymous_id,optional"`
 	PreviousID   string   `parquet:"previous_id,optional"`
 	GroupID      string   `parquet:"group_id,optional"`
-	Entity       string   `parquet:"entity,optional"`   // person or item when it was accepted
-	Fragment     string   `parquet:"fragment,optional"` // what it stays part of, whoever is merged
-	Item         string   `parquet:"item,optional"`     // id of the product item
-	Identifiers  []string `parquet:"identifiers,list"`  // kind:value, strongest first
+	Entity       string   `parquet:"entity,optional"`    // person or item when it was accepted
+	Kind         string   `parquet:"kind,optional,dict"` // person or item: what Entity is
+	Fragment     string   `parquet:"fragment,optional"`  // what it stays part of, whoever is merged
+	Item         string   `parquet:"item,optional"`      // id of the product item
+	Identifiers  []string `parquet:"identifiers,list"`   // kind:value, strongest first
 	History      bool     `parquet:"history"`
 	Properties   []byte   `parquet:"properties,json"`
 	Traits       []byte   `parquet:"traits,optional,json"`

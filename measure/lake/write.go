@@ -141,7 +141,10 @@ func (w *writers) row(x *EventRow, e *rapport.Event, partition int32, offset, lo
 		x.Name = e.Name
 	}
 	if !e.Entity.IsZero() {
-		x.Entity = e.Entity.String()
+		x.Entity, x.Kind = e.Entity.String(), "person"
+		if e.Entity.Rank() == rapport.RankItem {
+			x.Kind = "item"
+		}
 		x.Fragment = x.Entity
 		if !e.Fragment.IsZero() && e.Fragment != e.Entity {
 			x.Fragment = e.Fragment.String()

@@ -84,6 +84,9 @@ func (t *task) answer(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	defer conn.Close()
+	if err := Register(conn); err != nil {
+		return err
+	}
 	refuse := func(err error) error {
 		message, hint := t.explain(err)
 		return enc.Encode(head{Error: message, Hint: hint})
