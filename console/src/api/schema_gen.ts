@@ -881,6 +881,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/item-segments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Segments of items with their sizes; GET /v1/items?segment= lists who is in one
+         * @description Needs the role viewer.
+         */
+        get: operations["item-segments"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/items": {
         parameters: {
             query?: never;
@@ -2936,6 +2956,8 @@ export interface components {
              * @description Last heard of by itself
              */
             seenAt?: string;
+            /** @description Segments of items it is in; on its own page, not in lists */
+            segments?: components["schemas"]["ItemMembership"][];
             serial: string;
             stages: components["schemas"]["ItemStage"][];
             /** @description Stage of its life */
@@ -3023,6 +3045,11 @@ export interface components {
             /** Format: date-time */
             since: string;
         };
+        ItemMembership: {
+            id: string;
+            /** Format: date-time */
+            since: string;
+        };
         ItemParent: {
             /** Format: date-time */
             from: string;
@@ -3096,6 +3123,21 @@ export interface components {
             at: string;
             id: string;
             reason: string;
+        };
+        ItemSegment: {
+            id: string;
+            name?: string;
+            /** Format: int64 */
+            size: number;
+            when: string;
+        };
+        ItemSegmentsAnswer: {
+            /**
+             * Format: int64
+             * @description Items in all
+             */
+            items: number;
+            segments: components["schemas"]["ItemSegment"][];
         };
         ItemStage: {
             /** Format: date-time */
@@ -9433,6 +9475,98 @@ export interface operations {
             };
         };
     };
+    "item-segments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ItemSegmentsAnswer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     "list-items": {
         parameters: {
             query?: {
@@ -9444,6 +9578,8 @@ export interface operations {
                 state?: string;
                 /** @description Condition on the item, such as items.any(i, i.level < 0.2) */
                 where?: string;
+                /** @description Only items in this segment of items */
+                segment?: string;
             };
             header?: never;
             path?: never;
