@@ -80,38 +80,39 @@ func (c *Config) personal(f rapport.Fields, env condition.Env) rapport.Fields {
 	return f
 }
 
-// seenSlot is the slot of how often a person saw the action of late.
-const seenSlot = bandit.Slots - 1
-
 // Inputs returns the features of a query, and how often an action was seen, in
-// the form models take them.
+// the form models take them before axes are found in them.
 func Inputs(f rapport.Fields, seen float64) []bandit.Feature {
-	var in inputs
-	in.of(f)
-	return append([]bandit.Feature(nil), in.see(seen)...)
+	var buffer [96]bandit.Feature
+	return append(encode(f, buffer[:0]), bandit.Feature{Slot: seenSlot, Value: again(seen)})
 }
+
+// seenSlot is the slot that no feature is hashed into.
+const seenSlot = bandit.Slots - 1
 
 // encode turns features into the inputs of a model: a text or truth value has a
 // slot of its own, so has each range of a number, and interests (likes) have
 // one each with their strength.
 func encode(f rapport.Fields, x []bandit.Feature) []bandit.Feature {
 	for k, v := range f.All() {
-		h := hashBytes(k)
-		if text, ok := v.Text(); ok {
-			if string(k) == likesName {
-				x = encodeLikes(text, x)
-				continue
-			}
-			x = append(x, bandit.Feature{Slot: slot(h ^ mix(hashBytes(text))), Value: plainly})
-			continue
+		x = encodeField(k, v, x)
+	}
+	return x
+}
+
+func encodeField(k []byte, v rapport.Value, x []bandit.Feature) []bandit.Feature {
+	h := hashBytes(k)
+	if text, ok := v.Text(); ok {
+		if string(k) == likesName {
+			return encodeLikes(text, x)
 		}
-		if n, ok := v.Number(); ok {
-			x = append(x, bandit.Feature{Slot: slot(h ^ mix(uint64(level(string(k), n)))), Value: plainly})
-			continue
-		}
-		if yes, ok := v.Bool(); ok && yes {
-			x = append(x, bandit.Feature{Slot: slot(h), Value: plainly})
-		}
+		return append(x, bandit.Feature{Slot: slot(h ^ mix(hashBytes(text))), Value: plainly})
+	}
+	if n, ok := v.Number(); ok {
+		return append(x, bandit.Feature{Slot: slot(h ^ mix(uint64(level(string(k), n)))), Value: plainly})
+	}
+	if yes, ok := v.Bool(); ok && yes {
+		return append(x, bandit.Feature{Slot: slot(h), Value: plainly})
 	}
 	return x
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/eventlog"
 	"github.com/rapport-engine/rapport/learn"
+	"github.com/rapport-engine/rapport/learn/bandit"
 )
 
 // Model learns what actions are worth by folding the rewards topic. Reading is
@@ -107,6 +108,11 @@ type Knowledge struct {
 	// suspects are the actions that seem to harm; it follows from effects.
 	suspects map[string]struct{}
 	marks    map[int32]origin // highest lesson taken from each source partition
+	// examples were seen in all; scatter is what their features look like, and
+	// basis the axes found in that (nil before the first).
+	examples int64
+	scatter  *bandit.Scatter
+	basis    *bandit.Basis
 }
 
 var _ Scorer = (*Knowledge)(nil)
@@ -185,6 +191,7 @@ func (k *Knowledge) edit() *draft {
 		Knowledge: &Knowledge{
 			version: k.version, arms: maps.Clone(k.arms), pools: maps.Clone(k.pools), shared: maps.Clone(k.shared),
 			effects: maps.Clone(k.effects), leases: maps.Clone(k.leases), suspects: k.suspects, marks: maps.Clone(k.marks),
+			examples: k.examples, scatter: k.scatter, basis: k.basis,
 		},
 		editing: map[any]bool{},
 	}
@@ -288,9 +295,9 @@ func (d *draft) editArm(key armKey, at int64) *arm {
 	d.arms[key] = a
 	a.scale(decay(&a.at, at))
 	if at-a.widened > widenEvery {
-		f := 1 / decay(&a.widened, at)
+		f := decay(&a.widened, at)
 		for i := range a.beliefs {
-			a.beliefs[i].weights.Widen(f, key.prior())
+			a.beliefs[i].weights.Fade(f, key.prior(a.beliefs[i].outcome))
 		}
 	}
 	return a

@@ -36,7 +36,7 @@ func readOrigin(r *eventlog.Record) (o origin, lesson []byte, err error) {
 	return origin{partition: int32(x[0]), offset: int64(x[1]), n: x[2]}, b, nil
 }
 
-const knowledgeCodec = 2
+const knowledgeCodec = 3
 
 // Snapshot returns the state in a canonical binary form.
 func (k *Knowledge) Snapshot() []byte { return k.appendBinary(nil) }
@@ -61,6 +61,7 @@ func (k *Knowledge) appendBinary(b []byte) []byte {
 		w.int(o.offset)
 		w.uint(o.n)
 	}
+	w.outlook(k)
 	w.uint(uint64(len(k.arms)))
 	for _, key := range slices.SortedFunc(maps.Keys(k.arms), compareArms) {
 		a := k.arms[key]
@@ -79,9 +80,10 @@ func (k *Knowledge) appendBinary(b []byte) []byte {
 		for i := range a.beliefs {
 			b := &a.beliefs[i]
 			w.repeat(b.outcome)
+			w.int(b.n)
 			w.float(b.hits)
 			w.drift(&b.drift)
-			w.weights(&b.weights, key.prior())
+			w.weights(&b.weights)
 		}
 	}
 	w.uint(uint64(len(k.shared)))
@@ -91,7 +93,8 @@ func (k *Knowledge) appendBinary(b []byte) []byte {
 		w.repeat(key.outcome)
 		s := k.shared[key]
 		w.int(s.at)
-		w.weights(&s.weights, key.prior())
+		w.int(s.n)
+		w.weights(&s.weights)
 	}
 	w.uint(uint64(len(k.leases)))
 	for _, q := range slices.Sorted(maps.Keys(k.leases)) {
@@ -159,6 +162,7 @@ func decodeKnowledge(b []byte) (*Knowledge, error) {
 		p := int32(r.int())
 		k.marks[p] = origin{partition: p, offset: r.int(), n: r.uint()}
 	}
+	r.outlook(k)
 	for n := r.count(20); n > 0; n-- {
 		key := armKey{placement: r.repeat(), action: r.text()}
 		a := &arm{at: r.int(), exposed: r.float(), seen: r.int()}
@@ -169,13 +173,13 @@ func decodeKnowledge(b []byte) (*Knowledge, error) {
 		a.widened = r.int()
 		a.beliefs = make([]belief, r.count(30))
 		for i := range a.beliefs {
-			a.beliefs[i] = belief{outcome: r.repeat(), hits: r.float(), drift: r.drift(), weights: r.weights(key.prior())}
+			a.beliefs[i] = belief{outcome: r.repeat(), n: r.int(), hits: r.float(), drift: r.drift(), weights: r.weights()}
 		}
 		k.arms[key] = a
 	}
 	for n := r.count(11); n > 0; n-- {
 		key := beliefKey{placement: r.repeat(), kind: r.repeat(), outcome: r.repeat()}
-		k.shared[key] = &shared{at: r.int(), weights: r.weights(key.prior())}
+		k.shared[key] = &shared{at: r.int(), n: r.int(), weights: r.weights()}
 	}
 	for n := r.count(10); n > 0; n-- {
 		q := r.text()
@@ -214,14 +218,6 @@ func compareBeliefs(a, b beliefKey) int {
 	return cmp.Or(strings.Compare(a.placement, b.placement), strings.Compare(a.kind, b.kind), strings.Compare(a.outcome, b.outcome))
 }
 
-// prior is that of the weights shared under the key.
-func (k beliefKey) prior() bandit.Prior {
-	if k.kind == "" {
-		return sharedPrior
-	}
-	return kindPrior
-}
-
 func (w *writer) cell(c bandit.Cell) {
 	w.b = binary.LittleEndian.AppendUint32(w.b, math.Float32bits(c.Mean))
 	w.b = binary.LittleEndian.AppendUint32(w.b, math.Float32bits(c.Variance))
@@ -245,38 +241,74 @@ func (r *reader) drift() bandit.Drift {
 	return bandit.Drift{Fast: r.single(), FastSpread: r.single(), Slow: r.single(), SlowSpread: r.single()}
 }
 
-// weights writes the slots that are not at their prior.
-func (w *writer) weights(x *bandit.Weights, p bandit.Prior) {
+// weights writes a belief whole.
+func (w *writer) weights(x *bandit.Weights) {
 	w.cell(x.Constant)
-	w.bool(x.Slots != nil)
-	if x.Slots == nil {
+	w.bool(x.Slopes != nil)
+	if x.Slopes == nil {
 		return
 	}
-	var moved [bandit.Slots / 8]byte
-	for i, c := range x.Slots {
-		if c != (bandit.Cell{Variance: p.Slot}) {
-			moved[i/8] |= 1 << (i % 8)
-		}
+	w.singles(x.Slopes.Mean[:])
+	w.singles(x.Slopes.Covariance[:])
+}
+
+func (r *reader) weights() (x bandit.Weights) {
+	x.Constant = r.cell()
+	if !r.bool() || r.bad {
+		return x
 	}
-	w.b = append(w.b, moved[:]...)
-	for i, c := range x.Slots {
-		if moved[i/8]>>(i%8)&1 == 1 {
-			w.cell(c)
+	x.Slopes = new(bandit.Slopes)
+	r.singles(x.Slopes.Mean[:])
+	r.singles(x.Slopes.Covariance[:])
+	x.Slopes.Restore()
+	return x
+}
+
+func (w *writer) singles(x []float32) {
+	for _, v := range x {
+		w.b = binary.LittleEndian.AppendUint32(w.b, math.Float32bits(v))
+	}
+}
+
+func (r *reader) singles(x []float32) {
+	b := r.take(uint64(4 * len(x)))
+	for i := range x {
+		if b != nil {
+			x[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
 		}
 	}
 }
 
-func (r *reader) weights(p bandit.Prior) (x bandit.Weights) {
-	x.Constant = r.cell()
-	if !r.bool() {
-		return x
+// outlook writes what is known of the features themselves.
+func (w *writer) outlook(k *Knowledge) {
+	w.int(k.examples)
+	w.bool(k.scatter != nil)
+	if k.scatter != nil {
+		w.singles([]float32{k.scatter.Weight})
+		w.singles(k.scatter.Sum[:])
+		w.singles(k.scatter.Cross[:])
 	}
-	x.Grow(p)
-	moved := r.take(bandit.Slots / 8)
-	for i := range x.Slots {
-		if moved != nil && moved[i/8]>>(i%8)&1 == 1 {
-			x.Slots[i] = r.cell()
+	w.bool(k.basis != nil)
+	if k.basis != nil {
+		for i := range k.basis.Rows {
+			w.singles(k.basis.Rows[i][:])
 		}
+		w.singles(k.basis.Offset[:])
 	}
-	return x
+}
+
+func (r *reader) outlook(k *Knowledge) {
+	k.examples = r.int()
+	if r.bool() && !r.bad {
+		k.scatter = &bandit.Scatter{Weight: r.single()}
+		r.singles(k.scatter.Sum[:])
+		r.singles(k.scatter.Cross[:])
+	}
+	if r.bool() && !r.bad {
+		k.basis = new(bandit.Basis)
+		for i := range k.basis.Rows {
+			r.singles(k.basis.Rows[i][:])
+		}
+		r.singles(k.basis.Offset[:])
+	}
 }

@@ -9,8 +9,11 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/learn"
@@ -49,11 +52,14 @@ type SeedReport struct {
 }
 
 // PlayReport is what one policy brings per decision, by the truth: margin over
-// showing nothing, actions shown, and shoppers annoyed.
+// showing nothing, actions shown, shoppers annoyed, and consents withdrawn over that.
 type PlayReport struct {
-	Margin   Number `json:"margin"`
-	Contacts Number `json:"contacts"`
-	Annoyed  Number `json:"annoyed"`
+	Margin       Number `json:"margin"`
+	Contacts     Number `json:"contacts"`
+	Annoyed      Number `json:"annoyed"`
+	Unsubscribed Number `json:"unsubscribed"`
+	// PerPerson is the margin that as many decisions as Rapport made bring per person met.
+	PerPerson Number `json:"marginPerPerson"`
 }
 
 // WorldOptions set up an evaluation in a world.
@@ -61,18 +67,20 @@ type WorldOptions struct {
 	World     *sim.World
 	Decisions int
 	Seeds     int
+	First     uint64 // the first seed; the others follow it
 	// Turn plays on after tastes have changed.
 	Turn bool
 }
 
 func worldJob() Job {
 	return Job{
-		Name: "world", Args: "[--world FILE] [--decisions N] [--seeds N]",
+		Name: "world", Args: "[--world FILE] [--decisions N] [--seeds N] [--first-seed N]",
 		Summary: "play decisions in a world whose truth is known, against other policies",
 		Prepare: func(fs *flag.FlagSet) func(context.Context, Progress) (any, error) {
 			file := fs.String("world", "", "world `file`; the demo world without it")
 			decisions := fs.Int("decisions", 200_000, "decisions per seed")
 			seeds := fs.Int("seeds", 5, "how many seeds")
+			first := fs.Uint64("first-seed", 0, "the first seed; the others follow it")
 			shoppers := fs.Int("shoppers", 6000, "how many of the world's shoppers take part")
 			turn := fs.Bool("turn", true, "play 20,000 decisions more after tastes have changed")
 			return func(ctx context.Context, progress Progress) (any, error) {
@@ -90,7 +98,7 @@ func worldJob() Job {
 					return nil, rapport.Errorf(rapport.Invalid, "at least 10,000 decisions, 1 seed and 100 shoppers are needed")
 				}
 				w.Shoppers = min(w.Shoppers, *shoppers)
-				return World(ctx, WorldOptions{World: w, Decisions: *decisions, Seeds: *seeds, Turn: *turn}, progress)
+				return World(ctx, WorldOptions{World: w, Decisions: *decisions, Seeds: *seeds, First: *first, Turn: *turn}, progress)
 			}
 		},
 	}
@@ -106,11 +114,19 @@ const turnLength = 20_000
 func World(ctx context.Context, o WorldOptions, progress Progress) (*WorldReport, error) {
 	out := &WorldReport{World: o.World.Name, Shoppers: o.World.Shoppers, Decisions: o.Decisions}
 	recovered := 0
-	for seed := range uint64(o.Seeds) {
-		r, err := playSeed(ctx, o, seed, progress)
-		if err != nil {
-			return nil, err
-		}
+	seeds := make([]*SeedReport, o.Seeds)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range seeds {
+		g.Go(func() (err error) {
+			seeds[i], err = playSeed(ctx, o, o.First+uint64(i), progress)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	for _, r := range seeds {
 		out.Seeds = append(out.Seeds, *r)
 		k := float64(o.Seeds)
 		out.GapTaken += r.GapTaken / Number(k)
@@ -127,8 +143,8 @@ func World(ctx context.Context, o WorldOptions, progress Progress) (*WorldReport
 }
 
 func report(p *sim.Played, from, to int) PlayReport {
-	margin, _, contacts, annoyed := p.Mean(from, to)
-	return PlayReport{Number(margin), Number(contacts), Number(annoyed)}
+	m := p.Mean(from, to)
+	return PlayReport{Margin: Number(m.Margin), Contacts: Number(m.Contacts), Annoyed: Number(m.Annoyed), Unsubscribed: Number(m.Left)}
 }
 
 func playSeed(ctx context.Context, o WorldOptions, seed uint64, progress Progress) (*SeedReport, error) {
@@ -166,12 +182,15 @@ func playSeed(ctx context.Context, o WorldOptions, seed uint64, progress Progres
 		return nil, h.err
 	}
 	r.Rapport, r.Late = report(played, 0, o.Decisions), report(played, o.Decisions/2, o.Decisions)
+	each := Number(o.Decisions) / Number(played.People)
+	for _, p := range []*PlayReport{&r.Random, &r.Mass, &r.Segments, &r.Rapport, &r.Late, &r.Observable, &r.Oracle} {
+		p.PerPerson = p.Margin * each
+	}
 	gap := r.Observable.Margin - r.Mass.Margin
 	r.GapTaken, r.GapTakenLate = (r.Rapport.Margin-r.Mass.Margin)/gap, (r.Late.Margin-r.Mass.Margin)/gap
 	if o.Turn {
-		before, bestBefore, _, _ := played.Mean(o.Decisions-10_000, o.Decisions)
-		after, bestAfter, _, _ := played.Mean(o.Decisions+5_000, o.Decisions+10_000)
-		r.Recovered = Number(after / bestAfter / (before / bestBefore))
+		before, after := played.Mean(o.Decisions-10_000, o.Decisions), played.Mean(o.Decisions+5_000, o.Decisions+10_000)
+		r.Recovered = Number(after.Margin / after.Best / (before.Margin / before.Best))
 	}
 	progress("seed %d: random %.4f, mass %.4f, segments %.4f, Rapport %.4f (late %.4f), observable %.4f, oracle %.4f; gap taken %.3f, late %.3f, recovered %.3f", seed,
 		r.Random.Margin, r.Mass.Margin, r.Segments.Margin, r.Rapport.Margin, r.Late.Margin, r.Observable.Margin, r.Oracle.Margin, r.GapTaken, r.GapTakenLate, r.Recovered)

@@ -65,7 +65,7 @@ func (c *playClock) set(t time.Time) {
 func (c *playClock) After(time.Duration) <-chan time.Time { return nil }
 
 // teachEvery is after how many decisions the model folds what it was taught.
-const teachEvery = 20
+const teachEvery = 50
 
 // worldDocuments is the configuration that a world's file implies: its actions
 // with what a click is worth in itself, what they cost and that being annoying costs.

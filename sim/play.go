@@ -58,6 +58,7 @@ type PlayOptions struct {
 type Played struct {
 	Stretches []Stretch
 	Decisions int // all of them
+	People    int // who met one
 	Contacts  int // actions shown
 	Annoyed   float64
 	Clicks    float64 // expected, by the truth
@@ -70,21 +71,28 @@ type Stretch struct {
 	Margin, Best float64
 	Contacts     int
 	Annoyed      float64
+	// Left is how many withdrew their consent because they were annoyed.
+	Left float64
 }
 
-// Mean returns the true margin per decision over decisions from to to.
-func (p *Played) Mean(from, to int) (margin, best, contacts, annoyed float64) {
-	n := 0
+// Mean returns what decisions from to to brought, each figure per decision: N
+// is how many were counted.
+func (p *Played) Mean(from, to int) Means {
+	var sum Stretch
 	for _, s := range p.Stretches[min(from/stretch, len(p.Stretches)):min(to/stretch, len(p.Stretches))] {
-		n += s.N
-		margin += s.Margin
-		best += s.Best
-		contacts += float64(s.Contacts)
-		annoyed += s.Annoyed
+		sum.N += s.N
+		sum.Margin += s.Margin
+		sum.Best += s.Best
+		sum.Contacts += s.Contacts
+		sum.Annoyed += s.Annoyed
+		sum.Left += s.Left
 	}
-	k := float64(max(n, 1))
-	return margin / k, best / k, contacts / k, annoyed / k
+	k := float64(max(sum.N, 1))
+	return Means{Margin: sum.Margin / k, Best: sum.Best / k, Contacts: float64(sum.Contacts) / k, Annoyed: sum.Annoyed / k, Left: sum.Left / k}
 }
+
+// Means are the figures of a [Stretch] per decision.
+type Means struct{ Margin, Best, Contacts, Annoyed, Left float64 }
 
 const stretch = 1000
 
@@ -94,7 +102,7 @@ func (w *World) Play(o PlayOptions) *Played {
 	own := *w // tastes may change in ours
 	own.Actions = slices.Clone(w.Actions)
 	own.Seed += o.Seed * 0x9e3779b97f4a7c15
-	p := &theatre{w: &own, o: o, r: own.dice(streamLive, 1), out: &Played{}}
+	p := &theatre{w: &own, o: o, r: own.dice(streamLive, 1), out: &Played{}, met: map[int]bool{}}
 	p.end = o.Begin.UnixMilli()
 	p.lives = make([]*life, own.Shoppers)
 	e := own.era(p.end)
@@ -117,6 +125,7 @@ type theatre struct {
 	pen   pen
 	out   *Played
 	asked int
+	met   map[int]bool
 }
 
 // before is the stage of what happened before the play.
@@ -230,16 +239,18 @@ func (c *scene) ask(v *visit, pl *Placement, event []byte) answer {
 		q.Category, q.SKU = v.w.Products[v.viewing].Category, v.w.Products[v.viewing].SKU
 	}
 	a := p.o.Host.Decide(q)
-	p.note(q, a)
+	p.note(q, a, v.l.allows)
 	return answer{decision: a.Decision, holdout: a.Holdout, actions: a.Actions}
 }
 
 func (c *scene) observe(*visit, observation) {}
 
 // note enters a decision in the account.
-func (p *theatre) note(q *Question, a Answer) {
+func (p *theatre) note(q *Question, a Answer, allows bool) {
 	out := p.out
 	out.Decisions++
+	p.met[q.Shopper.Index] = true
+	out.People = len(p.met)
 	if at := (p.asked - 1) / stretch; at >= len(out.Stretches) {
 		out.Stretches = append(out.Stretches, Stretch{})
 	}
@@ -265,6 +276,9 @@ func (p *theatre) note(q *Question, a Answer) {
 		s.Margin += e.Margin
 		s.Contacts++
 		s.Annoyed += e.Annoy
+		if allows {
+			s.Left += e.Annoy * leaves
+		}
 		out.Contacts++
 		out.Annoyed += e.Annoy
 		out.Clicks += e.Click

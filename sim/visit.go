@@ -8,6 +8,9 @@ import (
 // abandons is the chance that a visit that will not buy fills a cart all the same.
 const abandons = 0.12
 
+// leaves is the chance that somebody annoyed withdraws the consent they gave.
+const leaves = 0.15
+
 // visit is one stretch of attention: a browser session, an app session, a
 // minute at the till. It is written once and played on both stages.
 type visit struct {
@@ -240,7 +243,7 @@ func (v *visit) meet(pl *Placement, a answer) {
 			v.follow(action, id, a.decision)
 		case u < e.Click+e.Annoy:
 			v.outcome("Decision Dismissed", a.decision, id)
-			if v.l.allows && v.r.Float64() < 0.15 {
+			if v.l.allows && v.r.Float64() < leaves {
 				v.consent(false)
 			}
 		}

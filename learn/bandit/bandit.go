@@ -1,7 +1,7 @@
 // Package bandit learns from outcomes which action does best for whom: online
-// logistic regression over hashed features with a Gaussian belief per weight,
-// and linear regression with the full covariance for small sets of actions,
-// both for Thompson sampling.
+// logistic regression with a Gaussian belief over weights on the principal axes
+// of hashed features, and linear regression for small sets of actions, both for
+// Thompson sampling.
 //
 // Guarantees: pure and deterministic, no allocation while scoring; every weight
 // stays finite and its variance between nought and its prior, whatever the
@@ -10,87 +10,98 @@ package bandit
 
 import "math"
 
-// Slots is how many weights a [Weights] holds beside its constant. Features
-// are hashed into them.
-const Slots = 256
+// Width is how many inputs a model sees: the constant, one input of the
+// caller's own, and the axes of a [Basis].
+const Width = 2 + Axes
 
-// Feature is one input: a slot below [Slots] and its value, usually 1.
-type Feature struct {
-	Slot  uint16
-	Value float32
-}
+// Vector are the inputs of one example: first the constant 1, then the caller's
+// own, then the place along each axis.
+type Vector [Width]float32
 
 // Cell is the Gaussian belief about one weight, in log-odds.
 type Cell struct{ Mean, Variance float32 }
 
 // Prior is the variance of weights before anything was seen: of the constant,
-// and of each slot.
-type Prior struct{ Constant, Slot float32 }
+// and of each other input.
+type Prior struct{ Constant, Slope float32 }
 
-// Weights are one group of weights of a sum: what all actions share, what one
-// kind shares, what is one action's own. Slots is nil while only the constant
-// is learned, so that thousands of rarely tried actions cost little.
-type Weights struct {
-	Constant Cell
-	Slots    *[Slots]Cell
+func (p Prior) at(i int) float32 {
+	if i == 0 {
+		return p.Constant
+	}
+	return p.Slope
 }
 
-// NewWeights returns weights at their prior with the constant's mean, without slots.
+// Weights are one group of weights of a sum: what all actions share, what one
+// kind shares, what is one action's own. Slopes is nil while only the constant
+// is learned, so that thousands of rarely tried actions cost little; after that
+// the constant is the first of them.
+type Weights struct {
+	Constant Cell
+	Slopes   *Slopes
+}
+
+// Slopes is a Gaussian belief over all weights: mean, variance, and the lower
+// triangle of the covariance row by row, which holds the variances again.
+type Slopes struct {
+	Mean, Variance [Width]float32
+	Covariance     [Width * (Width + 1) / 2]float32
+}
+
+// NewWeights returns weights at their prior with the constant's mean, without slopes.
 func NewWeights(mean float64, p Prior) Weights {
 	return Weights{Constant: Cell{float32(mean), p.Constant}}
 }
 
-// Grow gives the weights slots at their prior, if they have none.
+// Grow gives the weights slopes at their prior, if they have none.
 func (w *Weights) Grow(p Prior) {
-	if w.Slots != nil {
+	if w.Slopes != nil {
 		return
 	}
-	w.Slots = new([Slots]Cell)
-	for i := range w.Slots {
-		w.Slots[i].Variance = p.Slot
+	s := new(Slopes)
+	s.Mean[0], s.Variance[0] = w.Constant.Mean, w.Constant.Variance
+	for i := 1; i < Width; i++ {
+		s.Variance[i] = p.Slope
+	}
+	for i := range Width {
+		s.Covariance[diagonal(i)] = s.Variance[i]
+	}
+	w.Slopes = s
+}
+
+// Restore sets the variances from the covariance.
+func (s *Slopes) Restore() {
+	for i := range s.Variance {
+		s.Variance[i] = s.Covariance[diagonal(i)]
 	}
 }
+
+// diagonal is where the variance of a weight stands in the triangle.
+func diagonal(i int) int { return i * (i + 3) / 2 }
 
 // Clone returns a copy that shares nothing.
 func (w *Weights) Clone() Weights {
 	c := *w
-	if w.Slots != nil {
-		slots := *w.Slots
-		c.Slots = &slots
+	if w.Slopes != nil {
+		s := *w.Slopes
+		c.Slopes = &s
 	}
 	return c
 }
 
-// Score returns the mean and the variance of the log-odds.
-func (w *Weights) Score(x []Feature) (mean, variance float64) {
-	m, v := w.Constant.Mean, w.Constant.Variance
-	if s := w.Slots; s != nil {
-		for i := range x {
-			c, f := &s[x[i].Slot%Slots], x[i].Value
-			m += c.Mean * f
-			v += c.Variance * f * f
-		}
+// Score returns the mean and the variance of the log-odds, correlations of
+// weights left out: along principal axes they are small.
+func (w *Weights) Score(x *Vector) (mean, variance float64) {
+	s := w.Slopes
+	if s == nil {
+		return float64(w.Constant.Mean), float64(w.Constant.Variance)
+	}
+	var m, v float32
+	for i, f := range x {
+		m += s.Mean[i] * f
+		v += s.Variance[i] * f * f
 	}
 	return float64(m), float64(v)
-}
-
-// Widen multiplies every variance by f >= 1, up to its prior: older examples
-// count less.
-func (w *Weights) Widen(f float64, p Prior) {
-	if !(f > 1) {
-		return
-	}
-	widen(&w.Constant, float32(f), p.Constant)
-	if w.Slots != nil {
-		for i := range w.Slots {
-			widen(&w.Slots[i], float32(f), p.Slot)
-		}
-	}
-}
-
-func widen(c *Cell, f, prior float32) {
-	// A product beyond float32 is infinite, and the prior is less.
-	c.Variance = min(prior, c.Variance*f)
 }
 
 // Part is one group of weights in a sum, with its prior.
@@ -99,58 +110,72 @@ type Part struct {
 	Prior Prior
 }
 
-// Observe folds one outcome y, 1 for a success and 0 for a failure, into all
-// parts of a sum, and returns the probability that was expected.
-//
-// The update is the extended Kalman filter of logistic regression restricted to
-// the diagonal of the covariance, that is the online form of the Laplace
-// approximation in Chapelle and Li (An Empirical Evaluation of Thompson
-// Sampling, 2011, algorithm 3); per-weight step sizes fall as in AdaGrad
-// (Duchi, Hazan and Singer, 2011). memory bounds how many examples a weight
-// remembers: its variance never falls further (0 for no bound).
-func Observe(parts []Part, x []Feature, y, memory float64) (expected float64) {
-	mean, variance := total(parts, x)
-	p := Sigmoid(mean)
-	h := p * (1 - p)
-	k := 1 / (1 + h*variance)
-	keep := 1.0
-	if memory > 0 {
-		keep += 1 / memory
-	}
-	u := update{step: float32((y - p) * k), shrink: float32(h * k), keep: float32(keep)}
-	for _, part := range parts {
-		u.apply(part, x)
-	}
-	return p
+// parts is how many groups a sum has at most.
+const parts = 4
+
+// gains are, for each part of a sum, the covariance times the inputs: how far
+// each weight moves when the log-odds are wrong by one.
+type gains struct {
+	of             [parts][Width]float32
+	mean, variance float64
 }
 
-// Correct turns a failure observed before into a success: the part of the
-// gradient that was missing is added, the uncertainty stays.
-func Correct(parts []Part, x []Feature) {
-	mean, variance := total(parts, x)
-	p := Sigmoid(mean)
-	u := update{step: float32(1 / (1 + p*(1-p)*variance)), keep: 1}
-	for _, part := range parts {
-		u.apply(part, x)
+func (g *gains) take(sum []Part, x *Vector) {
+	for i, part := range sum {
+		s := part.Slopes
+		if s == nil {
+			g.of[i][0] = part.Constant.Variance
+			g.mean += float64(part.Constant.Mean)
+			g.variance += float64(part.Constant.Variance)
+			continue
+		}
+		to := &g.of[i]
+		clear(to[:])
+		at := 0
+		for j := range Width {
+			row, f, sum := s.Covariance[at:at+j], x[j], s.Covariance[at+j]*x[j]
+			for k, c := range row {
+				sum += c * x[k]
+				to[k] += c * f
+			}
+			to[j] += sum
+			at += j + 1
+		}
+		var m, v float32
+		for j, f := range x {
+			m += s.Mean[j] * f
+			v += to[j] * f
+		}
+		g.mean += float64(m)
+		g.variance += float64(max(v, 0))
 	}
 }
 
-func total(parts []Part, x []Feature) (mean, variance float64) {
-	for _, part := range parts {
-		m, v := part.Score(x)
-		mean += m
-		variance += v
-	}
-	return mean, variance
-}
-
-type update struct{ step, shrink, keep float32 }
-
-func (u update) apply(part Part, x []Feature) {
-	u.cell(&part.Constant, 1, part.Prior.Constant)
-	if part.Slots != nil {
-		for i := range x {
-			u.cell(&part.Slots[x[i].Slot%Slots], x[i].Value, part.Prior.Slot)
+// move shifts the means along the gains and narrows the covariances.
+func (g *gains) move(sum []Part, step, shrink float64) {
+	u, k := float32(step), float32(shrink)
+	for i, part := range sum {
+		s, d := part.Slopes, &g.of[i]
+		if s == nil {
+			part.Constant.Mean = bound(part.Constant.Mean + d[0]*u)
+			part.Constant.Variance = max(0, part.Constant.Variance-d[0]*d[0]*k)
+			continue
+		}
+		for j := range Width {
+			s.Mean[j] = bound(s.Mean[j] + d[j]*u)
+		}
+		if k == 0 {
+			continue
+		}
+		at := 0
+		for j := range Width {
+			row, f := s.Covariance[at:at+j+1], d[j]*k
+			for l := range row {
+				row[l] -= f * d[l]
+			}
+			row[j] = max(0, row[j])
+			s.Variance[j] = row[j]
+			at += j + 1
 		}
 	}
 }
@@ -158,10 +183,106 @@ func (u update) apply(part Part, x []Feature) {
 // farthest bounds weights: log-odds of 30 are as good as certain.
 const farthest = 30
 
-func (u update) cell(c *Cell, x, prior float32) {
-	gain := c.Variance * x
-	c.Mean = max(-farthest, min(farthest, c.Mean+gain*u.step))
-	c.Variance = min(prior, max(0, c.Variance-gain*gain*u.shrink)*u.keep)
+func bound(x float32) float32 {
+	if !(x > -farthest) {
+		return -farthest
+	}
+	return min(farthest, x)
+}
+
+// Observe folds one outcome y, 1 for a success and 0 for a failure, into all
+// parts of a sum (four at most), and returns the probability that was expected.
+//
+// The update is one of assumed-density filtering: the posterior's mode along
+// the direction the example moves the weights, found by Newton's method, and
+// Laplace's approximation there (Spiegelhalter and Lauritzen, Sequential
+// updating of conditional probabilities, 1990; for Thompson sampling Chapelle
+// and Li, An Empirical Evaluation of Thompson Sampling, 2011). Covariances
+// between parts are left out.
+func Observe(sum []Part, x *Vector, y float64) (expected float64) {
+	var g gains
+	g.take(sum, x)
+	step := solve(y, g.mean, g.variance)
+	p := Sigmoid(g.mean + g.variance*step)
+	h := p * (1 - p)
+	g.move(sum, step, h/(1+h*g.variance))
+	return Sigmoid(g.mean)
+}
+
+// Correct turns a failure observed before into a success. As the two differ in
+// likelihood by the log-odds themselves, nearly all of the correction is a
+// shift of the mean; the uncertainty stays.
+func Correct(sum []Part, x *Vector) {
+	var g gains
+	g.take(sum, x)
+	g.move(sum, solve(1+Sigmoid(g.mean), g.mean, g.variance), 0)
+}
+
+// solve returns the step s = y - sigmoid(mean + variance s).
+func solve(y, mean, variance float64) float64 {
+	s := y - Sigmoid(mean)
+	for range 12 {
+		p := Sigmoid(mean + variance*s)
+		d := (s - y + p) / (1 + variance*p*(1-p))
+		s = min(y, max(y-1, s-d))
+		if math.Abs(d) < 1e-7 {
+			break
+		}
+	}
+	return s
+}
+
+// Fade lets all examples seen so far count by the share keep, in (0,1): the
+// belief moves towards the prior variance, the mean stays.
+func (w *Weights) Fade(keep float64, p Prior) {
+	if !(keep < 1) {
+		return
+	}
+	s := w.Slopes
+	if s == nil {
+		c := float64(w.Constant.Variance)
+		w.Constant.Variance = float32(1 / (keep/max(c, 1e-12) + (1-keep)/float64(p.Constant)))
+		return
+	}
+	var m triangle
+	for i, v := range s.Covariance {
+		m[i] = float64(v)
+	}
+	m.invert()
+	for i := range m {
+		m[i] *= keep
+	}
+	for i := range Width {
+		m[diagonal(i)] += (1 - keep) / float64(p.at(i))
+	}
+	m.invert()
+	s.set(&m, p)
+}
+
+// set takes over a covariance.
+func (s *Slopes) set(m *triangle, p Prior) {
+	for i, v := range m {
+		s.Covariance[i] = float32(v)
+	}
+	for i := range Width {
+		d := &s.Covariance[diagonal(i)]
+		*d = max(0, min(*d, p.at(i)))
+		s.Variance[i] = *d
+	}
+}
+
+// Forget makes the weights as unsure as before anything was seen and halves
+// what they were: after an alarm, the past is a hint and no more.
+func (w *Weights) Forget(p Prior) {
+	w.Constant = Cell{w.Constant.Mean / 2, p.Constant}
+	if s := w.Slopes; s != nil {
+		clear(s.Covariance[:])
+		for i := range Width {
+			s.Mean[i] /= 2
+			s.Variance[i] = p.at(i)
+			s.Covariance[diagonal(i)] = p.at(i)
+		}
+	}
 }
 
 // Rate returns the mean and the standard deviation of the probability whose

@@ -36,7 +36,8 @@ func newArena(seed uint64, actions int) *arena {
 }
 
 // person draws what can be observed of somebody: shares of interest.
-func (a *arena) person() (x []bandit.Feature, z []float64) {
+func (a *arena) person() (x *bandit.Vector, z []float64) {
+	x = &bandit.Vector{1}
 	z = make([]float64, inclinations)
 	main := a.r.IntN(inclinations)
 	for i := range z {
@@ -44,10 +45,10 @@ func (a *arena) person() (x []bandit.Feature, z []float64) {
 	}
 	z[main] += 0.8
 	for i, v := range z {
-		x = append(x, bandit.Feature{Slot: uint16(10 + i), Value: float32(v)})
+		x[2+i] = float32(v)
 	}
 	// What tells nothing is there too.
-	x = append(x, bandit.Feature{Slot: uint16(40 + a.r.IntN(8)), Value: 1}, bandit.Feature{Slot: uint16(60 + a.r.IntN(4)), Value: 1})
+	x[10+a.r.IntN(8)], x[20+a.r.IntN(4)] = 1, 1
 	return x, z
 }
 
@@ -68,13 +69,12 @@ type learner struct {
 }
 
 var (
-	sharedPrior = bandit.Prior{Constant: 1, Slot: 0.1}
-	ownPrior    = bandit.Prior{Constant: 0.5, Slot: 0.5}
+	sharedPrior = bandit.Prior{Constant: 1, Slope: 0.1}
+	ownPrior    = bandit.Prior{Constant: 0.5, Slope: 0.5}
 )
 
 const (
-	memory  = 3000
-	reshape = 0.25 // Chapelle and Li: a posterior drawn narrower explores enough
+	reshape = 0.05 // Chapelle and Li: a posterior drawn narrower explores enough
 )
 
 func newLearner(actions int) *learner {
@@ -92,7 +92,7 @@ func (l *learner) parts(action int) []bandit.Part {
 	return []bandit.Part{{Weights: &l.shared, Prior: sharedPrior}, {Weights: &l.own[action], Prior: ownPrior}}
 }
 
-func (l *learner) choose(x []bandit.Feature, r *rand.Rand) int {
+func (l *learner) choose(x *bandit.Vector, r *rand.Rand) int {
 	best, at := math.Inf(-1), 0
 	base, _ := l.shared.Score(x)
 	for i := range l.own {
@@ -110,7 +110,7 @@ func (l *learner) choose(x []bandit.Feature, r *rand.Rand) int {
 func (a *arena) play(l *learner, n int) (chosen, best, random float64) {
 	type pending struct {
 		at, action int
-		x          []bandit.Feature
+		x          *bandit.Vector
 	}
 	var queue []pending
 	counted := 0.0
@@ -136,7 +136,7 @@ func (a *arena) play(l *learner, n int) (chosen, best, random float64) {
 			best += top
 			random += sum / float64(a.actions)
 		}
-		if l.drift[at].Note(bandit.Observe(l.parts(at), x, 0, memory)) {
+		if l.drift[at].Note(bandit.Observe(l.parts(at), x, 0)) {
 			for i := range l.own {
 				l.own[i].Forget(ownPrior)
 			}
@@ -192,32 +192,28 @@ func TestAChangeOfTasteIsFollowedWithinFiveThousandDecisions(t *testing.T) {
 func TestWeightsComeToTheTruthWhereRewardsAreLate(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(3, 3))
-	w := bandit.NewWeights(bandit.Logit(0.05), bandit.Prior{Constant: 1, Slot: 1})
-	w.Grow(bandit.Prior{Constant: 1, Slot: 1})
-	parts := []bandit.Part{{Weights: &w, Prior: bandit.Prior{Constant: 1, Slot: 1}}}
+	w := bandit.NewWeights(bandit.Logit(0.05), bandit.Prior{Constant: 1, Slope: 1})
+	w.Grow(bandit.Prior{Constant: 1, Slope: 1})
+	parts := []bandit.Part{{Weights: &w, Prior: bandit.Prior{Constant: 1, Slope: 1}}}
 	for range 60_000 {
-		var x []bandit.Feature
+		x := &bandit.Vector{1}
 		truth := -2.5
 		if r.IntN(2) == 0 {
-			x = append(x, bandit.Feature{Slot: 1, Value: 1})
+			x[1] = 1
 			truth++
 		}
 		if r.IntN(3) == 0 {
-			x = append(x, bandit.Feature{Slot: 2, Value: 1})
+			x[2] = 1
 			truth -= 0.7
 		}
-		bandit.Observe(parts, x, 0, 0)
+		bandit.Observe(parts, x, 0)
 		if r.Float64() < bandit.Sigmoid(truth) {
 			bandit.Correct(parts, x)
 		}
 	}
 	for at, want := range []float64{-2.5, 1, -0.7} {
-		got := w.Constant
-		if at > 0 {
-			got = w.Slots[at]
-		}
-		if math.Abs(float64(got.Mean)-want) > 0.1 {
-			t.Errorf("weight %d is %v, in truth %v", at, got.Mean, want)
+		if got := w.Slopes.Mean[at]; math.Abs(float64(got)-want) > 0.1 {
+			t.Errorf("weight %d is %v, in truth %v", at, got, want)
 		}
 	}
 }
@@ -225,24 +221,79 @@ func TestWeightsComeToTheTruthWhereRewardsAreLate(t *testing.T) {
 func TestVarianceStaysBetweenNoughtAndThePriorWhateverComes(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(4, 4))
-	prior := bandit.Prior{Constant: 1, Slot: 0.5}
+	prior := bandit.Prior{Constant: 1, Slope: 0.5}
 	w := bandit.NewWeights(-3, prior)
 	w.Grow(prior)
 	parts := []bandit.Part{{Weights: &w, Prior: prior}}
-	for range 100_000 {
-		x := []bandit.Feature{{uint16(r.IntN(9999)), float32(math.Exp(8 * r.NormFloat64()))}, {uint16(r.IntN(bandit.Slots)), float32(r.NormFloat64())}}
-		switch r.IntN(3) {
-		case 0:
-			bandit.Observe(parts, x, float64(r.IntN(2)), 100)
-		case 1:
+	for n := range 4000 {
+		x := &bandit.Vector{1}
+		for range 3 {
+			x[1+r.IntN(bandit.Width-1)] = float32(math.Exp(8 * r.NormFloat64()))
+		}
+		switch {
+		case n%50 == 49:
+			w.Fade(r.Float64(), prior)
+		case n%3 == 0:
 			bandit.Correct(parts, x)
 		default:
-			w.Widen(1+1e9*r.Float64(), prior)
+			bandit.Observe(parts, x, float64(r.IntN(2)))
 		}
-		for _, c := range append([]bandit.Cell{w.Constant}, w.Slots[:]...) {
-			if !(c.Variance >= 0 && c.Variance <= 1) || !(math.Abs(float64(c.Mean)) <= 30) {
-				t.Fatalf("belief %+v after %v", c, x)
+		for i, v := range w.Slopes.Variance {
+			if m := float64(w.Slopes.Mean[i]); !(v >= 0 && v <= 1) || !(math.Abs(m) <= 30) {
+				t.Fatalf("weight %d is believed to be %v with variance %v after %v", i, m, v, x)
 			}
+		}
+	}
+}
+
+// Of directions in which examples differ together, one example moves all: the
+// mode is that of the whole posterior (Bishop 2006, section 4.5), which weights
+// learned each for itself come to late.
+func TestTheBeliefIsThatOfTheWholePosterior(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(12, 4))
+	prior := bandit.Prior{Constant: 4, Slope: 1}
+	w := bandit.NewWeights(0, prior)
+	w.Grow(prior)
+	parts := []bandit.Part{{Weights: &w, Prior: prior}}
+	var xs []bandit.Vector
+	var ys []float64
+	for range 600 {
+		common := r.NormFloat64()
+		x := bandit.Vector{1}
+		for i := range 6 {
+			x[1+i] = float32(common + 0.3*r.NormFloat64())
+		}
+		y := 0.0
+		if r.Float64() < bandit.Sigmoid(-2+float64(x[1])-float64(x[2])+0.5*common) {
+			y = 1
+		}
+		xs, ys = append(xs, x), append(ys, y)
+		bandit.Observe(parts, &x, y)
+	}
+	mode := make([]float64, 7)
+	for range 4000 { // gradient ascent on the log posterior
+		grad := make([]float64, len(mode))
+		for n := range xs {
+			eta := 0.0
+			for i, m := range mode {
+				eta += m * float64(xs[n][i])
+			}
+			for i := range grad {
+				grad[i] += (ys[n] - bandit.Sigmoid(eta)) * float64(xs[n][i])
+			}
+		}
+		for i := range mode {
+			p := 1.0
+			if i == 0 {
+				p = 1 / 4.0
+			}
+			mode[i] += 0.002 * (grad[i] - p*mode[i])
+		}
+	}
+	for i, want := range mode {
+		if got := float64(w.Slopes.Mean[i]); math.Abs(got-want) > 0.15 {
+			t.Errorf("weight %d is %.3f after one pass, the mode of the posterior is %.3f", i, got, want)
 		}
 	}
 }
@@ -352,13 +403,13 @@ func BenchmarkScoreOfFiveHundredActions(b *testing.B) {
 	b.ReportAllocs()
 	r := rand.New(rand.NewPCG(1, 1))
 	l := newLearner(500)
-	x := make([]bandit.Feature, 20)
+	var x bandit.Vector
 	for i := range x {
-		x[i] = bandit.Feature{Slot: uint16(r.IntN(bandit.Slots)), Value: 1}
+		x[i] = r.Float32()
 	}
 	for b.Loop() {
 		for i := range l.own {
-			l.own[i].Score(x)
+			l.own[i].Score(&x)
 		}
 	}
 }

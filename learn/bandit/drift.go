@@ -43,14 +43,3 @@ func (d *Drift) Note(expected float64) bool {
 
 // Correct takes note that an outcome noted as a failure was a success after all.
 func (d *Drift) Correct() { d.Fast++; d.Slow++ }
-
-// Forget makes the weights as unsure as before anything was seen and halves
-// what they were: after an alarm, the past is a hint and no more.
-func (w *Weights) Forget(p Prior) {
-	w.Constant = Cell{w.Constant.Mean / 2, p.Constant}
-	if w.Slots != nil {
-		for i := range w.Slots {
-			w.Slots[i] = Cell{w.Slots[i].Mean / 2, p.Slot}
-		}
-	}
-}

@@ -1,0 +1,83 @@
+package decide
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/learn/bandit"
+)
+
+// inputs are the features of one example or candidate in the form of a model.
+type inputs struct {
+	buffer [96]bandit.Feature
+	x      []bandit.Feature
+	z      bandit.Vector // along the axes, with how often an action was seen
+}
+
+// of encodes features.
+func (in *inputs) of(f rapport.Fields, b *bandit.Basis) {
+	in.x = encode(f, in.buffer[:0])
+	b.Project(in.x, &in.z)
+}
+
+// see sets how often the action at hand was seen.
+func (in *inputs) see(seen float64) *bandit.Vector {
+	in.z[seenInput] = again(seen)
+	return &in.z
+}
+
+// seenInput is the input that tells how often a person saw the action of late.
+const seenInput = 1
+
+func again(seen float64) float32 { return float32(min(seen, 20)) / 2 }
+
+// How often the axes are found anew: after 64 examples, then whenever four
+// times as many were seen, at last every 16,384. Of many examples a part counts.
+const (
+	firstAxes  = 64
+	everyAxes  = 16_384
+	allCounted = 2_000
+	thinned    = 8
+)
+
+// notice counts what the features of examples look like, and now and then finds
+// the axes along which they differ.
+func (d *draft) notice(x []bandit.Feature) {
+	d.examples++
+	n := d.examples
+	if n > allCounted && n%thinned != 0 {
+		return
+	}
+	switch {
+	case d.scatter == nil:
+		d.scatter = new(bandit.Scatter)
+	case !d.editing[d.scatter]:
+		c := *d.scatter
+		d.scatter = &c
+	}
+	d.editing[d.scatter] = true
+	d.scatter.Add(x)
+	due := n%everyAxes == 0
+	for k := int64(firstAxes); k < everyAxes; k *= 4 {
+		due = due || n == k
+	}
+	if !due {
+		return
+	}
+	next := d.scatter.Basis()
+	turn := d.basis.To(next)
+	d.basis = next
+	if n >= everyAxes {
+		d.scatter.Scale(0.5)
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(d.arms), compareArms) {
+		a := d.editArm(key, d.arms[key].at)
+		for i := range a.beliefs {
+			a.beliefs[i].weights.Turn(turn, key.prior(a.beliefs[i].outcome))
+		}
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(d.shared), compareBeliefs) {
+		d.editShared(key, d.shared[key].at).weights.Turn(turn, key.prior())
+	}
+}
