@@ -246,6 +246,9 @@ func randomDocuments(t testing.TB, r *rand.Rand) Documents {
 		if r.IntN(3) == 0 {
 			a.Goals = []GoalDoc{fixed("Order Completed", 20*r.NormFloat64()), {Event: "Signed Up", Within: rapport.Duration(time.Hour), Value: Amount{Path: []string{"worth"}}}}
 		}
+		if r.IntN(8) == 0 {
+			a.Right = []string{"recall", "safety"}[r.IntN(2)]
+		}
 		if r.IntN(5) == 0 {
 			a.Cap = &RateDoc{Max: 1 + r.IntN(3), Per: rapport.Duration(time.Hour)}
 		}
@@ -263,10 +266,10 @@ func randomDocuments(t testing.TB, r *rand.Rand) Documents {
 	return docs
 }
 
-func TestPropensitiesSumToOneAndHoldoutPeopleGetNothingWhateverTheConfig(t *testing.T) {
+func TestPropensitiesSumToOneAndHoldoutPeopleGetNothingButWhatHasARightWhateverTheConfig(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(42, 1))
-	held, given := 0, 0
+	held, given, righted := 0, 0, 0
 	for round := range 400 {
 		c := compile(t, randomDocuments(t, r))
 		for range 20 {
@@ -287,15 +290,21 @@ func TestPropensitiesSumToOneAndHoldoutPeopleGetNothingWhateverTheConfig(t *test
 			if math.Abs(sum-1) > 1e-5 {
 				t.Fatalf("round %d: propensities sum to %v", round, sum)
 			}
-			if c.policy.held(m.person) != d.Holdout || d.Holdout && (len(d.Items) > 0 || d.Nothing == "") {
-				t.Fatalf("round %d: holdout %v got %v", round, d.Holdout, d.Items)
+			if c.policy.held(m.person) != d.Holdout || (len(d.Items) == 0) != (d.Nothing != "") {
+				t.Fatalf("round %d: holdout %v got %v, nothing: %q", round, d.Holdout, d.Items, d.Nothing)
 			}
 			if d.Holdout {
 				held++
+				for _, x := range d.Items {
+					if c.Action(x.Action).Right == "" {
+						t.Fatalf("round %d: somebody held out was given %v", round, x)
+					}
+					righted++
+				}
 			}
 			seen := map[string]bool{}
 			for i, x := range d.Items { // what a control group does without leaves its slot to the next
-				if x.Slot != i {
+				if !d.Holdout && x.Slot != i {
 					t.Fatalf("round %d: item %d is in slot %d", round, i, x.Slot)
 				}
 			}
@@ -315,8 +324,8 @@ func TestPropensitiesSumToOneAndHoldoutPeopleGetNothingWhateverTheConfig(t *test
 			}
 		}
 	}
-	if held < 500 || given < 500 {
-		t.Errorf("the trial was too tame: %d held out, %d given", held, given)
+	if held < 500 || given < 500 || righted < 50 {
+		t.Errorf("the trial was too tame: %d held out, %d given, %d to those held out by a right", held, given, righted)
 	}
 }
 

@@ -20,12 +20,15 @@ const (
 	// remembered is how many examples a belief rests on at most.
 	remembered = 100_000
 	// The posterior that is drawn from is narrower than the one believed, which
-	// loses less while exploring enough (Chapelle and Li, 2011, section 4):
-	// variances of the chance of a click count this share, those of what follows
-	// a click and of what that brings, which are learned later, more.
-	drawnClick  = 0.02
-	drawnGoal   = 0.05
-	drawnAmount = 0.1
+	// loses less while exploring enough (Chapelle and Li, 2011, section 4). Of the
+	// variance of the log-odds counts this share: of the constant, which is about
+	// the action as a whole, more than of what sets people apart, where errors
+	// fall out over many people, at a click and at what follows one; and of the
+	// variance of amounts.
+	drawnConstant = 0.1
+	drawnClick    = 0.02
+	drawnGoal     = 0.05
+	drawnAmount   = 0.1
 	// growAt is from how many successes an action has weights of its own beside
 	// the constant.
 	growAt = 8

@@ -12,9 +12,9 @@ import (
 
 // common is what the candidates of one decision share, computed once.
 type common struct {
-	kind, outcome  string
-	mean, variance float64
-	again          float64 // weight of having seen the action before
+	kind, outcome string
+	guess         bandit.Guess
+	again         float64 // weight of having seen the action before
 }
 
 // slope is the weight of having seen an action before.
@@ -44,16 +44,17 @@ func (k *Knowledge) common(s *scratch, placement, kind, outcome string) *common 
 	seen := s.z[seenInput]
 	s.z[seenInput] = 0
 	defer func() { s.z[seenInput] = seen }()
-	c := common{kind: kind, outcome: outcome, mean: bandit.Logit(priorRate(outcome)), variance: float64(priorsOf(outcome).all.Constant + priorsOf(outcome).kind.Constant)}
+	p := priorsOf(outcome)
+	c := common{kind: kind, outcome: outcome, guess: bandit.Guess{Mean: bandit.Logit(priorRate(outcome)), Constant: float64(p.all.Constant + p.kind.Constant)}}
 	if w := k.shared[beliefKey{placement, "", outcome}]; w != nil {
-		c.mean, c.variance = w.weights.Score(&s.z)
+		// Only its mean: what all share tells no action from another.
+		c.guess = bandit.Guess{Mean: w.weights.Score(&s.z).Mean}
 		c.again = slope(&w.weights)
 		if w := k.shared[beliefKey{placement, kind, outcome}]; w != nil {
-			m, v := w.weights.Score(&s.z)
+			c.guess = c.guess.Plus(w.weights.Score(&s.z))
 			c.again += slope(&w.weights)
-			c.mean, c.variance = c.mean+m, v // what all share tells no action from another
 		} else {
-			c.variance = float64(priorsOf(outcome).kind.Constant)
+			c.guess.Constant = float64(p.kind.Constant)
 		}
 	}
 	s.commons = append(s.commons, c)
@@ -67,29 +68,33 @@ func (k *Knowledge) standing(placement, action string) standing {
 	return standing{k.arms[armKey{placement, action}], k.arms[armKey{everywhere, action}]}
 }
 
-// logodds returns what is believed of an outcome of an action: the mean and
-// variance of its log-odds.
-func (k *Knowledge) logodds(s *scratch, a standing, placement, kind, outcome string, seen float64) (mean, variance float64) {
+// logodds returns what is believed of an outcome of an action.
+func (k *Knowledge) logodds(s *scratch, a standing, placement, kind, outcome string, seen float64) bandit.Guess {
 	c := k.common(s, placement, kind, outcome)
-	mean, variance = c.mean, c.variance
 	x := s.see(seen)
-	mean += c.again * float64(again(seen))
+	g := c.guess
+	g.Mean += c.again * float64(again(seen))
+	p := priorsOf(outcome)
 	for _, arm := range [...]struct {
 		*arm
 		prior float32
-	}{{a.own, priorsOf(outcome).own.Constant}, {a.here, priorsOf(outcome).here.Constant}} {
+	}{{a.own, p.own.Constant}, {a.here, p.here.Constant}} {
 		var b *belief
 		if arm.arm != nil {
 			b = find(arm.beliefs, outcome)
 		}
 		if b == nil {
-			variance += float64(arm.prior)
+			g.Constant += float64(arm.prior)
 			continue
 		}
-		m, v := b.weights.Score(x)
-		mean, variance = mean+m, variance+v
+		g = g.Plus(b.weights.Score(x))
 	}
-	return mean, variance
+	return g
+}
+
+// rate returns the chance that is drawn from: its mean and spread.
+func rate(g bandit.Guess, drawn float64) (p, sd float64) {
+	return bandit.Rate(g.Mean, drawnConstant*g.Constant+drawn*g.Slopes)
 }
 
 // Query asks what actions are worth at one moment.
@@ -106,9 +111,8 @@ type chain struct {
 }
 
 func (k *Knowledge) clicks(s *scratch, a standing, placement, kind string, seen float64) chain {
-	m, v := k.logodds(s, a, placement, kind, clicked, seen)
 	var c chain
-	c.click, c.clickSD = bandit.Rate(m, drawnClick*v)
+	c.click, c.clickSD = rate(k.logodds(s, a, placement, kind, clicked, seen), drawnClick)
 	return c
 }
 
@@ -121,12 +125,10 @@ func (k *Knowledge) gain(s *scratch, a standing, q *Query, action *Action, g *Go
 		return c.click * amount, c.clickSD * c.clickSD * amount * amount
 	}
 	kind := string(action.Type)
-	m, v := k.logodds(s, a, q.Placement, kind, g.Event, seen)
-	direct, directSD := bandit.Rate(m, drawnGoal*v)
+	direct, directSD := rate(k.logodds(s, a, q.Placement, kind, g.Event, seen), drawnGoal)
 	p, variance := (1-c.click)*direct, (1-c.click)*(1-c.click)*directSD*directSD
 	if !g.Feedback && c.click > 0 && k.anyClicks(q.Placement) {
-		m, v = k.logodds(s, a, q.Placement, kind, via(g.Event), seen)
-		after, afterSD := bandit.Rate(m, drawnGoal*v)
+		after, afterSD := rate(k.logodds(s, a, q.Placement, kind, via(g.Event), seen), drawnGoal)
 		p += c.click * after
 		variance += c.click*c.click*afterSD*afterSD + c.clickSD*c.clickSD*(after-direct)*(after-direct)
 	}
@@ -152,8 +154,7 @@ func (k *Knowledge) base(s *scratch, placement, event string) float64 {
 	if b == nil || b.hits < growAt {
 		return 0
 	}
-	m, _ := b.weights.Score(s.see(0))
-	return bandit.Sigmoid(m)
+	return bandit.Sigmoid(b.weights.Score(s.see(0)).Mean)
 }
 
 // amount returns what is believed of what one success of a goal brings, and

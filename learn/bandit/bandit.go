@@ -89,19 +89,29 @@ func (w *Weights) Clone() Weights {
 	return c
 }
 
-// Score returns the mean and the variance of the log-odds, correlations of
-// weights left out: along principal axes they are small.
-func (w *Weights) Score(x *Vector) (mean, variance float64) {
+// Guess is what weights say of one example: the mean of the log-odds, and their
+// variance by how unsure the constant is and by how unsure the rest is.
+type Guess struct{ Mean, Constant, Slopes float64 }
+
+// Plus returns the guess of the sum of two groups of weights.
+func (g Guess) Plus(o Guess) Guess {
+	return Guess{g.Mean + o.Mean, g.Constant + o.Constant, g.Slopes + o.Slopes}
+}
+
+// Score returns what the weights say, correlations left out: along principal
+// axes they are small.
+func (w *Weights) Score(x *Vector) Guess {
 	s := w.Slopes
 	if s == nil {
-		return float64(w.Constant.Mean), float64(w.Constant.Variance)
+		return Guess{Mean: float64(w.Constant.Mean), Constant: float64(w.Constant.Variance)}
 	}
-	var m, v float32
-	for i, f := range x {
+	m, v := s.Mean[0], float32(0)
+	for i := 1; i < Width; i++ {
+		f := x[i]
 		m += s.Mean[i] * f
 		v += s.Variance[i] * f * f
 	}
-	return float64(m), float64(v)
+	return Guess{Mean: float64(m), Constant: float64(s.Variance[0]), Slopes: float64(v)}
 }
 
 // Part is one group of weights in a sum, with its prior.

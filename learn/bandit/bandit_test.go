@@ -94,10 +94,10 @@ func (l *learner) parts(action int) []bandit.Part {
 
 func (l *learner) choose(x *bandit.Vector, r *rand.Rand) int {
 	best, at := math.Inf(-1), 0
-	base, _ := l.shared.Score(x)
+	base := l.shared.Score(x).Mean
 	for i := range l.own {
-		m, v := l.own[i].Score(x)
-		p, sd := bandit.Rate(base+m, reshape*v)
+		g := l.own[i].Score(x)
+		p, sd := bandit.Rate(base+g.Mean, reshape*(g.Constant+g.Slopes))
 		if d := (learn.Estimate{Mean: p, SD: sd}).Draw(r); d > best {
 			best, at = d, i
 		}
