@@ -210,8 +210,10 @@ func (d *draft) sum(a, own *arm, x *Example, outcome string, at int64) sum {
 	s := sum{n: 4, here: a.believe(outcome, 0, p.here), own: own.believe(outcome, 0, p.own)}
 	all, kind := d.editShared(beliefKey{x.Placement, "", outcome}, at), d.editShared(beliefKey{x.Placement, x.Kind, outcome}, at)
 	s.parts = [4]bandit.Part{
-		{Weights: &s.own.weights, Prior: p.own}, {Weights: &s.here.weights, Prior: p.here},
-		{Weights: &all.weights, Prior: p.all}, {Weights: &kind.weights, Prior: p.kind},
+		{Weights: &s.own.weights, Prior: p.own},
+		{Weights: &s.here.weights, Prior: p.here},
+		{Weights: &all.weights, Prior: p.all},
+		{Weights: &kind.weights, Prior: p.kind},
 	}
 	s.seen = [4]*int64{&s.own.n, &s.here.n, &all.n, &kind.n}
 	return s
