@@ -25,11 +25,11 @@ func randomCondition(r *rand.Rand, depth int) string {
 	window := pick("", `.within("1d")`, `.within("7d")`, `.within("30d")`, `.within("90d")`)
 	event := `performed("` + pick("Order", "Visit") + `")` + pick("", "", ".where(properties.revenue > 20)") + window
 	return pick(
-		event+".count()"+pick(" >= ", " < ", " == ")+pick("1", "2", "3"), event+`.sum("revenue") > `+pick("20", "60"),
+		event+".count()"+pick(" >= ", " < ", " == ")+pick("1", "2", "3"), event+`.sum("revenue")`+pick(" > ", " < ")+pick("20", "60"),
 		event+`.distinct("sku") >= 2`, event+`.last() < now.unix - duration("`+pick("3d", "20d")+`")`, event+`.last("sku") == "s1"`,
 		`performed("Visit").then("Order")`+window+`.happened()`, `performed("Visit").notThen("Order")`+window+`.happened()`,
 		`traits.plan == "`+pick("a", "b")+`"`, `consent.allows("ads")`, `now.hour >= `+pick("6", "21"), "now.weekday in [6, 7]",
-		"computed.days"+pick(" > 3", " >= 30", " == 2"), "computed.streak >= 2", "computed.heat > "+pick("0.5", "2"), "computed.month >= 2",
+		"computed.days"+pick(" > 3", " >= 30", " == 2", " == 25", " in [19, 33]"), "computed.streak >= 2", "computed.heat "+pick("> 0.5", "> 2", "< 0.1"), "computed.month >= 2",
 	)
 }
 
