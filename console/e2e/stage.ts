@@ -9,7 +9,7 @@ import { expect } from 'vitest'
 import { createMock, type Mock, type MockOptions } from '../mock/server'
 
 export const live = process.env.RAPPORT_URL
-const token = process.env.RAPPORT_TOKEN ?? 'mock'
+export const token = process.env.RAPPORT_TOKEN ?? 'mock'
 const shots = 'artifacts'
 mkdirSync(shots, { recursive: true })
 
@@ -62,7 +62,7 @@ export interface Visit {
 }
 
 /** A browser window of its own, signed in unless told otherwise. */
-export async function visit(stage: Stage, { theme = 'light', width = 'wide', signIn = true }: { theme?: Theme; width?: Width; signIn?: boolean } = {}): Promise<Visit> {
+export async function visit(stage: Pick<Stage, 'browser' | 'url'>, { theme = 'light', width = 'wide', signIn = true, as = token }: { theme?: Theme; width?: Width; signIn?: boolean; as?: string } = {}): Promise<Visit> {
   const context = await stage.browser.newContext({ viewport: widths[width], colorScheme: theme, reducedMotion: 'reduce', isMobile: width === 'narrow', hasTouch: width === 'narrow' })
   await context.addInitScript({ content: axeSource })
   const page = await context.newPage()
@@ -80,7 +80,7 @@ export async function visit(stage: Stage, { theme = 'light', width = 'wide', sig
   }
   if (signIn) {
     await page.goto(stage.url)
-    await page.getByLabel('Access token').fill(token)
+    await page.getByLabel('Access token').fill(as)
     await page.getByRole('button', { name: 'Sign in' }).click()
     await page.locator('#content').waitFor()
   }
@@ -94,12 +94,15 @@ export async function settled(page: Page) {
   await page.evaluate(() => document.fonts.ready.then(() => undefined))
 }
 
-/** Runs axe and tells every violation and the elements it is about. */
-export async function violations(page: Page): Promise<string[]> {
-  const results = await page.evaluate(async () => {
+/** Shows the page in a theme, as the system's change would. */
+export const paint = (page: Page, theme: Theme) => page.evaluate((name) => new Promise<void>((done) => ((document.documentElement.dataset.theme = name), requestAnimationFrame(() => done()))), theme)
+
+/** Runs axe, or its rules of one tag, and tells every violation and the elements it is about. */
+export async function violations(page: Page, tag?: string): Promise<string[]> {
+  const results = await page.evaluate(async (only) => {
     const axe = (window as unknown as { axe: { run: (root: Document, options: object) => Promise<AxeResults> } }).axe
-    return axe.run(document, { resultTypes: ['violations'] })
-  })
+    return axe.run(document, { resultTypes: ['violations'], ...(only && { runOnly: [only] }) })
+  }, tag)
   return results.violations.map((violation) => `${violation.id}: ${violation.nodes.map((node) => `${node.target.join(' ')} (${node.any[0]?.message ?? node.all[0]?.message ?? node.none[0]?.message ?? ''})`).join('; ')}`)
 }
 

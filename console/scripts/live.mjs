@@ -36,7 +36,7 @@ let code = 1
 try {
   const url = await untilLive()
   const run = spawn('npx', ['vitest', 'run', '--config', 'e2e/vitest.config.ts', ...process.argv.slice(2)], {
-    env: { ...process.env, RAPPORT_URL: url, RAPPORT_TOKEN: token },
+    env: { ...process.env, RAPPORT_URL: url, RAPPORT_TOKEN: token, RAPPORT_BIN: binary },
     stdio: 'inherit',
   })
   code = await new Promise((done) => run.once('exit', done))

@@ -35,7 +35,7 @@ const placements = createRoute({ ...at('/placements'), component: lazyRouteCompo
 const board = createRoute({ ...at('/board'), validateSearch: reads(['placement', 'try']), component: lazyRouteComponent(() => import('./pages/portfolio/board'), 'BoardPage') })
 const portfolio = createRoute({ ...at('/portfolio'), validateSearch: reads(['placement', 'action', 'state']), component: lazyRouteComponent(() => import('./pages/portfolio/portfolio'), 'PortfolioPage') })
 
-const audiences = createRoute({ ...at('/audiences'), validateSearch: reads(['q']), component: lazyRouteComponent(() => import('./pages/audiences/audiences'), 'Audiences') })
+const audiences = createRoute({ ...at('/audiences'), validateSearch: reads(['q'], ['add']), component: lazyRouteComponent(() => import('./pages/audiences/audiences'), 'Audiences') })
 const audience = createRoute({ ...at('/audiences/$id'), validateSearch: reads(['tab']), component: lazyRouteComponent(() => import('./pages/audiences/audience'), 'Audience') })
 const products = createRoute({ ...at('/products'), validateSearch: reads(['gtin', 'state']), component: lazyRouteComponent(() => import('./pages/products/products'), 'Products') })
 const item = createRoute({ ...at('/products/items/$id'), validateSearch: reads(['tab', 'reading', 'step']), component: lazyRouteComponent(() => import('./pages/products/item'), 'ItemPage') })

@@ -65,6 +65,8 @@ export type Contract = All<
     Reads<'Proposal', read.Proposal>,
     Reads<'ProposalDetail', read.ProposalDetail>,
     Reads<'ReviewItem', read.Review>,
+    Reads<'AffinityScore', read.Affinity>,
+    Reads<'SoftDegree', read.SoftDegree>,
     Reads<'Why', read.Explanation>,
   ]
 >

@@ -622,6 +622,27 @@ export interface PersonScores {
   churn?: number | Score
   intent?: number | Score
   nextPurchase?: number | Score
+  /** What the person is by degree, and what the running session is. */
+  softSegments?: SoftDegree[]
+  session?: SoftDegree[]
+  affinities?: Affinity[]
+  replenishment?: { product: string; days: number; low: number; high: number }[]
+}
+
+export interface SoftDegree {
+  id: string
+  name: string
+  degree: number
+}
+
+/** How much somebody is drawn to a value of an attribute; the parts add up to the degree. */
+export interface Affinity {
+  attribute: string
+  value: string
+  degree: number
+  low: number
+  high: number
+  parts: Record<string, number>
 }
 
 export interface Scores {

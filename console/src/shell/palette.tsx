@@ -1,11 +1,11 @@
 import { Dialog } from '@base-ui/react/dialog'
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { useNavigate, type NavigateOptions } from '@tanstack/react-router'
-import { FilePlus2, Keyboard, LogOut, Moon, Plus, Radio, Search, Sparkles, Split, Sun, User } from 'lucide-react'
+import { Box, FilePlus2, FlaskConical, Keyboard, LogOut, Moon, Plus, Radio, Search, Sparkles, Split, Sun, User, Users } from 'lucide-react'
 import { useEffect, useId, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from 'react'
 import { get } from '@/api/client'
-import { actionsQuery, sourcesQuery } from '@/api/queries'
-import type { PeoplePage } from '@/api/types'
+import { actionsQuery, segmentsQuery, sourcesQuery } from '@/api/queries'
+import type { Item, PeoplePage } from '@/api/types'
 import { called, mainIdentifier } from '@/format/person'
 import { cx } from '@/ui/cx'
 import { Kbd } from '@/ui/kbd'
@@ -24,6 +24,8 @@ interface Entry {
   run: () => void
 }
 
+const items = /^01_\d{14}_21_.+$/
+const itemId = (text: string) => text.replace(/^.*?\(?01[\/)_](\d{14})[\/_]?\(?21[\/)_](.+)$/, '01_$1_21_$2')
 const references = /^(p_[0-9a-z]+|(userId|anonymousId|email|phone):.+)$/
 
 /** Cmd-K: goes anywhere, finds anyone, runs actions. */
@@ -129,7 +131,15 @@ function useEntries(query: string, onHelp: () => void): { entries: Entry[]; busy
     enabled: late.length > 1,
     placeholderData: keepPreviousData,
   })
+  // 01_GTIN_21_SERIAL, as its pages and links call it; 01/GTIN/21/SERIAL of a label is the same.
+  const item = useQuery({
+    queryKey: ['palette', 'item', late],
+    queryFn: ({ signal }) => get<Item>(`/v1/items/${encodeURIComponent(itemId(late))}`, { signal }),
+    enabled: items.test(itemId(late)),
+    retry: false,
+  }).data
   const actions = useQuery(actionsQuery).data
+  const segments = useQuery(segmentsQuery).data
   const sources = useQuery(sourcesQuery).data
 
   const entries = useMemo(() => {
@@ -155,6 +165,10 @@ function useEntries(query: string, onHelp: () => void): { entries: Entry[]; busy
       for (const action of best(actions ?? [], text, (a) => `${a.id} ${a.type}`, 5)) {
         out.push({ key: `action ${action.id}`, group: 'Actions', label: action.id, note: action.type, icon: <Sparkles size={15} />, run: go({ to: '/actions/$id', params: { id: action.id } }) })
       }
+      if (item) out.push({ key: `item ${item.id}`, group: 'Items', label: item.product?.name ?? item.gtin, note: item.serial || item.id, icon: <Box size={15} />, run: go({ to: '/products/items/$id', params: { id: item.id } }) })
+      for (const segment of best(segments ?? [], text, (s) => `${s.name ?? ''} ${s.id}`, 5)) {
+        out.push({ key: `segment ${segment.id}`, group: 'Audiences', label: segment.name || segment.id, note: `${segment.size} people`, icon: <Users size={15} />, run: go({ to: '/audiences/$id', params: { id: segment.id } }) })
+      }
       for (const source of best(sources ?? [], text, (s) => `${s.id} ${s.name}`, 4)) {
         out.push({ key: `source ${source.id}`, group: 'Sources', label: source.name || source.id, note: source.id, icon: <Radio size={15} />, run: go({ to: '/setup/sources', search: { id: source.id } }) })
       }
@@ -169,15 +183,18 @@ function useEntries(query: string, onHelp: () => void): { entries: Entry[]; busy
       ...(may.edit
         ? [
             { key: 'add source', label: 'Add a source', words: 'connect new key', icon: <Plus size={15} />, run: () => void navigate({ to: '/setup/sources', search: { add: true } }) },
+            { key: 'new audience', label: 'New audience', words: 'create segment', icon: <Users size={15} />, run: () => void navigate({ to: '/audiences', search: { add: true } }) },
+            { key: 'new action', label: 'New action', words: 'create offer message', icon: <Sparkles size={15} />, run: () => void navigate({ to: '/setup/config', search: { add: true } }) },
+            { key: 'try levers', label: 'Try levers on past moments', words: 'board weights what if', icon: <FlaskConical size={15} />, run: () => void navigate({ to: '/board' }) },
             { key: 'new document', label: 'New config document', words: 'create yaml action placement policy', icon: <FilePlus2 size={15} />, run: () => void navigate({ to: '/setup/config', search: { add: true } }) },
           ]
         : []),
       { key: 'help', label: 'Keyboard shortcuts', words: 'help keys', icon: <Keyboard size={15} />, run: onHelp },
       { key: 'out', label: 'Sign out', words: 'leave log out', icon: <LogOut size={15} />, run: signOut },
     ]
-    for (const command of best(commands, text, (c) => `${c.label} ${c.words}`, 8)) out.push({ ...command, group: 'Do' })
+    for (const command of best(commands, text, (c) => `${c.label} ${c.words}`, 12)) out.push({ ...command, group: 'Do' })
     return out
-  }, [text, people.data, actions, sources, navigate, theme, may.edit, signOut, onHelp])
+  }, [text, people.data, item, actions, segments, sources, navigate, theme, may.edit, signOut, onHelp])
 
   return { entries, busy: people.isFetching || late !== text }
 }

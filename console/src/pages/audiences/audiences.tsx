@@ -63,13 +63,13 @@ export function StateBadge({ segment }: { segment: Pick<Segment, 'state'> }) {
 
 /** Every segment with its size at this moment. */
 export function Audiences() {
-  const { q = '' } = route.useSearch()
+  const { q = '', add: adding = false } = route.useSearch()
   const go = route.useNavigate()
   const query = useQuery(segmentsQuery)
   const people = useQuery(overviewQuery).data?.people ?? 0
   const columns = useMemo(() => columnsOf(people), [people])
   const may = useMay()
-  const [adding, setAdding] = useState(false)
+  const setAdding = (open: boolean) => void go({ search: (before) => ({ ...before, add: open || undefined }), replace: true })
   const rows = useMemo(() => {
     const needle = q.toLowerCase()
     return (query.data ?? []).filter((s) => `${s.id} ${s.name ?? ''} ${s.when}`.toLowerCase().includes(needle)).sort((a, b) => b.size - a.size)

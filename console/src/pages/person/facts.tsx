@@ -1,6 +1,8 @@
 // Who a person is: the tiles above the page and the cards beside the timeline.
+import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import { Box, Check, X } from 'lucide-react'
+import { segmentsQuery } from '@/api/queries'
 import type { Person } from '@/api/types'
 import { spokenName } from '@/format/event'
 import { count, decimal, money, percent, plural } from '@/format/number'
@@ -79,6 +81,7 @@ function tiles(person: Person, currency: string | undefined): TileProps[] {
 
 export function Segments({ person }: { person: Person }) {
   const segments = person.segments ?? []
+  const names = new Map((useQuery(segmentsQuery).data ?? []).map((s) => [s.id, s.name]))
   if (segments.length === 0) return null
   return (
     <Card title="Who they are">
@@ -86,7 +89,7 @@ export function Segments({ person }: { person: Person }) {
         {segments.map((segment) => (
           <li key={segment.id} title={segment.since ? `since ${moment(segment.since)}` : undefined}>
             <div className="mb-1 flex justify-between gap-3">
-              <Link to="/audiences/$id" params={{ id: segment.id }} className="clip hover:underline">{segment.id}</Link>
+              <Link to="/audiences/$id" params={{ id: segment.id }} className="clip hover:underline">{names.get(segment.id) || segment.id}</Link>
               <span className="text-muted tabular-nums">{segment.degree === undefined || segment.degree === 1 ? (segment.since ? `for ${ago(segment.since, serverNow())}` : '') : percent(segment.degree)}</span>
             </div>
             {segment.degree !== undefined && segment.degree < 1 && <Bar share={segment.degree} />}

@@ -1,12 +1,12 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import { scoresQuery } from '@/api/queries'
-import type { Person, PersonScores, ScoreExplanation } from '@/api/types'
+import type { Affinity, Person, PersonScores, Score, ScoreExplanation } from '@/api/types'
 import { decimal, money, percent, signed } from '@/format/number'
 import { plain, readScore } from '@/format/person'
 import { useCurrency } from '@/shell/currency'
 import { SignedBar } from '@/ui/charts'
-import { Badge, Card, Rows } from '@/ui/parts'
+import { Badge, Bar, Card, Rows } from '@/ui/parts'
 import { Empty, Loaded } from '@/ui/states'
 
 const names: Record<string, string> = { clv: 'Lifetime value', purchases: 'Purchases within a year', churn: 'Has left', nextPurchase: 'Days to the next purchase' }
@@ -18,14 +18,17 @@ export function ScoresTab({ person }: { person: Person }) {
   return (
     <Loaded query={query}>
       {(answer) =>
-        !answer.explanations?.length ? (
+        !answer.explanations?.length && !answer.scores.affinities?.length && !answer.scores.softSegments?.length ? (
           <Empty title="Nothing is foretold of this person yet">
             Scores come with the first purchase, once there is a model. <Link to="/setup/models" className="link">See the models</Link>.
           </Empty>
         ) : (
           <div className="grid items-start gap-3 lg:grid-cols-2">
-            {answer.explanations.map((explanation) => (
-              <ScoreCard key={explanation.score} explanation={explanation} range={readScore(answer.scores[explanation.score as keyof PersonScores] ?? explanation.value)} />
+            <SoftCard scores={answer.scores} />
+            <AffinityCard affinities={answer.scores.affinities ?? []} />
+            <RefillCard scores={answer.scores} />
+            {answer.explanations?.map((explanation) => (
+              <ScoreCard key={explanation.score} explanation={explanation} range={readScore((answer.scores[explanation.score as 'clv'] as number | Score | undefined) ?? explanation.value)} />
             ))}
           </div>
         )
@@ -58,6 +61,105 @@ function ScoreCard({ explanation, range }: { explanation: ScoreExplanation; rang
       </ul>
       <h3 className="mt-3 mb-1 font-medium">From what was seen</h3>
       <Rows rows={Object.entries(explanation.inputs).map(([name, value]) => ({ name: inputs[name] ?? name, value: plain(value) }))} />
+    </Card>
+  )
+}
+
+/** Nobody is one thing: how much of each group a person is, now and in the running session. */
+function SoftCard({ scores }: { scores: PersonScores }) {
+  const all = [
+    { title: 'All they did', list: scores.softSegments ?? [] },
+    { title: 'This session', list: scores.session ?? [] },
+  ].filter((part) => part.list.length > 0)
+  if (all.length === 0) return null
+  return (
+    <Card title="Who they are, by degree" note="Groups found in what people look at and buy. Everybody is a mixture; the parts add up to one.">
+      {all.map(({ title, list }) => (
+        <section key={title} className="mt-2">
+          {all.length > 1 && <h3 className="mb-1 font-medium">{title}</h3>}
+          <ul className="space-y-2.5">
+            {[...list]
+              .sort((a, b) => b.degree - a.degree)
+              .slice(0, 6)
+              .map((soft) => (
+                <li key={soft.id} title={soft.id}>
+                  <div className="mb-1 flex justify-between gap-3">
+                    <span className="clip">{spoken(soft.name)}</span>
+                    <span className="text-muted tabular-nums">{percent(soft.degree)}</span>
+                  </div>
+                  <Bar share={soft.degree} label={`${spoken(soft.name)}: ${percent(soft.degree)}`} />
+                </li>
+              ))}
+          </ul>
+        </section>
+      ))}
+    </Card>
+  )
+}
+
+/** "category beans · category milk" reads as "beans · milk" where one attribute is meant. */
+function spoken(name: string): string {
+  const parts = name.split(' · ')
+  const first = parts[0]?.split(' ')[0] ?? ''
+  return first && parts.every((part) => part.startsWith(first + ' ')) ? parts.map((part) => part.slice(first.length + 1)).join(' · ') : name
+}
+
+const signs: Record<string, { name: string; tone: string }> = {
+  bought: { name: 'bought', tone: 'bg-order' },
+  added: { name: 'put into the cart', tone: 'bg-cart' },
+  clicked: { name: 'clicked', tone: 'bg-answer' },
+  viewed: { name: 'looked at', tone: 'bg-view' },
+  returned: { name: 'sent back', tone: 'bg-bad' },
+  everybody: { name: 'what everybody does', tone: 'bg-other' },
+}
+
+/** What a person is drawn to, with the range, and what each degree is made of. */
+function AffinityCard({ affinities }: { affinities: Affinity[] }) {
+  if (affinities.length === 0) return null
+  const top = Math.max(...affinities.map((a) => a.high), 0.01)
+  const seen = [...new Set(affinities.flatMap((a) => Object.keys(a.parts)))]
+  return (
+    <Card title="Drawn to" note="Share of their attention within an attribute, newer and stronger signs counting more. The thin line is the 80 % range.">
+      <ul className="space-y-2.5">
+        {affinities.map((a) => (
+          <li key={`${a.attribute} ${a.value}`}>
+            <div className="mb-1 flex justify-between gap-3">
+              <span className="clip">
+                {a.value} <span className="text-muted">{a.attribute}</span>
+              </span>
+              <span className="text-muted tabular-nums" title={`${percent(a.low)} to ${percent(a.high)}`}>
+                {percent(a.degree)}
+              </span>
+            </div>
+            <span role="img" aria-label={`${a.value}: ${percent(a.degree)}, range ${percent(a.low)} to ${percent(a.high)}`} className="relative block h-[9px]">
+              <span className="absolute inset-x-0 top-[2px] flex h-[5px] overflow-hidden rounded-full bg-line">
+                {Object.entries(a.parts).map(([sign, part]) => (
+                  <span key={sign} className={`h-full ${signs[sign]?.tone ?? 'bg-other'}`} style={{ width: `${(Math.max(0, part) / top) * 100}%` }} />
+                ))}
+              </span>
+              <span className="absolute top-1 h-px bg-text" style={{ left: `${(a.low / top) * 100}%`, width: `${((a.high - a.low) / top) * 100}%` }} />
+            </span>
+          </li>
+        ))}
+      </ul>
+      <p className="mt-3 flex flex-wrap gap-x-4 gap-y-1 text-meta text-muted">
+        {seen.map((sign) => (
+          <span key={sign} className="inline-flex items-center gap-1.5">
+            <span aria-hidden className={`size-[7px] rounded-full ${signs[sign]?.tone ?? 'bg-other'}`} />
+            {signs[sign]?.name ?? sign}
+          </span>
+        ))}
+      </p>
+    </Card>
+  )
+}
+
+function RefillCard({ scores }: { scores: PersonScores }) {
+  const list = [...(scores.replenishment ?? [])].sort((a, b) => a.days - b.days)
+  if (list.length === 0) return null
+  return (
+    <Card title="Needs again" note="When each product is likely to be bought again, with the 80 % range">
+      <Rows rows={list.map((refill) => ({ name: refill.product, value: refill.days < 1 ? 'now' : `in ${decimal(refill.days)} days`, note: `${decimal(refill.low)} to ${decimal(refill.high)} days` }))} />
     </Card>
   )
 }

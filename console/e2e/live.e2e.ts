@@ -1,0 +1,269 @@
+// What only a real server can show: work that is published and decides, second
+// persons, ended sessions, restarts, and texts from outside that stay text.
+import { spawn, type ChildProcess } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { DecisionsPage, NewToken, PeoplePage, Source } from '../src/api/types'
+import { live, openStage, read, shoot, token, track, violations, visit, type Stage, type Visit } from './stage'
+
+/** Calls the API as the admin, beside any page. */
+async function admin<T>(stage: Pick<Stage, 'url'>, method: string, path: string, body?: unknown): Promise<T> {
+  const response = await fetch(stage.url + path, { method, headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' }, body: body === undefined ? undefined : JSON.stringify(body) })
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`)
+  const text = await response.text()
+  return (text ? JSON.parse(text) : undefined) as T
+}
+
+/** Presses Tab until what has the focus is called so. */
+async function tabTo({ page }: Visit, name: RegExp) {
+  for (let i = 0; i < 120; i++) {
+    const here = await page.evaluate(() => {
+      const element = document.activeElement
+      return [element?.getAttribute('aria-label'), element?.hasAttribute('data-editor') && 'editor', element?.textContent, element?.id && document.querySelector(`label[for="${element.id}"]`)?.textContent].filter(Boolean).join(' | ')
+    })
+    if (name.test(here.slice(0, 200))) return
+    await page.keyboard.press('Tab')
+  }
+  throw new Error(`the keyboard does not reach ${name}`)
+}
+
+/** Writes a document in the open editor and publishes it, by keyboard alone. */
+async function writeAndPublish(at: Visit, text: string) {
+  const { page } = at
+  await page.locator('[data-editor] .cm-content').waitFor()
+  await tabTo(at, /editor/)
+  await page.keyboard.press('Control+a')
+  await page.keyboard.insertText(text)
+  await page.getByText('Checked: no errors').waitFor()
+  await page.keyboard.press('Escape')
+  await page.keyboard.press('Tab')
+  await tabTo(at, /^Review and apply/)
+  await page.keyboard.press('Enter')
+  await page.getByRole('dialog').getByRole('button', { name: 'Apply' }).waitFor()
+  await tabTo(at, /^Apply/)
+  await page.keyboard.press('Enter')
+  await page.getByText(/Applied as version/).first().waitFor()
+}
+
+describe.runIf(live)('on a real server with the demo world', () => {
+  let stage: Stage
+  beforeAll(async () => void (stage = await openStage()))
+  afterAll(() => stage.close())
+
+  it('the keyboard alone makes an audience and an action, publishes both, and sees why', async () => {
+    const at = await visit(stage)
+    const { page } = at
+    const name = `kb-${Date.now().toString(36)}`
+    await at.go('/')
+    try {
+      await page.keyboard.press('Control+k')
+      await page.getByRole('combobox').waitFor()
+      await page.keyboard.type('New audience')
+      await page.getByRole('option', { name: 'New audience' }).waitFor()
+      await page.keyboard.press('Enter')
+      await page.getByRole('dialog').getByLabel('Name').waitFor()
+      await page.keyboard.type(name)
+      await page.keyboard.press('Enter')
+      await page.getByRole('heading', { level: 1, name }).waitFor()
+      await writeAndPublish(at, `kind: segment\nid: ${name}\nname: ${name}\nwhen: traits.country == "NO"\n`)
+
+      await page.keyboard.press('Control+k')
+      await page.getByRole('combobox').waitFor()
+      await page.keyboard.type('New action')
+      await page.getByRole('option', { name: 'New action' }).waitFor()
+      await page.keyboard.press('Enter')
+      await page.getByRole('dialog').getByLabel('Id').waitFor()
+      await tabTo(at, /\| Id/)
+      await page.keyboard.type(name)
+      await page.keyboard.press('Enter')
+      await page.getByRole('heading', { level: 1, name }).waitFor()
+      await writeAndPublish(at, `kind: action\nid: ${name}\ntype: content\nplacements: [home_hero]\nwhen: segments.has("${name}")\ncontent:\n  title: "<img src=x onerror=alert(1)>"\n`)
+
+      const person = (await read<PeoplePage>(page, '/v1/people?limit=200')).people.find((p) => p.country === 'DE' && p.identifiers?.length)
+      await page.keyboard.press('Control+k')
+      await page.getByRole('combobox').waitFor()
+      await page.keyboard.type(person?.id ?? '')
+      await page.getByRole('option').first().waitFor()
+      await page.keyboard.press('Enter')
+      await page.getByRole('link', { name: 'Preview decision' }).waitFor()
+      await tabTo(at, /^Preview decision/)
+      await page.keyboard.press('Enter')
+      await page.getByRole('heading', { name: 'From all actions to the few' }).waitFor()
+      await tabTo(at, /\| Why not|^Why not/)
+      await page.keyboard.type(name)
+      await page.keyboard.press('Enter')
+      await expect.poll(async () => (await page.getByRole('status').allTextContents()).join(' '), { timeout: 20_000 }).toMatch(/was taken out/)
+      await shoot(page, 'journey-keyboard-why')
+      expect(at.faults.filter((fault) => !fault.includes('404'))).toEqual([])
+    } finally {
+      await admin(stage, 'POST', '/v1/config/apply', { delete: [{ kind: 'action', id: name }], note: 'test' }).catch(() => {})
+      await admin(stage, 'POST', '/v1/config/apply', { delete: [{ kind: 'segment', id: name }], note: 'test' }).catch(() => {})
+      await at.close()
+    }
+  })
+
+  it('where an approval asks, a second person publishes', async () => {
+    const second = await admin<NewToken>(stage, 'POST', '/v1/tokens', { name: `second ${Date.now()}`, role: 'admin' })
+    await admin(stage, 'POST', '/v1/config/apply', { yaml: 'kind: placement\nid: e2e_shelf\nslots: 1\n---\nkind: approval\nid: e2e\nkinds: [placement]\n' })
+    const [one, two] = [await visit(stage), await visit(stage, { as: second.secret })]
+    try {
+      await one.go('/setup/config/placement/e2e_shelf')
+      await one.page.getByRole('textbox', { name: /Text of/ }).click()
+      await one.page.keyboard.press('Control+a')
+      await one.page.keyboard.insertText('kind: placement\nid: e2e_shelf\nslots: 2\n')
+      await one.page.getByText('Checked: no errors').waitFor()
+      await one.page.getByRole('button', { name: 'Review and apply' }).click()
+      await one.page.getByRole('dialog').getByText('Somebody else publishes this').waitFor()
+      expect(await violations(one.page)).toEqual([])
+      await one.page.getByRole('dialog').getByRole('button', { name: 'Send for review' }).click()
+      await one.page.getByText('Sent for review as proposal').waitFor()
+      await one.go('/setup/config?view=review')
+      await one.page.getByText('Somebody else publishes it').waitFor()
+      expect(await one.page.getByRole('button', { name: 'Publish', exact: true }).isDisabled()).toBe(true)
+      await two.go('/setup/config?view=review')
+      await two.page.getByText('slots: 2').first().waitFor()
+      await shoot(two.page, 'journey-second-person')
+      expect(await violations(two.page)).toEqual([])
+      await two.page.getByRole('button', { name: 'Publish', exact: true }).click()
+      await two.page.getByText(/Published as version/).first().waitFor()
+      expect([...one.faults, ...two.faults]).toEqual([])
+    } finally {
+      // Taking a version back waits for nobody.
+      for (const { version, changed } of (await admin<{ versions: { version: number; changed: { id: string }[] }[] }>(stage, 'GET', '/v1/config/history?limit=2')).versions)
+        if (changed.some((ref) => ref.id === 'e2e' || ref.id === 'e2e_shelf')) await admin(stage, 'POST', '/v1/config/undo', { version })
+      await one.close()
+      await two.close()
+    }
+  })
+
+  it('a session that is ended in the middle of an edit loses nothing', async () => {
+    const mine = await admin<NewToken>(stage, 'POST', '/v1/tokens', { name: `short-lived ${Date.now()}`, role: 'marketer' })
+    const at = await visit(stage, { as: mine.secret })
+    const { page } = at
+    await at.go('/setup/config/action/brew-guide')
+    await page.getByRole('textbox', { name: /Text of/ }).click()
+    await page.keyboard.press('Control+End')
+    await admin(stage, 'DELETE', `/v1/tokens/${mine.id}`)
+    await page.keyboard.type('priority: 3\n')
+    const again = page.getByRole('dialog', { name: 'Sign in again' })
+    await again.waitFor()
+    await again.getByLabel('Access token').fill(token)
+    await again.getByRole('button', { name: 'Sign in' }).click()
+    await again.waitFor({ state: 'detached' })
+    await page.getByRole('textbox', { name: /Text of/ }).getByText('priority: 3').waitFor()
+    await at.close()
+  })
+
+  it('texts from outside are text: event names, traits, products, contents', async () => {
+    const at = await visit(stage)
+    const { page } = at
+    let dialogs = 0
+    page.on('dialog', (dialog) => (dialogs++, void dialog.dismiss()))
+    const source = (await read<{ sources: Source[] }>(page, '/v1/sources')).sources.find((s) => s.enabled)
+    const user = `xss-${Date.now()}`
+    const evil = '<img src=x onerror=alert(1)><script>alert(2)</script>'
+    const send = (path: string, body: object) =>
+      fetch(stage.url + path, { method: 'POST', headers: { 'content-type': 'application/json', authorization: `Basic ${btoa(source?.key + ':')}` }, body: JSON.stringify({ userId: user, messageId: crypto.randomUUID(), ...body }) })
+    await send('/v1/identify', { traits: { firstName: evil, lastName: '"><svg onload=alert(3)>', city: evil, [`t${evil}`]: evil } })
+    await track(stage, source?.key ?? '', { userId: user, event: evil, properties: { name: evil, sku: evil } })
+    await track(stage, source?.key ?? '', { userId: user, event: 'Product Viewed', properties: { name: evil, category: evil, sku: 'x', price: 'javascript:alert(4)' } })
+    for (const path of [`/people/${encodeURIComponent('userId:' + user)}`, `/people/${encodeURIComponent('userId:' + user)}?tab=identity`, `/people?q=${encodeURIComponent('userId:' + user)}`, '/setup/quarantine', '/']) {
+      await at.go(path)
+      await page.waitForTimeout(300)
+      expect(await page.locator('#content img, #content script, #content svg[onload]').count(), path).toBe(0)
+    }
+    expect(dialogs).toBe(0)
+    expect(at.faults).toEqual([])
+    await at.close()
+  })
+
+  it('cookies are out of reach of scripts and other sites, and the policy is strict', async () => {
+    const at = await visit(stage)
+    const cookie = (await at.context.cookies()).find((c) => c.name === 'rapport_session')
+    expect(cookie).toMatchObject({ httpOnly: true, sameSite: 'Strict' })
+    const page = await fetch(stage.url + '/')
+    const policy = page.headers.get('content-security-policy') ?? ''
+    expect(policy).toContain("default-src 'none'")
+    expect(policy).not.toMatch(/unsafe|\*|https?:/)
+    const forged = await fetch(stage.url + '/v1/config/undo', { method: 'POST', headers: { cookie: `rapport_session=${cookie?.value}`, 'content-type': 'application/json' }, body: '{"version":1}' })
+    expect(forged.status).toBe(403)
+    await at.close()
+  })
+
+  it('a list of a hundred thousand draws only what is seen', async () => {
+    const at = await visit(stage)
+    const { page } = at
+    const person = (i: number) => ({ id: `p_${i.toString(36).padStart(26, '0')}`, name: `Person ${i}`, identifiers: [{ kind: 'userId', value: `u${i}` }], firstSeen: Date.now(), lastSeen: Date.now(), events: i })
+    await page.route('**/v1/people?*', (route) => {
+      const from = Number(new URL(route.request().url()).searchParams.get('after') ?? 0)
+      const people = Array.from({ length: 10_000 }, (_, i) => person(from + i))
+      return route.fulfill({ json: { people, total: 100_000, next: from + 10_000 < 100_000 ? String(from + 10_000) : undefined } })
+    })
+    await at.go('/people')
+    const box = page.locator('div:has(> table)')
+    await expect
+      .poll(async () => (await box.evaluate((element) => element.scrollTo(0, element.scrollHeight)), Number(await page.locator('table').getAttribute('aria-rowcount'))), { timeout: 60_000 })
+      .toBe(100_000)
+    expect(await page.locator('tbody tr[data-row]').count()).toBeLessThan(80)
+    const millis = await box.evaluate(async (element) => {
+      const frame = () => new Promise((done) => requestAnimationFrame(done))
+      const took: number[] = []
+      for (let i = 0; i < 40; i++) {
+        await frame()
+        const begun = performance.now()
+        element.scrollTo(0, (element.scrollHeight * ((i * 37) % 100)) / 100)
+        await frame() // the rows are drawn before the next one
+        took.push(performance.now() - begun)
+      }
+      return took.sort((a, b) => a - b)
+    })
+    console.log(`jump in a list of 100,000: median ${Math.round(millis[20] ?? 0)} ms, 90 % within ${Math.round(millis[36] ?? 0)} ms`)
+    expect(at.faults).toEqual([])
+    await at.close()
+  })
+})
+
+describe.runIf(process.env.RAPPORT_BIN)('on a server of our own', () => {
+  it('a restart under an open page mends itself, and the edit in it survives', async () => {
+    const data = mkdtempSync(join(tmpdir(), 'rapport-restart-'))
+    const stage = await openStage()
+    let server: ChildProcess | undefined
+    const start = (listen: string) =>
+      new Promise<string>((done, fail) => {
+        server = spawn(process.env.RAPPORT_BIN ?? '', ['serve', '--data', data, '--listen', listen, '--mqtt', 'off'], { env: { ...process.env, RAPPORT_ADMIN_TOKEN: token }, stdio: ['ignore', 'pipe', 'inherit'] })
+        let said = ''
+        server.stdout?.setEncoding('utf8').on('data', (text: string) => {
+          said += text
+          const url = /http:\/\/127\.0\.0\.1:\d+/.exec(said)?.[0]
+          if (url) done(url)
+        })
+        server.once('exit', (code) => fail(new Error(`the server ended with ${code}`)))
+      })
+    const stop = () => new Promise<void>((done) => (server?.once('exit', () => done()), server?.kill('SIGKILL')))
+    try {
+      const url = await start('127.0.0.1:0')
+      const own = { url, browser: stage.browser }
+      await admin(own, 'POST', '/v1/config/apply', { yaml: 'kind: placement\nid: hero\nslots: 1\n' })
+      const at = await visit(own)
+      await at.go('/setup/config/placement/hero')
+      await at.page.getByRole('textbox', { name: /Text of/ }).click()
+      await at.page.keyboard.press('Control+End')
+      await at.page.keyboard.type('# kept\n')
+      await stop()
+      await at.page.getByText('The server is not answering').waitFor()
+      await start(url.replace('http://', ''))
+      await at.page.getByText('The server is not answering').waitFor({ state: 'detached' })
+      await at.page.getByRole('textbox', { name: /Text of/ }).getByText('# kept').waitFor()
+      await at.page.getByText('Checked: no errors').waitFor()
+      const decisions = await read<DecisionsPage>(at.page, '/v1/decisions?limit=1')
+      expect(decisions.decisions).toEqual([])
+      await at.close()
+    } finally {
+      await stop()
+      await stage.close()
+      rmSync(data, { recursive: true, force: true })
+    }
+  })
+})
