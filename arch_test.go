@@ -78,6 +78,7 @@ var rooms = map[string][]string{
 	"api":                   {"rapport", "access", "collect", "collect/item", "twin", "twin/epcis", "twin/ota", "twin/health", "twin/group", "gs1", "catalog", "collect/segmentwire", "config", "decide", "deliver", "deliver/compose", "deliver/suppression", "deliver/feedback", "engine", "identity", "profile", "eventlog", "condition", "segment", "predict", "learn/linkage"},
 	"predict":               {"rapport", "engine", "profile", "learn", "learn/*"},
 	"console":               {},
+	"docs":                  {},
 	"client":                {"rapport"},
 	"sim":                   {"rapport", "client"},
 	"sim/fleet":             {"rapport", "sim", "twin/tap"},

@@ -44,6 +44,8 @@ const rollouts = createRoute({ ...at('/products/rollouts'), validateSearch: read
 const captures = createRoute({ ...at('/products/supply-chain'), validateSearch: reads(['id']), component: lazyRouteComponent(() => import('./pages/products/captures'), 'Captures') })
 const models = createRoute({ ...at('/setup/models'), component: lazyRouteComponent(() => import('./pages/models/models'), 'Models') })
 
+const docs = createRoute({ ...at('/docs/$'), component: lazyRouteComponent(() => import('./pages/docs/docs'), 'Docs') })
+
 const setup = createRoute({
   ...at('/setup'),
   beforeLoad: () => {
@@ -63,6 +65,7 @@ const config = createRoute({
 })
 const document = createRoute({ ...at('/setup/config/$kind/$id'), validateSearch: reads(['view']), component: lazyRouteComponent(() => import('./pages/setup/document'), 'DocumentPage') })
 const identity = createRoute({ ...at('/setup/identity'), validateSearch: reads(['view']), component: lazyRouteComponent(() => import('./pages/setup/identity'), 'IdentityPage') })
+const importing = createRoute({ ...at('/setup/import'), component: lazyRouteComponent(() => import('./pages/import/import'), 'ImportPage') })
 const deliveries = createRoute({ ...at('/setup/deliveries'), validateSearch: reads(['status', 'id']), component: lazyRouteComponent(() => import('./pages/setup/deliveries'), 'Deliveries') })
 const tokens = createRoute({ ...at('/setup/tokens'), component: lazyRouteComponent(() => import('./pages/setup/tokens'), 'Tokens') })
 const audit = createRoute({ ...at('/setup/audit'), validateSearch: reads(['q']), component: lazyRouteComponent(() => import('./pages/setup/audit'), 'Audit') })
@@ -71,7 +74,7 @@ const system = createRoute({ ...at('/setup/system'), component: lazyRouteCompone
 // The parts in both themes, while developing only.
 const components = import.meta.env.DEV ? createRoute({ ...at('/dev/components'), component: lazyRouteComponent(() => import('./pages/dev/components'), 'Components') }) : undefined
 
-const pages = [now, people, person, audiences, audience, products, item, recalls, rollouts, captures, models, decisions, decision, actions, action, placements, board, portfolio, setup, sources, quarantine, identity, config, document, deliveries, tokens, audit, system]
+const pages = [now, people, person, audiences, audience, products, item, recalls, rollouts, captures, models, decisions, decision, actions, action, placements, board, portfolio, docs, setup, sources, importing, quarantine, identity, config, document, deliveries, tokens, audit, system]
 
 export function makeRouter(client: QueryClient) {
   return createRouter({

@@ -1,7 +1,7 @@
 import { Dialog } from '@base-ui/react/dialog'
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { useNavigate, type NavigateOptions } from '@tanstack/react-router'
-import { Box, FilePlus2, FlaskConical, Keyboard, LogOut, Moon, Plus, Radio, Search, Sparkles, Split, Sun, User, Users } from 'lucide-react'
+import { BookOpen, Box, FilePlus2, FlaskConical, Keyboard, LogOut, Moon, Plus, Radio, Search, Sparkles, Split, Sun, User, Users } from 'lucide-react'
 import { useEffect, useId, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from 'react'
 import { get } from '@/api/client'
 import { actionsQuery, segmentsQuery, sourcesQuery } from '@/api/queries'
@@ -189,6 +189,7 @@ function useEntries(query: string, onHelp: () => void): { entries: Entry[]; busy
             { key: 'new document', label: 'New config document', words: 'create yaml action placement policy', icon: <FilePlus2 size={15} />, run: () => void navigate({ to: '/setup/config', search: { add: true } }) },
           ]
         : []),
+      { key: 'docs', label: 'Documentation', words: 'docs guide manual how', icon: <BookOpen size={15} />, run: () => void navigate({ to: '/docs/$', params: { _splat: 'guide/start' } }) },
       { key: 'help', label: 'Keyboard shortcuts', words: 'help keys', icon: <Keyboard size={15} />, run: onHelp },
       { key: 'out', label: 'Sign out', words: 'leave log out', icon: <LogOut size={15} />, run: signOut },
     ]

@@ -1,5 +1,5 @@
 // Every page of the console, once: the rail, the palette and the keyboard read this list.
-import { Activity, Boxes, BrainCircuit, Fingerprint, GitFork, Inbox, KeyRound, Radio, Rocket, Scale, ScrollText, Server, SlidersHorizontal, Sparkles, Split, Square, Telescope, TriangleAlert, User, Users, type LucideIcon } from 'lucide-react'
+import { Activity, Boxes, BrainCircuit, FileUp, Fingerprint, GitFork, Inbox, KeyRound, Radio, Rocket, Scale, ScrollText, Server, SlidersHorizontal, Sparkles, Split, Square, Telescope, TriangleAlert, User, Users, type LucideIcon } from 'lucide-react'
 import type { LinkProps } from '@tanstack/react-router'
 
 export interface Place {
@@ -24,6 +24,7 @@ export const setup: Place = { label: 'Setup', to: '/setup', icon: SlidersHorizon
 
 export const setupPages: Place[] = [
   { label: 'Sources', to: '/setup/sources', icon: Radio, words: 'keys snippet write key connect' },
+  { label: 'Import', to: '/setup/import', icon: FileUp, words: 'csv file history customers orders upload' },
   { label: 'Quarantine', to: '/setup/quarantine', icon: TriangleAlert, words: 'schema tracking plan refused events replay' },
   { label: 'Identity', to: '/setup/identity', icon: Fingerprint, key: 'y', words: 'who is who review merge quarantine values rules' },
   { label: 'Config', to: '/setup/config', icon: GitFork, key: 'c', words: 'yaml documents history undo export' },

@@ -127,7 +127,6 @@ function AddDialog({ open, onClose, taken }: { open: boolean; onClose: () => voi
   const submit = (event: FormEvent) => {
     event.preventDefault()
     if (!id || error) return
-    onClose()
     void navigate({ to: '/audiences/$id', params: { id }, search: { tab: 'definition' } })
   }
   return (

@@ -1,6 +1,6 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
-import { Coffee, History, PartyPopper, Plug, Rocket, Scale, Split, type LucideIcon } from 'lucide-react'
+import { Coffee, FileUp, History, PartyPopper, Plug, Rocket, Scale, Split, type LucideIcon } from 'lucide-react'
 import { useState, type ReactNode } from 'react'
 import { post } from '@/api/client'
 import { demoQuery, sourcesQuery } from '@/api/queries'
@@ -11,11 +11,11 @@ import { duration } from '@/format/time'
 import { Snippet } from '@/pages/setup/snippet'
 import { useLiveSignals } from '@/shell/live'
 import { useMay } from '@/shell/session'
-import { Button } from '@/ui/button'
+import { Button, button } from '@/ui/button'
 import { Bar } from '@/ui/parts'
 import { Refusal } from '@/ui/states'
 
-/** The first minute: two ways to see Rapport live, and the moment it happens. */
+/** The first minute: three ways to see Rapport live, and the moment it happens. */
 export function Doors({ first, onEnter }: { first: StreamMessage | null; onEnter: () => void }) {
   return (
     <div className="mx-auto grid w-full max-w-[1040px] gap-4 pt-2 lg:grid-cols-2 lg:pt-6">
@@ -25,6 +25,7 @@ export function Doors({ first, onEnter }: { first: StreamMessage | null; onEnter
       </div>
       <DemoDoor onEnter={onEnter} />
       <SourceDoor first={first} onEnter={onEnter} />
+      <FileDoor />
     </div>
   )
 }
@@ -119,6 +120,23 @@ function SourceDoor({ first, onEnter }: { first: StreamMessage | null; onEnter: 
         </p>
       )}
     </Door>
+  )
+}
+
+function FileDoor() {
+  return (
+    <section className="card flex flex-wrap items-center gap-x-4 gap-y-3 p-5 lg:col-span-2">
+      <span aria-hidden className="flex size-9 shrink-0 items-center justify-center rounded-card bg-accent-soft text-accent">
+        <FileUp size={18} />
+      </span>
+      <div className="min-w-0 flex-1 basis-[260px]">
+        <h3 className="text-card font-semibold">Bring your customers in from a file</h3>
+        <p className="mt-0.5 text-muted">Drop a CSV of customers or orders, say what its columns are, and see what comes of it before anything is sent.</p>
+      </div>
+      <Link to="/setup/import" className={button()}>
+        Import a CSV
+      </Link>
+    </section>
   )
 }
 

@@ -73,15 +73,17 @@ export function DocumentPage() {
 function useCheck(yaml: string): { errors: ConfigError[]; checked: boolean } {
   const [result, setResult] = useState<{ errors: ConfigError[]; yaml: string }>({ errors: [], yaml: '' })
   useEffect(() => {
-    const stop = new AbortController()
-    const timer = setTimeout(() => {
+    let over = false
+    const check = () => {
       post<{ errors: ConfigError[] | null }>('/v1/config/check', { yaml })
-        .then((answer) => !stop.signal.aborted && setResult({ errors: answer.errors ?? [], yaml }))
-        .catch(() => {})
-    }, 250)
+        .then((answer) => !over && setResult({ errors: answer.errors ?? [], yaml }))
+        // The server is away, or the session has ended: again in a moment.
+        .catch(() => void (!over && (timer = setTimeout(check, 2000))))
+    }
+    let timer = setTimeout(check, 250)
     return () => {
+      over = true
       clearTimeout(timer)
-      stop.abort()
     }
   }, [yaml])
   return { errors: result.errors, checked: result.yaml === yaml }
