@@ -11,7 +11,7 @@ import (
 // the Markdown, every other path the console's page that shows it.
 func documentation(pages http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if path.Ext(r.URL.Path) != ".md" {
+		if path.Ext(r.URL.Path) != ".md" || r.Method != http.MethodGet && r.Method != http.MethodHead {
 			pages.ServeHTTP(w, r)
 			return
 		}

@@ -196,7 +196,7 @@ func (s *Server) handler() (http.Handler, error) {
 	mux.Handle("/DEFAULT/", a)
 	mux.Handle("/ota/", a)
 	mux.Handle("/docs/api", a)
-	mux.Handle("GET /docs/{name...}", documentation(pages))
+	mux.Handle("/docs/{name...}", documentation(pages))
 	mux.Handle("/openapi.json", a)
 	mux.Handle("/openapi.yaml", a)
 	mux.Handle(preference.Path, s.preferences)

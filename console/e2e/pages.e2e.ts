@@ -44,6 +44,10 @@ async function stops(at: Visit): Promise<Stop[]> {
     { name: 'board', path: '/board', then: (v) => v.page.getByRole('heading', { name: 'Who comes first' }).waitFor() },
     { name: 'board-tried', path: '/board?try=brew-guide:w0.2;gift-guide:off', then: (v) => v.page.getByRole('heading', { name: 'Decided otherwise' }).waitFor() },
     { name: 'portfolio', path: '/portfolio' },
+    { name: 'import', path: '/setup/import' },
+    { name: 'docs', path: '/docs/guide/start' },
+    { name: 'docs-reference', path: '/docs/conditions' },
+    { name: 'help', path: '/people', then: async ({ page }) => (await page.getByRole('button', { name: 'What is this page?' }).click(), await page.getByRole('link', { name: 'Read more' }).waitFor()) },
     { name: 'rollouts', path: '/products/rollouts' },
     { name: 'identity', path: '/setup/identity' },
     { name: 'identity-values', path: '/setup/identity?view=values' },
@@ -91,7 +95,7 @@ describe.runIf(live).each(['wide', 'narrow'] as Width[])('%s', (width) => {
       // The same page in the other theme: only its colours are other.
       await paint(at.page, 'dark')
       await shoot(at.page, `${width}-dark-${name}`)
-      for (const violation of await violations(at.page, 'cat.color')) wrong.push(`${name}, dark: ${violation}`)
+      for (const violation of await violations(at.page, 'colours')) wrong.push(`${name}, dark: ${violation}`)
       await paint(at.page, 'light')
       const wider = await at.page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
       if (wider > 0) wrong.push(`${name}: ${wider} px wider than its window`)

@@ -33,6 +33,8 @@ export default function Palette({ onClose, onHelp }: { onClose: () => void; onHe
   const [query, setQuery] = useState('')
   const [active, setActive] = useState(0)
   const list = useRef<HTMLDivElement>(null)
+  // What was chosen takes the focus; closing gives it back only if nothing was.
+  const ran = useRef(false)
   const id = useId()
   const { entries, busy } = useEntries(query, onHelp)
   const at = Math.min(active, Math.max(0, entries.length - 1))
@@ -44,6 +46,7 @@ export default function Palette({ onClose, onHelp }: { onClose: () => void; onHe
 
   const run = (entry: Entry | undefined) => {
     if (!entry) return
+    ran.current = true
     onClose()
     entry.run()
   }
@@ -63,7 +66,7 @@ export default function Palette({ onClose, onHelp }: { onClose: () => void; onHe
     <Dialog.Root open onOpenChange={(open) => !open && onClose()}>
       <Dialog.Portal>
         <Dialog.Backdrop className="fixed inset-0 z-40 bg-veil" />
-        <Dialog.Popup aria-label="Search or jump to" className="rise fixed top-[10vh] left-1/2 z-50 w-[calc(100vw-24px)] max-w-[600px] -translate-x-1/2 overflow-hidden rounded-card border border-line bg-surface shadow-float outline-none">
+        <Dialog.Popup aria-label="Search or jump to" finalFocus={() => !ran.current} className="rise fixed top-[10vh] left-1/2 z-50 w-[calc(100vw-24px)] max-w-[600px] -translate-x-1/2 overflow-hidden rounded-card border border-line bg-surface shadow-float outline-none">
           <div className="flex items-center gap-2.5 border-b border-line px-4">
             <Search size={16} aria-hidden className={cx('shrink-0 text-muted', busy && 'breathe')} />
             <input

@@ -5,6 +5,7 @@ import { shortcuts } from './keys'
 export default function Shortcuts({ onClose }: { onClose: () => void }) {
   return (
     <Dialog open onClose={onClose} title="Keyboard shortcuts">
+      <div tabIndex={0} role="group" aria-label="Keys">
       <dl>
         {shortcuts.map((shortcut) => (
           <div key={shortcut.does} className="flex items-center justify-between border-b border-line py-1.5 last:border-0">
@@ -17,6 +18,7 @@ export default function Shortcuts({ onClose }: { onClose: () => void }) {
           </div>
         ))}
       </dl>
+      </div>
     </Dialog>
   )
 }

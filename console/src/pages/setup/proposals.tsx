@@ -37,6 +37,8 @@ export function Proposals() {
                 </Empty>
               </div>
             ) : (
+              <>
+              <h2 className="sr-only">Waiting</h2>
               <ul className="space-y-3">
                 {open.map((proposal) => (
                   <li key={proposal.id} className="card">
@@ -44,6 +46,7 @@ export function Proposals() {
                   </li>
                 ))}
               </ul>
+              </>
             )}
             {ended.length > 0 && (
               <section>
