@@ -104,7 +104,8 @@ function Frame({ inert }: { inert: boolean }) {
   useEffect(
     () =>
       router.subscribe('onResolved', ({ fromLocation, pathChanged }) => {
-        if (fromLocation && pathChanged) document.getElementById('content')?.focus({ preventScroll: true })
+        // A dialog that the new page opened at once keeps it.
+        if (fromLocation && pathChanged && !document.querySelector('[role=dialog]')) document.getElementById('content')?.focus({ preventScroll: true })
       }),
     [router],
   )

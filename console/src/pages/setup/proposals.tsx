@@ -40,9 +40,9 @@ export function Proposals() {
               <>
               <h2 className="sr-only">Waiting</h2>
               <ul className="space-y-3">
-                {open.map((proposal) => (
+                {open.map((proposal, i) => (
                   <li key={proposal.id} className="card">
-                    <OneProposal proposal={proposal} first={open.length === 1} />
+                    <OneProposal proposal={proposal} first={i === 0} />
                   </li>
                 ))}
               </ul>
