@@ -263,8 +263,18 @@ func (f *Fleet) call(ctx context.Context, token, method, path string, in, out an
 	}
 }
 
+// answering bounds how long an answer is waited for.
+const answering = 20 * time.Second
+
+// once asks once. What has set out is heard to the end: else nobody knew whether
+// the server counts it.
 func (f *Fleet) once(ctx context.Context, token, method, path string, body []byte, out any) error {
-	req, err := http.NewRequestWithContext(ctx, method, f.o.URL+path, bytes.NewReader(body))
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	asked, cancel := context.WithTimeout(context.WithoutCancel(ctx), answering)
+	defer cancel()
+	req, err := http.NewRequestWithContext(asked, method, f.o.URL+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}

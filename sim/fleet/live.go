@@ -313,7 +313,7 @@ func (w *wire) say(ctx context.Context, channel string, body map[string]any) err
 		return err
 	}
 	w.l.f.sent.Add(1)
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answering)
 	defer cancel()
 	_, err = w.client.Publish(ctx, &paho.Publish{QoS: 1, Topic: w.topic(channel), Payload: text})
 	return err
