@@ -181,3 +181,36 @@ func TestWhoSharesAnAddressIsAHouseholdAndNotAPerson(t *testing.T) {
 		t.Error(code, list)
 	}
 }
+
+func TestWhoSharesAProductIsAHouseholdUntilItIsReleased(t *testing.T) {
+	t.Parallel()
+	s := openProducts(t, t.TempDir(), nil)
+	anna, ben := map[string]any{"userId": "anna"}, map[string]any{"userId": "ben"}
+	for _, user := range []string{"anna", "ben", "carl"} {
+		s.send(map[string]any{"type": "track", "userId": user, "event": "Signed Up", "messageId": "up-" + user})
+	}
+	of := func(user string) []any {
+		return s.must("GET", "/v1/people/userId:"+user, nil)["households"].([]any)
+	}
+	s.must("POST", "/v1/devices", map[string]any{"item": can})
+	s.must("POST", "/v1/items/"+can+"/claim", map[string]any{"person": anna})
+	if got := of("anna"); len(got) != 0 {
+		t.Errorf("somebody alone is a household: %v", got)
+	}
+	s.must("POST", "/v1/items/"+can+"/members", map[string]any{"person": ben, "role": "member"})
+	shared := of("anna")
+	if len(shared) != 1 {
+		t.Fatalf("households %v", shared)
+	}
+	if h := shared[0].(map[string]any); h["shares"] != "product" || h["id"] != can || len(h["people"].([]any)) != 2 {
+		t.Errorf("the household is %v", h)
+	}
+	a, b := s.must("GET", "/v1/people/userId:anna", nil)["id"], s.must("GET", "/v1/people/userId:ben", nil)["id"]
+	if a == b || len(of("carl")) != 0 {
+		t.Errorf("%v and %v; a stranger shares %v", a, b, of("carl"))
+	}
+	s.must("POST", "/v1/items/"+can+"/release", nil)
+	if got := of("anna"); len(got) != 0 {
+		t.Errorf("of a product that is nobody's: %v", got)
+	}
+}
