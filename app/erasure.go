@@ -397,6 +397,9 @@ func (s *Server) scrub(ctx context.Context, batch []erasure) error {
 			return err
 		}
 	}
+	if err := s.identity.Settle(ctx); err != nil { // what it forgets goes with the compaction
+		return err
+	}
 	if err := s.engine.Flush(ctx); err != nil {
 		return err
 	}

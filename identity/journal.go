@@ -566,6 +566,13 @@ func (r *Resolver) keep(ctx context.Context) error {
 	}
 }
 
+// Settle returns once the journal reflects every link and every erasure made
+// before the call. Kinds: Unavailable.
+func (r *Resolver) Settle(ctx context.Context) error {
+	_, next := r.o.Log.Bounds(eventlog.Identity, 0)
+	return r.journal.wait(ctx, next)
+}
+
 // Checkpoint makes the journal durable and lets the log remove what it
 // reflects of the identity topic.
 func (r *Resolver) Checkpoint() error {

@@ -42,7 +42,8 @@ type Ask struct {
 	By               string
 }
 
-// Command asks an item to do something and returns the command. Kinds: NotFound, Invalid.
+// Command asks an item to do something and returns the command. Kinds: NotFound,
+// Invalid, Conflict if the item was released or forgotten at the same moment.
 func (d *Door) Command(ctx context.Context, item string, a Ask) (*twin.Command, error) {
 	if _, err := d.Item(ctx, item); err != nil {
 		return nil, err
@@ -76,7 +77,8 @@ func (d *Door) Command(ctx context.Context, item string, a Ask) (*twin.Command, 
 	}
 	c := s.Command(id)
 	if c == nil {
-		return nil, rapport.Errorf(rapport.Internal, "the command was not kept")
+		return nil, rapport.WithHint(rapport.Errorf(rapport.Conflict, "the item was forgotten or released while the command was made"),
+			"look at the item again before it is asked once more")
 	}
 	return c, nil
 }
