@@ -4059,12 +4059,17 @@ export interface components {
         };
         SQLQuestion: {
             /**
+             * Format: date-time
+             * @description With when: the moment it is asked for; default now
+             */
+            at?: string;
+            /**
              * Format: int64
              * @description Rows answered at most; default 10,000
              */
             maxRows?: number;
             /** @description One SELECT over events, decisions, outcomes and people, in DuckDB's SQL */
-            sql: string;
+            sql?: string;
             /** @description Do not wait until the latest events are in the lake */
             stale?: boolean;
             /**
@@ -4072,6 +4077,8 @@ export interface components {
              * @description How long the answer may take; default 30
              */
             timeoutSeconds?: number;
+            /** @description Instead of sql: a condition on what people did; the answer lists for whom it held */
+            when?: string;
         };
         ScoreAnswer: {
             explanations: components["schemas"]["ScoreExplanation"][];
