@@ -166,8 +166,8 @@ export interface IdentityLink {
   epoch?: number
   /** Held: known, and does not count. */
   state: 'counts' | 'held' | 'withdrawn'
-  /** The parts of bits, the odds of two strangers first. */
-  steps?: { field: string; level?: string; bits: number; rarity?: number }[]
+  /** The parts of bits, the odds of two strangers first; one without bits where a rule decides. */
+  waterfall?: { field: string; level?: string; bits: number; rarity?: number }[]
   /** Set once the link was taken back. */
   withdrawn?: { at: Time; by: string }
 }

@@ -24,18 +24,22 @@ const kinds: Record<string, string> = {
 
 const fields: Record<string, string> = { prior: 'Odds of two strangers', household: 'Shared household' }
 
+/** given_name as Given name. */
+const named = (field: string) => fields[field] ?? (field[0] ?? '').toUpperCase() + field.slice(1).replaceAll('_', ' ')
+
 /** Why a link holds: by rule in a sentence, by likeness as a waterfall of bits. */
 export function Evidence({ link }: { link: IdentityLink }) {
+  const steps = (link.waterfall ?? []).filter((step) => step.bits !== 0) // what neither record says adds nothing
   return (
     <div className="space-y-2">
       <p className="text-muted">{kinds[link.kind] ?? link.evidence}</p>
-      {link.steps && link.steps.length > 0 && <Waterfall steps={link.steps} total={link.bits ?? 0} />}
+      {steps.length > 0 && <Waterfall steps={steps} total={link.bits ?? 0} />}
     </div>
   )
 }
 
 /** Each part begins where the one before ended; the last line is the sum. */
-function Waterfall({ steps, total }: { steps: NonNullable<IdentityLink['steps']>; total: number }) {
+function Waterfall({ steps, total }: { steps: NonNullable<IdentityLink['waterfall']>; total: number }) {
   const ends: number[] = []
   let sum = 0
   for (const step of steps) ends.push((sum += step.bits))
@@ -60,7 +64,7 @@ function Waterfall({ steps, total }: { steps: NonNullable<IdentityLink['steps']>
           return (
             <tr key={i}>
               <th scope="row" className="w-[42%] py-1 pr-3 text-left font-normal" title={step.rarity ? `${decimal(step.rarity)} of these bits because the value is rare` : undefined}>
-                {fields[step.field] ?? step.field}
+                {named(step.field)}
                 {step.level && <span className="text-muted"> {step.level}</span>}
               </th>
               <td className="py-1">
