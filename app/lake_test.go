@@ -21,24 +21,35 @@ import (
 	"github.com/rapport-engine/rapport/measure/lake"
 )
 
-// lakeRows reads every Parquet file of a table in a data folder.
-func lakeRows[T any](t *testing.T, dir, table string) (rows []T) {
+// lakeRows reads what the manifest says stands in a table: what else lies in the
+// folder was not finished, or is not needed any more.
+func lakeRows[T any](t *testing.T, dir, table string) []T {
 	t.Helper()
-	err := filepath.WalkDir(filepath.Join(dir, "lake", table), func(path string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) || err == nil && !strings.HasSuffix(path, ".parquet") {
-			return nil
-		}
+	for {
+		text, err := os.ReadFile(filepath.Join(dir, "lake", "manifest.json"))
 		if err != nil {
-			return err
+			t.Fatal(err)
 		}
-		part, err := parquet.ReadFile[T](path)
-		rows = append(rows, part...)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
+		var m struct{ Files []lake.File }
+		if err := json.Unmarshal(text, &m); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := []T(nil), error(nil)
+		for _, f := range m.Files {
+			if f.Table != table || err != nil {
+				continue
+			}
+			var part []T
+			part, err = parquet.ReadFile[T](filepath.Join(dir, "lake", table, "day="+f.Day, f.Name))
+			rows = append(rows, part...)
+		}
+		if err == nil {
+			return rows
+		}
+		if !errors.Is(err, fs.ErrNotExist) { // else it was compacted meanwhile
+			t.Fatal(err)
+		}
 	}
-	return rows
 }
 
 // written waits until everything is in the lake.
