@@ -158,7 +158,11 @@ func TestWhoSharesAnAddressIsAHouseholdAndNotAPerson(t *testing.T) {
 		}
 		return p
 	}
-	until(t, "they are a household", func() bool { return len(get("ingrid").Households) == 1 && len(get("flat3").Households) == 1 })
+	// Five flats are a household until the others are heard of: wait for the answer that stays.
+	until(t, "they are a household", func() bool {
+		tower := get("flat3").Households
+		return len(get("ingrid").Households) == 1 && len(tower) == 1 && tower[0].TooMany
+	})
 	ingrid, thomas := get("ingrid"), get("thomas")
 	home := ingrid.Households[0]
 	if ingrid.ID == thomas.ID || home.Shares != "address" || len(home.People) != 2 || !slices.Contains(home.People, thomas.ID) || !strings.HasPrefix(home.ID, "h_") {
@@ -167,7 +171,7 @@ func TestWhoSharesAnAddressIsAHouseholdAndNotAPerson(t *testing.T) {
 	if len(get("else").Households) != 0 {
 		t.Error("the neighbour is of the household")
 	}
-	if tower := get("flat3").Households[0]; !tower.TooMany || len(tower.People) != 0 {
+	if tower := get("flat3").Households[0]; len(tower.People) != 0 {
 		t.Errorf("a block of flats is a household: %+v", tower)
 	}
 	lives("thomas", "Thomas", "1 Elsewhere Street")

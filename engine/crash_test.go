@@ -89,7 +89,8 @@ func TestAfterKillsEveryAcknowledgedEventIsFoldedOnce(t *testing.T) {
 func runUntilKilled(t *testing.T, dir string, from, tell int) int {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCrashChild$", "-test.v")
-	cmd.Env = append(os.Environ(), crashDir+"="+dir, crashFrom+"="+strconv.Itoa(from))
+	// What the child puts aside goes where this test tidies up: killed, it does not itself.
+	cmd.Env = append(os.Environ(), crashDir+"="+dir, crashFrom+"="+strconv.Itoa(from), "TMPDIR="+t.TempDir())
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
