@@ -1,9 +1,6 @@
 package rapport
 
-import (
-	"encoding/binary"
-	"unsafe"
-)
+import "encoding/binary"
 
 // The binary form of an Event, as it stands in the log. It is versioned by its
 // first byte and written once at the door, so that no replay parses JSON:
@@ -32,58 +29,47 @@ func AppendEvent(b []byte, e *Event) []byte {
 	b = binary.AppendVarint(b, e.SentAt-e.Timestamp)
 	b = binary.AppendVarint(b, e.ReceivedAt-e.Timestamp)
 	for _, s := range [...]string{e.Name, e.MessageID, e.Source, e.UserID, e.AnonymousID, e.PreviousID, e.GroupID} {
-		b = appendText(b, s)
+		b = AppendText(b, s)
 	}
 	for _, f := range [...][]byte{e.Properties, e.Traits, e.Context, e.Body} {
-		b = binary.AppendUvarint(b, uint64(len(f)))
-		b = append(b, f...)
+		b = AppendText(b, f)
 	}
 	b = binary.AppendUvarint(b, uint64(len(e.Identifiers)))
 	for _, i := range e.Identifiers {
-		b = appendText(b, i.Kind)
-		b = appendText(b, i.Value)
+		b = AppendText(b, i.Kind)
+		b = AppendText(b, i.Value)
 	}
 	return b
-}
-
-func appendText(b []byte, s string) []byte {
-	b = binary.AppendUvarint(b, uint64(len(s)))
-	return append(b, s...)
 }
 
 // DecodeEvent reads the binary form into e, reusing e.Identifiers. The
 // strings and Fields of e refer to b, which must stay unchanged for as long as
 // e or a part of it is used. It returns an Internal error if b is damaged.
 func DecodeEvent(b []byte, e *Event) error {
-	d := decoder{b: b}
-	version, flags, typ := d.byte(), d.byte(), d.byte()
-	if version != eventCodec && !d.bad {
+	d := NewDecoder(b)
+	version, flags, typ := d.Byte(), d.Byte(), d.Byte()
+	if version != eventCodec && !d.Failed() {
 		return Errorf(Internal, "event codec %d is not known to this version", version)
 	}
 	ids := e.Identifiers[:0]
 	*e = Event{Type: EventType(typ), History: flags&flagHistory != 0}
-	copy(e.Entity[:], d.take(16))
-	copy(e.Fragment[:], d.take(16))
-	e.Timestamp = d.varint()
-	e.OriginalTimestamp = e.Timestamp + d.varint()
-	e.SentAt = e.Timestamp + d.varint()
-	e.ReceivedAt = e.Timestamp + d.varint()
+	e.Entity, e.Fragment = d.ID(), d.ID()
+	e.Timestamp = d.Varint()
+	e.OriginalTimestamp = e.Timestamp + d.Varint()
+	e.SentAt = e.Timestamp + d.Varint()
+	e.ReceivedAt = e.Timestamp + d.Varint()
 	for _, s := range [...]*string{&e.Name, &e.MessageID, &e.Source, &e.UserID, &e.AnonymousID, &e.PreviousID, &e.GroupID} {
-		*s = d.text()
+		*s = d.view()
 	}
 	for _, f := range [...]*Fields{&e.Properties, &e.Traits, &e.Context} {
-		*f = d.bytes()
+		*f = d.Bytes()
 	}
-	e.Body = d.bytes()
-	n := d.uvarint()
-	if n > uint64(len(d.b)) {
-		d.bad = true
-	}
-	for ; n > 0 && !d.bad; n-- {
-		ids = append(ids, Identifier{Kind: d.text(), Value: d.text()})
+	e.Body = d.Bytes()
+	for range d.Count(2) {
+		ids = append(ids, Identifier{Kind: d.view(), Value: d.view()})
 	}
 	e.Identifiers = ids
-	if d.bad || len(d.b) != 0 {
+	if !d.Done() {
 		return Errorf(Internal, "event record of %d bytes is damaged", len(b))
 	}
 	return nil
@@ -95,68 +81,4 @@ func EventEntity(b []byte) (entity, fragment ID, ok bool) {
 		return entity, fragment, false
 	}
 	return ID(b[3:19]), ID(b[19:35]), true
-}
-
-// decoder reads the primitives of our binary forms; after a failure it stays
-// bad and returns zeros, so that a caller checks once.
-type decoder struct {
-	b   []byte
-	bad bool
-}
-
-func (d *decoder) take(n int) []byte {
-	if n < 0 || n > len(d.b) {
-		d.bad, d.b = true, nil
-		return nil
-	}
-	p := d.b[:n:n]
-	d.b = d.b[n:]
-	return p
-}
-
-func (d *decoder) byte() byte {
-	if p := d.take(1); len(p) == 1 {
-		return p[0]
-	}
-	return 0
-}
-
-func (d *decoder) uvarint() uint64 {
-	x, n := binary.Uvarint(d.b)
-	if n <= 0 {
-		d.bad, d.b = true, nil
-		return 0
-	}
-	d.b = d.b[n:]
-	return x
-}
-
-func (d *decoder) varint() int64 {
-	x, n := binary.Varint(d.b)
-	if n <= 0 {
-		d.bad, d.b = true, nil
-		return 0
-	}
-	d.b = d.b[n:]
-	return x
-}
-
-func (d *decoder) bytes() []byte {
-	n := d.uvarint()
-	if n == 0 {
-		return nil
-	}
-	if n > uint64(len(d.b)) {
-		d.bad, d.b = true, nil
-		return nil
-	}
-	return d.take(int(n))
-}
-
-func (d *decoder) text() string {
-	p := d.bytes()
-	if len(p) == 0 {
-		return ""
-	}
-	return unsafe.String(&p[0], len(p))
 }

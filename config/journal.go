@@ -41,37 +41,20 @@ func (f *Fact) AppendBinary(b []byte) []byte {
 	b = append(b, f.ID[:]...)
 	b = binary.AppendVarint(b, f.Time)
 	for _, s := range []string{f.Kind, f.Author} {
-		b = binary.AppendUvarint(b, uint64(len(s)))
-		b = append(b, s...)
+		b = rapport.AppendText(b, s)
 	}
 	return append(b, f.Body...)
 }
 
 // DecodeFact reads the log form. Body refers to b. Kinds: Internal, for a record that is damaged or newer than the program.
 func DecodeFact(b []byte) (Fact, error) {
-	var f Fact
-	bad := func() (Fact, error) {
+	d := rapport.NewDecoder(b)
+	version := d.Byte()
+	f := Fact{ID: d.ID(), Time: d.Varint(), Kind: d.Text(), Author: d.Text()}
+	f.Body = d.Take(uint64(d.Len()))
+	if version != factVersion || !d.Done() {
 		return Fact{}, rapport.Errorf(rapport.Internal, "a control record of %d bytes is not a fact this program can read", len(b))
 	}
-	if len(b) < 18 || b[0] != factVersion {
-		return bad()
-	}
-	copy(f.ID[:], b[1:])
-	rest := b[17:]
-	var n int
-	if f.Time, n = binary.Varint(rest); n <= 0 {
-		return bad()
-	}
-	rest = rest[n:]
-	for _, s := range []*string{&f.Kind, &f.Author} {
-		l, n := binary.Uvarint(rest)
-		if n <= 0 || l > uint64(len(rest)-n) {
-			return bad()
-		}
-		*s = string(rest[n : n+int(l)])
-		rest = rest[n+int(l):]
-	}
-	f.Body = rest
 	return f, nil
 }
 
