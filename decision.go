@@ -68,6 +68,23 @@ type Choice struct {
 	// "priority"), and LeverCost what the best action would have been worth more.
 	Lever     string  `json:"lever,omitempty"`
 	LeverCost float64 `json:"leverCost,omitempty"`
+	// Sending is when and how it goes out; nil for a slot on one's own site.
+	Sending *Sending `json:"sending,omitempty"`
+}
+
+// Sending says when and through which channel something pushed goes out, and why so.
+type Sending struct {
+	// Hour is the hour of the day where the person is, 0 to 23.
+	Hour int `json:"hour"`
+	// ChannelPropensity and HourPropensity are the probabilities with which the
+	// channel and the hour were chosen among those possible; 1 where there was no choice.
+	ChannelPropensity float64 `json:"channelPropensity"`
+	HourPropensity    float64 `json:"hourPropensity"`
+	// Alike is the part of the day in which people like this one are active,
+	// 1 (midnight to four) to 6; 0 while it is not known.
+	Alike int `json:"alike,omitempty"`
+	// Reason is why then and so, in plain words: "by push at 18:40 because ...".
+	Reason string `json:"reason"`
 }
 
 // Candidate is one action as the arbitration saw it.

@@ -86,6 +86,7 @@ type Event struct {
 // Names of system events, as they appear on a timeline.
 const (
 	SystemDecision         = "Decision Made"
+	SystemScheduled        = "Decision Scheduled"
 	SystemDelivery         = "Delivery Result"
 	SystemSegmentEntered   = "Segment Entered"
 	SystemSegmentLeft      = "Segment Left"

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/condition"
@@ -48,11 +49,17 @@ type moment struct {
 	version   int64                       // of the config
 	spent     func(a *Action) *quota      // which quota of an action is used up; nil asks none
 	reach     func(channel string) string // why the person cannot be reached through it; valid in screen only, nil reaches everybody
+	habits    habits
+	planned   *plan // when it was to be sent, nil for what nobody planned
+	ahead     bool  // it is asked what would be sent, to find when
 
 	locale     string
 	clv        float64
 	candidates []rapport.Candidate // as screen left them
 	rules      *restraint
+	local      time.Time      // where the person is
+	ways       map[string]way // by action, where a channel was chosen
+	drawn      map[string]way // by the channels chosen from
 }
 
 // past is what of a person's record a decision looks at.
@@ -101,10 +108,13 @@ func (m *moment) gather(f rapport.Fields, liked *interest) rapport.Fields {
 
 // channel returns how an action would be pushed here, "" if it would not.
 func (m *moment) channel(a *Action) string {
-	if a.Channel != "" {
-		return a.Channel
+	switch ways := m.placement.waysOf(a); len(ways) {
+	case 0:
+		return ""
+	case 1:
+		return ways[0]
 	}
-	return m.placement.Channel
+	return m.ways[a.ID].channel
 }
 
 // arbitrate decides: candidates, rules, scores, draws, slots. "Nothing" is a
@@ -117,7 +127,7 @@ func (m *moment) arbitrate() *rapport.Decision {
 // screen asks every rule of every candidate.
 func (m *moment) screen() {
 	m.rules = newRestraint(m)
-	m.locale = m.localeOf()
+	m.locale, m.local = m.localeOf(), m.env.Now()
 	if v, ok := m.env.Value(condition.Scores, clvPath[:]).Number(); ok {
 		m.clv = v
 	} else if f, ok := m.env.Value(condition.Scores, clvPath[:]).Object(); ok {
@@ -388,6 +398,7 @@ func (f *contest) choice(w runner, slot int, propensity float64, explored, share
 		Action: a.ID, Type: a.Type, Slot: slot, Content: a.ContentFor(m.placement.ID, m.locale), Value: w.estimate.Mean,
 		Propensity: propensity, Reason: reason, Explored: explored, Channel: m.channel(a), Purpose: a.Purpose,
 	}
+	c.Sending = m.sending(a, c.Channel)
 	if lever != "" {
 		// What the lever cost: what the best would have been worth without any.
 		best := 0.0

@@ -170,7 +170,7 @@ func (r *reader) done(what string) error {
 	return nil
 }
 
-const decisionCodec = 2
+const decisionCodec = 3
 
 const (
 	bitHoldout = 1 << iota
@@ -230,6 +230,14 @@ func (w *writer) choices(cs []rapport.Choice) {
 		if c.Lever != "" {
 			w.small(c.LeverCost)
 		}
+		w.bool(c.Sending != nil)
+		if s := c.Sending; s != nil {
+			w.uint(uint64(s.Hour))
+			w.small(s.ChannelPropensity)
+			w.small(s.HourPropensity)
+			w.uint(uint64(s.Alike))
+			w.text(s.Reason)
+		}
 	}
 }
 
@@ -273,7 +281,7 @@ func DecodeDecision(b []byte) (*rapport.Decision, error) { return decodeDecision
 func decodeDecision(b []byte, all bool) (*rapport.Decision, error) {
 	r := reader{b: b}
 	version := r.byte()
-	if version != decisionCodec && version != 1 && !r.bad {
+	if (version < 1 || version > decisionCodec) && !r.bad {
 		return nil, rapport.Errorf(rapport.Internal, "decision codec %d is not known to this version", version)
 	}
 	d := &rapport.Decision{Holdout: r.uint()&bitHoldout != 0}
@@ -320,6 +328,11 @@ func (r *reader) choices(version byte) []rapport.Choice {
 		if version > 1 {
 			if cs[i].Lever = r.repeat(); cs[i].Lever != "" {
 				cs[i].LeverCost = r.small()
+			}
+		}
+		if version > 2 && r.bool() {
+			cs[i].Sending = &rapport.Sending{
+				Hour: int(r.uint()), ChannelPropensity: r.small(), HourPropensity: r.small(), Alike: int(r.uint()), Reason: r.text(),
 			}
 		}
 	}

@@ -69,6 +69,9 @@ type Action struct {
 	caps        []*limit
 	longest     int64    // longest goal window, ms
 	events      []string // of the goals
+	ways        []string // channels to choose from; empty means the placement's
+	timed       bool     // timing goes before the placement's
+	timing      *timing
 }
 
 // Goal is one compiled goal.
@@ -90,6 +93,9 @@ type Placement struct {
 	Uncapped   bool
 	Quiet      bool
 	Candidates []*Action
+
+	ways   []string // channels to choose from
+	timing *timing
 }
 
 // Trigger is one compiled trigger.
@@ -199,6 +205,14 @@ func Compile(docs Documents) (*Config, error) {
 	return c, nil
 }
 
+// ways lists the channels a document names, one or several.
+func ways(channel string, channels []string) []string {
+	if channel != "" {
+		return []string{channel}
+	}
+	return channels
+}
+
 // nest adds the faults of one document under its kind and id.
 func (f *faults) nest(kind, id string, err error) bool {
 	if err == nil {
@@ -227,7 +241,7 @@ func (c *Config) addPlacements(docs []PlacementDoc, f *faults) {
 		}
 		c.placements[d.ID] = &Placement{
 			ID: d.ID, Slots: max(1, d.Slots), Channel: d.Channel, OnShown: d.Exposure == "shown",
-			Uncapped: d.Uncapped, Quiet: d.Quiet,
+			Uncapped: d.Uncapped, Quiet: d.Quiet, ways: ways(d.Channel, d.Channels), timing: d.Timing.compile("timing", f),
 		}
 	}
 }
@@ -316,6 +330,7 @@ func (c *Config) addAction(d *ActionDoc, caps []*limit, f *faults) {
 	}
 	a.consent = "no consent to " + d.Purpose
 	a.content, a.Placements = d.Content, d.Placements
+	a.ways, a.timed, a.timing = ways(d.Channel, d.Channels), d.Timing != nil, d.Timing.compile("timing", f)
 	a.locales = byLocale(d.Locales)
 	for name, in := range d.In {
 		if a.places == nil {

@@ -22,6 +22,7 @@ func (s *record) feedback(c *engine.Context, cfg *Config, e *rapport.Event) {
 			o.clicked = true
 		}
 		s.answer()
+		s.replied(c, o)
 		o.click(c, cfg, item)
 	}
 	a := cfg.Action(o.given[item].action)
@@ -47,6 +48,9 @@ func (s *record) outcome(c *engine.Context, cfg *Config, e *rapport.Event) {
 	}
 	goal := cfg.Action(o.given[item].action).goal(e.Name)
 	if value, ok := goal.Value.Of(e); ok {
+		if value > 0 {
+			s.replied(c, o)
+		}
 		o.credit(c, cfg, item, goal, value)
 	}
 }

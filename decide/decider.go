@@ -58,6 +58,8 @@ type Request struct {
 	Tokens []engine.Token
 	// Dry decides without consequence: nothing is reserved, recorded or given.
 	Dry bool
+
+	planned *plan // of a trigger's request
 }
 
 // Decider decides. Its methods are safe for concurrent use.
@@ -164,7 +166,7 @@ func (s *Decider) make(ctx context.Context, r *Request, cause string) (*arbitrat
 	for {
 		var made *arbitrated
 		err := s.deps.Home.View(ctx, r.Person, r.Tokens, func(v *engine.View) (err error) {
-			made, err = s.look(v, r, cause)
+			made, err = s.look(v, r, cause, false)
 			return err
 		})
 		if err != nil {
@@ -184,11 +186,13 @@ func (s *Decider) make(ctx context.Context, r *Request, cause string) (*arbitrat
 }
 
 // look gathers a moment and asks the rules. It runs on the home's goroutine.
-func (s *Decider) look(v *engine.View, r *Request, cause string) (*arbitrated, error) {
+// With ahead the rules about the hour are left to when it has come.
+func (s *Decider) look(v *engine.View, r *Request, cause string, ahead bool) (*arbitrated, error) {
 	m, err := s.moment(v, r, cause)
 	if err != nil {
 		return nil, err
 	}
+	m.ahead = ahead
 	made := &arbitrated{entity: v.ID(), token: v.Token(), moment: m, undo: func() {}}
 	m.uses, made.turn = s.ledgers[made.token.Partition].pending(v, m.uses)
 	made.id = newID(made.token.Partition, made.token.Offset, s.deps.Random())
@@ -257,7 +261,7 @@ func (s *Decider) moment(v *engine.View, r *Request, cause string) (*moment, err
 	}
 	m := &moment{
 		config: cfg, placement: p, person: person, env: env, now: now, scorer: s.deps.Scorer(),
-		context: r.Context, limit: r.Limit, seed: s.deps.Random(), cause: cause,
+		context: r.Context, limit: r.Limit, seed: s.deps.Random(), cause: cause, planned: r.planned,
 	}
 	if rec, ok := v.State(FoldName).(*record); ok && rec != nil {
 		m.uses = slices.Clone(rec.uses) // the state goes on without us
@@ -267,9 +271,20 @@ func (s *Decider) moment(v *engine.View, r *Request, cause string) (*moment, err
 	if s.deps.Reach != nil {
 		m.reach = func(channel string) string { return s.deps.Reach(v, channel) }
 	}
+	m.habits = s.habits(v, env.Now())
 	liked, _ := v.State(InterestName).(*interest)
 	m.features = m.gather(s.deps.Features(env, r.Context), liked)
 	return m, nil
+}
+
+// habits gathers what is known of when and how the person of a view answers.
+func (s *Decider) habits(v *engine.View, now time.Time) habits {
+	var own *habit
+	if rec, ok := v.State(FoldName).(*record); ok && rec != nil && rec.habit.at != 0 {
+		own = rec.habit.clone() // the state goes on without us
+	}
+	rhythm, _ := v.State(InterestName).(*interest)
+	return s.deps.Model.Knowledge().habitsOf(rhythm.partOfDay(now), own)
 }
 
 // Explain answers why an action would be given to a person now, or why not,
@@ -278,7 +293,7 @@ func (s *Decider) Explain(ctx context.Context, r Request, action string) (*Expla
 	r.Dry = true
 	var x *Explanation
 	err := s.deps.Home.View(ctx, r.Person, r.Tokens, func(v *engine.View) error {
-		a, err := s.look(v, &r, "explain")
+		a, err := s.look(v, &r, "explain", false)
 		if err != nil {
 			return err
 		}
@@ -298,7 +313,8 @@ func (s *Decider) Explain(ctx context.Context, r Request, action string) (*Expla
 }
 
 // Trigger acts on an effect of [EffectKind]: it makes the decision a trigger
-// asked for. The decision's record cancels the effect. An error other than
+// asked for. The decision's record cancels the effect. Where what it would give
+// waits for its hour, that is recorded instead and the decision is nil. An error other than
 // Unavailable means that the effect can never be acted on.
 func (s *Decider) Trigger(ctx context.Context, e engine.Effect) (*rapport.Decision, error) {
 	t, err := decodeRequest(e.Payload)
@@ -306,10 +322,18 @@ func (s *Decider) Trigger(ctx context.Context, e engine.Effect) (*rapport.Decisi
 		return nil, err
 	}
 	r := Request{Person: e.Entity, Placement: t.placement, Context: t.context, Tokens: []engine.Token{}}
-	if rapport.Millis(s.deps.Clock.Now())-t.at > staleTrigger {
+	if rapport.Millis(s.deps.Clock.Now()) > max(t.at, t.until)+staleTrigger {
 		return s.tooLate(ctx, e, t)
 	}
-	d, err := s.decide(ctx, r, "trigger "+t.trigger, e.Key)
+	at, now, err := s.plan(ctx, e, t, &r)
+	if err == nil && !now {
+		return nil, nil // it is decided later
+	}
+	var d *rapport.Decision
+	if err == nil {
+		r.planned = at
+		d, err = s.decide(ctx, r, "trigger "+t.trigger, e.Key)
+	}
 	if rapport.KindOf(err) == rapport.NotFound {
 		return s.tooLate(ctx, e, t) // the placement was taken out since
 	}

@@ -28,6 +28,8 @@ type ActionDoc struct {
 	Cost       float64                   `yaml:"cost,omitempty" min:"0" doc:"What giving it once costs, in the deployment's currency."`
 	Purpose    string                    `yaml:"purpose,omitempty" doc:"Purpose the person must have consented to; none for a slot on one's own site."`
 	Channel    string                    `yaml:"channel,omitempty" doc:"Channel it is pushed through (inapp, webhook); the placement's if left out."`
+	Channels   []string                  `yaml:"channels,omitempty" doc:"Channels it may be pushed through instead of one: the person's consent and addresses allow some of them, and which of those is learned per person."`
+	Timing     *TimingDoc                `yaml:"timing,omitempty" doc:"When it is sent where a trigger asks for it; the placement's if left out."`
 	Topic      string                    `yaml:"topic,omitempty" doc:"Subject, for caps of scope topic."`
 	From       string                    `yaml:"from,omitempty" doc:"First moment of validity (2026-05-01 or 2026-05-01T08:00:00Z)."`
 	Until      string                    `yaml:"until,omitempty" doc:"End of validity, exclusive."`
@@ -119,6 +121,8 @@ type PlacementDoc struct {
 	ID       string `yaml:"id" doc:"Name clients ask by."`
 	Slots    int    `yaml:"slots,omitempty" min:"0" max:"16" doc:"Most actions in one decision, 1 to 16; default 1."`
 	Channel  string `yaml:"channel,omitempty" doc:"Channel its actions are pushed through; none for a slot on one's own site."`
+	Channels []string   `yaml:"channels,omitempty" doc:"Channels to choose from instead of one: which of those open to the person is learned per person."`
+	Timing   *TimingDoc `yaml:"timing,omitempty" doc:"When what a trigger asks for is decided and sent; at once if left out."`
 	Exposure string `yaml:"exposure,omitempty" enum:"made,shown" doc:"When a decision counts as seen: made (default), or shown if clients always report Decision Shown."`
 	Uncapped bool   `yaml:"uncapped,omitempty" doc:"Decisions here neither count towards caps nor are limited by them."`
 	Quiet    bool   `yaml:"quiet,omitempty" doc:"Quiet hours hold here too, although nothing is pushed."`
@@ -369,6 +373,8 @@ func (d *ActionDoc) Validate() error {
 			f.checkContent("in."+name+".locales."+l, in.Locales[l])
 		}
 	}
+	f.checkWays(d.Channel, d.Channels)
+	d.Timing.compile("timing", &f)
 	for _, s := range []string{d.Purpose, d.Channel, d.Topic} {
 		if len(s) > maxNameLength {
 			f.Add("purpose, channel, topic", "are at most %d bytes", maxNameLength)
@@ -387,6 +393,8 @@ func (d *PlacementDoc) Validate() error {
 	if d.Exposure != "" && d.Exposure != "made" && d.Exposure != "shown" {
 		f.Add("exposure", "%q is neither made nor shown", d.Exposure)
 	}
+	f.checkWays(d.Channel, d.Channels)
+	d.Timing.compile("timing", &f)
 	return f.Err()
 }
 

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/condition"
@@ -127,6 +128,9 @@ func sentence(d *rapport.Decision) string {
 	if n := len(d.Items) - 1; n > 0 {
 		s += ", and " + plural(n, "more action")
 	}
+	if c.Sending != nil {
+		s += "; sent " + c.Sending.Reason
+	}
 	return s + "."
 }
 
@@ -210,19 +214,23 @@ func (m *moment) changes(a *Action, rule string, clauses []condition.Clause) []s
 		return out
 	case RuleConsent:
 		s := "consent to " + a.Purpose
-		if ch := m.channel(a); ch != "" {
-			s += " through " + ch
+		if ways := m.placement.waysOf(a); len(ways) > 0 {
+			s += " through " + strings.Join(ways, " or ")
 		}
 		return []string{s}
 	case RuleReach:
-		return []string{"an address that takes messages, for the channel " + m.channel(a)}
+		return []string{"an address that takes messages, for the channel " + strings.Join(m.placement.waysOf(a), " or ")}
 	case RuleCap:
-		free := int64(0)
-		for _, l := range a.caps {
-			if ch := m.channel(a); l.covers(a, ch) {
-				_, at := l.full(m.uses, a, ch, m.now)
-				free = max(free, at)
+		free := int64(math.MaxInt64) // the first of its channels to be free
+		for _, ch := range m.placement.waysOrNone(a) {
+			frees := int64(0)
+			for _, l := range a.caps {
+				if l.covers(a, ch) {
+					_, at := l.full(m.uses, a, ch, m.now)
+					frees = max(frees, at)
+				}
 			}
+			free = min(free, frees)
 		}
 		return []string{"waiting until " + stamp(rapport.Time(free)) + ", when the caps free"}
 	case RulePaused:

@@ -32,7 +32,7 @@ var (
 func (Fold) Name() string { return FoldName }
 
 // Version implements [engine.Fold].
-func (Fold) Version() uint32 { return 3 }
+func (Fold) Version() uint32 { return 4 }
 
 // Rowless implements [engine.Rowless].
 func (Fold) Rowless() {}
@@ -48,7 +48,7 @@ func (f Fold) New() engine.State { return &record{env: f.Env} }
 func (f Fold) Wants(c *engine.Context, e *rapport.Event) bool {
 	cfg, _ := c.Config.Part(Part).(*Config)
 	if e.Type == rapport.TypeSystem {
-		return e.Name == rapport.SystemDecision || isMembership(e.Name) && !c.History && cfg != nil && len(cfg.triggers[e.Name]) > 0
+		return e.Name == rapport.SystemDecision || e.Name == rapport.SystemScheduled || e.Name == rapport.SystemDelivery || isMembership(e.Name) && !c.History && cfg != nil && len(cfg.triggers[e.Name]) > 0
 	}
 	if e.Type != rapport.TypeTrack {
 		return false
@@ -69,6 +69,10 @@ func (s *record) Apply(c *engine.Context, e *rapport.Event) {
 	switch {
 	case e.Type == rapport.TypeSystem && isMembership(e.Name):
 		s.ask(c, cfg.triggers[e.Name], e)
+	case e.Type == rapport.TypeSystem && e.Name == rapport.SystemScheduled:
+		s.scheduled(c, e)
+	case e.Type == rapport.TypeSystem && e.Name == rapport.SystemDelivery:
+		s.delivered(c, e)
 	case e.Type == rapport.TypeSystem:
 		d, err := decodeDecision(e.Body, false)
 		if err != nil {
@@ -118,6 +122,8 @@ func (s *record) Merge(other engine.State) {
 		s.tiredAt = o.tiredAt
 	}
 	s.fatigue, s.last = round32(s.fatigue+o.fatigue), max(s.last, o.last)
+	s.habit.merge(&o.habit)
+	s.habit.round()
 	for _, u := range o.uses {
 		if at, found := slices.BinarySearchFunc(s.uses, u, compareUses); !found {
 			s.uses = slices.Insert(s.uses, at, u)
@@ -128,6 +134,10 @@ func (s *record) Merge(other engine.State) {
 		x.given = slices.Clone(x.given)
 		for i := range x.given {
 			x.given[i].hits = slices.Clone(x.given[i].hits)
+			if k := x.given[i].contact; k != nil {
+				own := *k
+				x.given[i].contact = &own
+			}
 		}
 		s.await(x)
 	}
@@ -135,7 +145,7 @@ func (s *record) Merge(other engine.State) {
 
 // AppendBinary implements [engine.State].
 func (s *record) AppendBinary(b []byte) []byte {
-	if s.group == groupNone && len(s.uses) == 0 && len(s.open) == 0 && s.prior == 0 {
+	if s.group == groupNone && len(s.uses) == 0 && len(s.open) == 0 && s.prior == 0 && s.habit.at == 0 {
 		return b
 	}
 	w := writer{b: append(b, byte(s.group))}
@@ -181,8 +191,10 @@ func (s *record) AppendBinary(b []byte) []byte {
 				w.repeat(h.event)
 				w.float(h.total)
 			}
+			w.contact(g.contact)
 		}
 	}
+	w.habit(&s.habit)
 	w.uint(uint64(len(s.results)))
 	for _, r := range s.results {
 		w.repeat(r.action)
@@ -232,8 +244,10 @@ func (s *record) DecodeBinary(b []byte) error {
 			for k := range g.hits {
 				g.hits[k] = hit{event: r.repeat(), total: r.float()}
 			}
+			g.contact = r.contact()
 		}
 	}
+	s.habit = r.habit()
 	s.results = make([]result, r.count(10))
 	for i := range s.results {
 		x := result{action: r.repeat(), at: s.first + r.int(), total: r.float(), held: r.bool(), seen: r.small()}

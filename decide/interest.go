@@ -30,7 +30,7 @@ var (
 func (InterestFold) Name() string { return InterestName }
 
 // Version implements [engine.Fold].
-func (InterestFold) Version() uint32 { return 1 }
+func (InterestFold) Version() uint32 { return 2 }
 
 // Scope implements [engine.Fold].
 func (InterestFold) Scope() engine.Scope { return engine.PerEntity }
@@ -58,6 +58,8 @@ func (InterestFold) Wants(_ *engine.Context, e *rapport.Event) bool {
 type interest struct {
 	at    int64  // to which time weights have faded
 	likes []like // by key
+	// rhythm counts when things happened: in which two hours of the UTC day.
+	rhythm [beats]uint8
 }
 
 type like struct {
@@ -85,6 +87,9 @@ func aspect(key []byte) (kind uint32, ok bool) {
 // Apply implements [engine.State].
 func (s *interest) Apply(_ *engine.Context, e *rapport.Event) {
 	s.fade(e.Timestamp)
+	if s.at > 0 {
+		s.beat(e.Timestamp)
+	}
 	s.about(e.Properties, s.age(e.Timestamp))
 	if v, ok := e.Properties.Get("products"); ok {
 		weight := s.age(e.Timestamp)
@@ -100,9 +105,6 @@ func (s *interest) Apply(_ *engine.Context, e *rapport.Event) {
 		}
 	}
 	s.trim()
-	if len(s.likes) == 0 {
-		s.at = 0
-	}
 }
 
 // about adds what one object names. A product is counted once by its first name.
@@ -162,10 +164,13 @@ func (s *interest) trim() {
 // Merge implements [engine.State]: what both dealt with is added up.
 func (s *interest) Merge(other engine.State) {
 	o := other.(*interest)
-	if len(o.likes) == 0 {
+	if o.at == 0 {
 		return
 	}
 	s.fade(o.at)
+	for i, n := range o.rhythm {
+		s.rhythm[i] = uint8(min(int(s.rhythm[i])+int(n), math.MaxUint8))
+	}
 	f := float32(s.age(o.at))
 	for _, l := range o.likes {
 		s.add(l.key, l.weight*f)
@@ -175,10 +180,11 @@ func (s *interest) Merge(other engine.State) {
 
 // AppendBinary implements [engine.State].
 func (s *interest) AppendBinary(b []byte) []byte {
-	if len(s.likes) == 0 {
+	if s.at == 0 {
 		return b
 	}
 	b = binary.AppendVarint(b, s.at)
+	b = append(b, s.rhythm[:]...)
 	for _, l := range s.likes {
 		b = append(b, byte(l.key>>16), byte(l.key>>8), byte(l.key))
 		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(l.weight))
@@ -193,11 +199,12 @@ func (s *interest) DecodeBinary(b []byte) error {
 		return nil
 	}
 	at, n := binary.Varint(b)
-	if n <= 0 || (len(b)-n)%7 != 0 || (len(b)-n)/7 > maxLikes {
+	if n <= 0 || len(b) < n+beats || (len(b)-n-beats)%7 != 0 || (len(b)-n-beats)/7 > maxLikes {
 		return rapport.Errorf(rapport.Internal, "state of interests is damaged")
 	}
 	s.at = at
-	for b = b[n:]; len(b) > 0; b = b[7:] {
+	copy(s.rhythm[:], b[n:])
+	for b = b[n+beats:]; len(b) > 0; b = b[7:] {
 		s.likes = append(s.likes, like{uint32(b[0])<<16 | uint32(b[1])<<8 | uint32(b[2]), math.Float32frombits(binary.LittleEndian.Uint32(b[3:]))})
 	}
 	return nil

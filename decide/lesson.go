@@ -13,6 +13,7 @@ type Lesson struct {
 	Example *Example
 	Measure *Measure
 	Lease   *Lease
+	Send    *Send
 }
 
 // Example tells of one action given in one decision. The first, at exposure,
@@ -76,6 +77,7 @@ const (
 	lessonExample = 3
 	lessonLease   = 4
 	lessonMeasure = 5
+	lessonSend    = 6
 )
 
 const (
@@ -155,6 +157,8 @@ func DecodeLesson(b []byte) (Lesson, error) {
 		if kind == lessonExample {
 			l.Example.Kind, l.Example.Seen, l.Example.Via = r.text(), r.small(), r.bool()
 		}
+	case lessonSend:
+		l.Send = r.send()
 	case lessonLease:
 		l.Lease = &Lease{Quota: r.text(), Window: r.int(), Units: r.float()}
 	case lessonMeasure, lessonCount:

@@ -113,6 +113,7 @@ type Knowledge struct {
 	examples int64
 	scatter  *bandit.Scatter
 	basis    *bandit.Basis
+	crowds   *crowds
 }
 
 var _ Scorer = (*Knowledge)(nil)
@@ -159,7 +160,7 @@ type effect struct {
 func newKnowledge() *Knowledge {
 	return &Knowledge{
 		version: -1, arms: map[armKey]*arm{}, pools: map[poolKey]*pool{}, shared: map[beliefKey]*shared{},
-		effects: map[string]*effect{}, leases: map[string]lease{}, marks: map[int32]origin{},
+		effects: map[string]*effect{}, leases: map[string]lease{}, marks: map[int32]origin{}, crowds: &crowds{},
 	}
 }
 
@@ -191,7 +192,7 @@ func (k *Knowledge) edit() *draft {
 		Knowledge: &Knowledge{
 			version: k.version, arms: maps.Clone(k.arms), pools: maps.Clone(k.pools), shared: maps.Clone(k.shared),
 			effects: maps.Clone(k.effects), leases: maps.Clone(k.leases), suspects: k.suspects, marks: maps.Clone(k.marks),
-			examples: k.examples, scatter: k.scatter, basis: k.basis,
+			examples: k.examples, scatter: k.scatter, basis: k.basis, crowds: k.crowds,
 		},
 		editing: map[any]bool{},
 	}
@@ -214,6 +215,9 @@ func (d *draft) fold(r *eventlog.Record) error {
 	}
 	if l.Lease != nil {
 		d.lease(l.Lease)
+	}
+	if l.Send != nil {
+		d.send(l.Send, r.Time)
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func readOrigin(r *eventlog.Record) (o origin, lesson []byte, err error) {
 	return origin{partition: int32(x[0]), offset: int64(x[1]), n: x[2]}, b, nil
 }
 
-const knowledgeCodec = 3
+const knowledgeCodec = 4
 
 // Snapshot returns the state in a canonical binary form.
 func (k *Knowledge) Snapshot() []byte { return k.appendBinary(nil) }
@@ -62,6 +62,7 @@ func (k *Knowledge) appendBinary(b []byte) []byte {
 		w.uint(o.n)
 	}
 	w.outlook(k)
+	w.crowds(k.crowds)
 	w.uint(uint64(len(k.arms)))
 	for _, key := range slices.SortedFunc(maps.Keys(k.arms), compareArms) {
 		a := k.arms[key]
@@ -163,6 +164,7 @@ func decodeKnowledge(b []byte) (*Knowledge, error) {
 		k.marks[p] = origin{partition: p, offset: r.int(), n: r.uint()}
 	}
 	r.outlook(k)
+	k.crowds = r.crowds()
 	for n := r.count(20); n > 0; n-- {
 		key := armKey{placement: r.repeat(), action: r.text()}
 		a := &arm{at: r.int(), exposed: r.float(), seen: r.int()}

@@ -27,6 +27,7 @@ type record struct {
 	uses    []use  // in order of time
 	open    []open // in order of time
 	results []result
+	habit   habit
 
 	env func(*engine.Context, *rapport.Event) condition.Env // of the fold; no state
 }
@@ -65,6 +66,7 @@ type item struct {
 	clicked    bool    // by a click that named it
 	answered   bool    // a click was taught
 	hits       []hit
+	contact    *contact // of what was pushed
 }
 
 // hit is a goal reached, with what it has brought in all.
@@ -150,6 +152,9 @@ func (s *record) made(c *engine.Context, cfg *Config, d *rapport.Decision, id [1
 		if r := s.enter(c, a.ID, d.Time, false); r != nil {
 			g.seen = round32(r.seenBy(d.Time)) // as it is kept
 			r.seen, r.seenAt = round32(g.seen+1), d.Time
+		}
+		if i == 0 && !d.Holdout { // of one decision one message is sent
+			s.contacted(c, &g, x)
 		}
 		o.given = append(o.given, g)
 	}

@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -123,7 +124,6 @@ func clock(minutes int) string {
 // the texts it made, since many candidates fail for the same reason.
 type restraint struct {
 	m         *moment
-	local     time.Time
 	quiet     bool
 	quietEnd  time.Time
 	quietText string
@@ -134,9 +134,9 @@ type restraint struct {
 }
 
 func newRestraint(m *moment) *restraint {
-	r := &restraint{m: m, local: m.env.Now()}
+	r := &restraint{m: m}
 	r.gate = m.closed()
-	r.quiet, r.quietEnd = m.config.policy.quiet.quietUntil(r.local)
+	r.quiet, r.quietEnd = m.config.policy.quiet.quietUntil(m.env.Now())
 	return r
 }
 
@@ -156,15 +156,9 @@ func (r *restraint) exclude(a *Action) (rule, detail string) {
 	if text := m.scorer.Harm(a.ID, &m.config.policy.pause); text != "" && a.Right == "" {
 		return RulePaused, text
 	}
-	channel := m.channel(a)
-	if a.Purpose != "" && !m.env.Consent(a.Purpose, channel) {
-		if channel != "" {
-			return RuleConsent, a.consent + " through " + channel
-		}
-		return RuleConsent, a.consent
-	}
-	if text := r.unreached(channel); text != "" {
-		return RuleReach, text
+	channel, rule, detail := r.way(a)
+	if rule != "" {
+		return rule, detail
 	}
 	if m.spent != nil {
 		if q := m.spent(a); q != nil {
@@ -177,6 +171,9 @@ func (r *restraint) exclude(a *Action) (rule, detail string) {
 	if l := m.full(m.uses, a); l != nil {
 		return RuleCap, r.capText(l, a, channel)
 	}
+	if m.ahead && m.placement.timingOf(a) != nil {
+		return "", "" // these are asked when it is sent
+	}
 	if r.gate != "" && (m.config.policy.gate.all || channel != "" || m.unasked()) {
 		return RuleGate, r.gate
 	}
@@ -186,6 +183,56 @@ func (r *restraint) exclude(a *Action) (rule, detail string) {
 			r.quietText = "from " + clock(q.from) + " to " + clock(q.to) + ", ends " + stamp(r.quietEnd)
 		}
 		return RuleQuietHours, r.quietText
+	}
+	return "", ""
+}
+
+// way returns the channel an action would go through: its only one, or of
+// several the one drawn among those that consent, addresses and caps leave open.
+func (r *restraint) way(a *Action) (channel, rule, detail string) {
+	m := r.m
+	ways := m.placement.waysOf(a)
+	if len(ways) <= 1 {
+		channel = m.channel(a)
+		rule, detail = r.closed(a, channel)
+		return channel, rule, detail
+	}
+	var open []string
+	for _, c := range ways {
+		closed, why := r.closed(a, c)
+		if closed == "" {
+			if l := m.fullWay(m.uses, a, c); l != nil {
+				closed, why = RuleCap, r.capText(l, a, c)
+			}
+		}
+		switch {
+		case closed == "":
+			open = append(open, c)
+		case slices.Index(ruleOrder[:], closed) > slices.Index(ruleOrder[:], rule):
+			rule, detail = closed, why // of several the one that came furthest
+		}
+	}
+	if len(open) == 0 {
+		return "", rule, detail
+	}
+	w := m.chooseWay(open)
+	if m.ways == nil {
+		m.ways = map[string]way{}
+	}
+	m.ways[a.ID] = w
+	return w.channel, "", ""
+}
+
+// closed says why an action cannot go through a channel at all.
+func (r *restraint) closed(a *Action, channel string) (rule, detail string) {
+	if a.Purpose != "" && !r.m.env.Consent(a.Purpose, channel) {
+		if channel != "" {
+			return RuleConsent, a.consent + " through " + channel
+		}
+		return RuleConsent, a.consent
+	}
+	if text := r.unreached(channel); text != "" {
+		return RuleReach, text
 	}
 	return "", ""
 }
@@ -208,11 +255,13 @@ func (r *restraint) unreached(channel string) string {
 
 // full returns the first cap on the action that is used up, or nil. What comes
 // by right is not capped.
-func (m *moment) full(uses []use, a *Action) *limit {
+func (m *moment) full(uses []use, a *Action) *limit { return m.fullWay(uses, a, m.channel(a)) }
+
+// fullWay is full for a channel.
+func (m *moment) fullWay(uses []use, a *Action, channel string) *limit {
 	if m.placement.Uncapped || a.Right != "" {
 		return nil
 	}
-	channel := m.channel(a)
 	for _, l := range a.caps {
 		if l.covers(a, channel) {
 			if full, _ := l.full(uses, a, channel, m.now); full {

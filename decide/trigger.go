@@ -53,23 +53,42 @@ type triggered struct {
 	placement string
 	at        int64
 	context   rapport.Fields
+	// planned is when it is to be decided and sent, and until the latest moment
+	// for that; nil for a request that nobody has planned yet.
+	planned *plan
+	until   int64
 }
 
 func appendRequest(b []byte, t *triggered) []byte {
-	w := writer{b: append(b, 1)}
+	codec := byte(1)
+	if t.planned != nil {
+		codec = 2
+	}
+	w := writer{b: append(b, codec)}
 	w.text(t.trigger)
 	w.text(t.placement)
 	w.int(t.at)
 	w.bytes(t.context)
+	if t.planned != nil {
+		w.int(t.planned.at)
+		w.float(t.planned.chance)
+		w.text(t.planned.reason)
+		w.int(t.until)
+	}
 	return w.b
 }
 
 func decodeRequest(b []byte) (t triggered, err error) {
 	r := reader{b: b}
-	if r.byte() != 1 {
+	codec := r.byte()
+	if codec != 1 && codec != 2 {
 		r.fail()
 	}
 	t = triggered{trigger: r.text(), placement: r.text(), at: r.int(), context: r.fields()}
+	if codec == 2 {
+		t.planned = &plan{at: r.int(), chance: r.float(), reason: r.text()}
+		t.until = r.int()
+	}
 	return t, r.done("request of a trigger")
 }
 

@@ -129,8 +129,11 @@ func (e env) Value(root condition.Root, path []string) rapport.Value {
 }
 func (e env) Performed(*condition.Aggregate) rapport.Value { return rapport.NumberValue(0) }
 func (e env) Degree(string) float64                        { return 0 }
-func (e env) Consent(purpose, _ string) bool {
-	v, _ := e.consent.Get(purpose)
+func (e env) Consent(purpose, channel string) bool {
+	v, said := e.consent.Get(purpose + "/" + channel)
+	if !said {
+		v, _ = e.consent.Get(purpose)
+	}
 	ok, _ := v.Bool()
 	return ok
 }
@@ -197,7 +200,7 @@ func (w *world) run(seed func() uint64) {
 	}
 	w.engine, err = engine.Open(engine.Options{
 		Log: w.log, Store: store, Clock: w.clock, Logger: quiet, DedupDir: w.t.TempDir(),
-		Folds: []engine.Fold{memory{}, decide.Fold{Env: func(c *engine.Context, e *rapport.Event) condition.Env {
+		Folds: []engine.Fold{memory{}, decide.InterestFold{}, decide.Fold{Env: func(c *engine.Context, e *rapport.Event) condition.Env {
 			return env{c.State("memory").(*remembered), e, rapport.Time(c.Time)}
 		}}},
 		Configs: func(v int64) (*engine.Config, error) {
