@@ -17,6 +17,7 @@ type ActionInfo struct {
 	When       string      `json:"when,omitempty"`
 	Purpose    string      `json:"purpose,omitempty"`
 	Channel    string      `json:"channel,omitempty"`
+	Channels   []string    `json:"channels,omitempty" doc:"Channels to choose from, per person"`
 	Stats      ActionStats `json:"stats"`
 	Version    int64       `json:"version"`
 }
@@ -36,6 +37,7 @@ type PlacementInfo struct {
 	ID           string   `json:"id"`
 	Slots        int      `json:"slots"`
 	Channel      string   `json:"channel,omitempty"`
+	Channels     []string `json:"channels,omitempty" doc:"Channels to choose from, per person"`
 	Actions      []string `json:"actions"`
 	Decisions    int      `json:"decisions" doc:"Among the recent ones"`
 	NothingShare float64  `json:"nothingShare"`
@@ -83,7 +85,7 @@ func (a *API) actions() []ActionInfo {
 	}
 	list := []ActionInfo{}
 	for _, doc := range config.Specs[*decide.ActionDoc](set, "action") {
-		i := ActionInfo{ID: doc.ID, Type: string(doc.Type), Placements: doc.Placements, Purpose: doc.Purpose, Channel: doc.Channel}
+		i := ActionInfo{ID: doc.ID, Type: string(doc.Type), Placements: doc.Placements, Purpose: doc.Purpose, Channel: doc.Channel, Channels: doc.Channels}
 		if doc.When != nil {
 			i.When = doc.When.Text()
 		}
@@ -124,7 +126,7 @@ func (a *API) placements() []PlacementInfo {
 	}
 	list := []PlacementInfo{}
 	for _, doc := range config.Specs[*decide.PlacementDoc](set, "placement") {
-		i := PlacementInfo{ID: doc.ID, Slots: max(doc.Slots, 1), Channel: doc.Channel, Actions: actions[doc.ID]}
+		i := PlacementInfo{ID: doc.ID, Slots: max(doc.Slots, 1), Channel: doc.Channel, Channels: doc.Channels, Actions: actions[doc.ID]}
 		if i.Actions == nil {
 			i.Actions = []string{}
 		}

@@ -53,6 +53,7 @@ func New(d Deps) *API {
 	a.systemOperations()
 	a.peopleOperations()
 	a.segmentOperations()
+	a.sendingOperations()
 	a.predictOperations()
 	a.identityOperations()
 	a.likenessOperations()

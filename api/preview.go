@@ -74,9 +74,10 @@ func (a *API) preview(ctx context.Context, in *actionPreviewIn) (*body[MessagePr
 		out.Body.PersonID = p.ID.String()
 		out.Body.Locale = cmp.Or(out.Body.Locale, p.Trait("locale").Str())
 		choice.Type, choice.Purpose, choice.Content = action.Type, action.Purpose, action.ContentFor(placement, out.Body.Locale)
-		out.Body.Channel = action.Channel
 		if on := rules.Placement(placement); on != nil {
-			out.Body.Channel = cmp.Or(out.Body.Channel, on.Channel)
+			if ways := on.Ways(action); len(ways) > 0 { // of several the first
+				out.Body.Channel = ways[0]
+			}
 		} else if in.Body.Placement != "" {
 			return rapport.Errorf(rapport.NotFound, "no placement in force has the id %q", in.Body.Placement)
 		}

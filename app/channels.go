@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"iter"
 	"slices"
 	"strings"
 
@@ -76,16 +77,8 @@ func (s *Server) channelDestinations(c *deliver.Config) ([]deliver.Destination, 
 
 // checkTemplates finds faults in the templates of actions that are sent as messages.
 func checkTemplates(set *config.Set, channels map[string]*deliver.ChannelDoc) error {
-	placements := map[string]string{}
-	for _, p := range config.Specs[*decide.PlacementDoc](set, "placement") {
-		placements[p.ID] = p.Channel
-	}
-	for _, a := range config.Specs[*decide.ActionDoc](set, "action") {
-		sent := channels[a.Channel] != nil
-		for _, p := range a.Placements {
-			sent = sent || a.Channel == "" && channels[placements[p]] != nil
-		}
-		if !sent {
+	for a, ways := range waysOf(set) {
+		if !slices.ContainsFunc(ways, func(c string) bool { return channels[c] != nil }) {
 			continue
 		}
 		for path, content := range a.Contents() {
@@ -95,6 +88,32 @@ func checkTemplates(set *config.Set, channels map[string]*deliver.ChannelDoc) er
 		}
 	}
 	return nil
+}
+
+// waysOf yields every action with the channels it may be sent through; "" is a
+// slot on one's own site.
+func waysOf(set *config.Set) iter.Seq2[*decide.ActionDoc, []string] {
+	placements := map[string][]string{}
+	for _, p := range config.Specs[*decide.PlacementDoc](set, "placement") {
+		placements[p.ID] = decide.Ways(p.Channel, p.Channels)
+	}
+	return func(yield func(*decide.ActionDoc, []string) bool) {
+		for _, a := range config.Specs[*decide.ActionDoc](set, "action") {
+			ways := decide.Ways(a.Channel, a.Channels)
+			for _, p := range a.Placements {
+				if len(a.Channel)+len(a.Channels) > 0 {
+					break
+				}
+				ways = append(slices.Clip(ways), placements[p]...)
+				if len(placements[p]) == 0 {
+					ways = append(ways, "")
+				}
+			}
+			if !yield(a, ways) {
+				return
+			}
+		}
+	}
 }
 
 // recipients reads people as messages need them.
@@ -143,17 +162,9 @@ func (c choices) Choices(ctx context.Context, person rapport.ID) (out []preferen
 			asked = append(asked, key)
 		}
 	}
-	placements := map[string]string{}
-	for _, p := range config.Specs[*decide.PlacementDoc](set, "placement") {
-		placements[p.ID] = p.Channel
-	}
-	for _, a := range config.Specs[*decide.ActionDoc](set, "action") {
-		if a.Channel != "" {
-			add(a.Purpose, a.Channel)
-			continue
-		}
-		for _, p := range a.Placements {
-			add(a.Purpose, placements[p])
+	for a, ways := range waysOf(set) {
+		for _, c := range ways {
+			add(a.Purpose, c)
 		}
 	}
 	err = s.engine.View(ctx, s.identity.Person(person), nil, func(v *engine.View) error {

@@ -3,81 +3,20 @@ package app_test
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/emersion/go-smtp"
-
 	"github.com/rapport-engine/rapport/app"
 )
 
-// letterbox is a mail server on this machine.
-type letterbox struct{ mails chan string }
-
-func (l letterbox) NewSession(*smtp.Conn) (smtp.Session, error) { return l, nil }
-func (letterbox) Mail(string, *smtp.MailOptions) error          { return nil }
-func (letterbox) Rcpt(string, *smtp.RcptOptions) error          { return nil }
-func (letterbox) Reset()                                        {}
-func (letterbox) Logout() error                                 { return nil }
-func (l letterbox) Data(r io.Reader) error {
-	b, err := io.ReadAll(r)
-	l.mails <- string(b)
-	return err
-}
-
 func TestAMailIsDecidedSentAndUnsubscribedFromWithOneClick(t *testing.T) {
 	t.Parallel()
-	box := letterbox{make(chan string, 8)}
-	server := smtp.NewServer(box)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(func() { _ = server.Close() })
-
-	folder := t.TempDir()
-	text := `kind: source
-id: web
-key: wk_test_web
----
-kind: channel
-id: email
-type: smtp
-server: ` + listener.Addr().String() + `
-tls: none
-from: Northbean <hello@northbean.example>
----
-kind: placement
-id: mailbox
-channel: email
----
-kind: action
-id: thanks
-type: message
-purpose: marketing
-placements: [mailbox]
-content: {subject: "Thank you, {{ person.firstName }}", body: "Your {{ person.favourite | default: 'coffee' }} is on its way."}
----
-kind: trigger
-id: bought
-on: Order Completed
-placement: mailbox
----
-kind: policy
-id: default
-holdout: 0
-`
-	if err := os.WriteFile(filepath.Join(folder, "shop.yaml"), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	box := newLetterbox()
+	folder := mailShop(t, box, "channel: email", `content: {subject: "Thank you, {{ person.firstName }}", body: "Your {{ person.favourite | default: 'coffee' }} is on its way."}`)
 	s := open(t, t.TempDir(), func(o *app.Options) { o.Config = folder })
 	buy := func(id string) {
 		s.send(
@@ -152,13 +91,7 @@ holdout: 0
 
 func TestATemplateWithAFaultIsNotTakenInForce(t *testing.T) {
 	t.Parallel()
-	folder := t.TempDir()
-	text := `kind: channel
-id: email
-type: smtp
-server: localhost:25
-from: x@y.example
----
+	folder := folderOf(t, posting("localhost:25")+`---
 kind: action
 id: thanks
 type: message
@@ -168,10 +101,7 @@ content: {subject: "{{ person.firstName | upcas }}"}
 ---
 kind: placement
 id: mailbox
-`
-	if err := os.WriteFile(filepath.Join(folder, "shop.yaml"), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+`)
 	env, errs := map[string]string{}, &strings.Builder{}
 	code := app.Main(t.Context(), app.Env{Args: []string{"check", folder}, Getenv: func(k string) string { return env[k] }, Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: errs})
 	if code != 1 || !strings.Contains(errs.String(), `did you mean "upcase"`) {

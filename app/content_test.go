@@ -2,8 +2,6 @@ package app_test
 
 import (
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,8 +10,7 @@ import (
 
 func TestASlotSpeaksThePersonsLanguageAndIsFilledInForThem(t *testing.T) {
 	t.Parallel()
-	folder := t.TempDir()
-	text := `kind: source
+	folder := folderOf(t, `kind: source
 id: web
 key: wk_test_web
 ---
@@ -41,10 +38,7 @@ kind: policy
 id: default
 holdout: 0
 exploration: 0.5
-`
-	if err := os.WriteFile(filepath.Join(folder, "shop.yaml"), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+`)
 	s := open(t, t.TempDir(), func(o *app.Options) { o.Config = folder })
 	s.send(event("identify", "1", map[string]any{"userId": "ada", "traits": map[string]any{"firstName": "Ada", "locale": "nb-NO"}}))
 	for _, c := range []struct{ user, placement, locale, want string }{
@@ -84,13 +78,7 @@ exploration: 0.5
 
 func TestAFaultInAnyVariantOfAMessageIsFoundByCheck(t *testing.T) {
 	t.Parallel()
-	folder := t.TempDir()
-	text := `kind: channel
-id: email
-type: smtp
-server: localhost:25
-from: x@y.example
----
+	folder := folderOf(t, posting("localhost:25")+`---
 kind: placement
 id: mailbox
 channel: email
@@ -101,10 +89,7 @@ type: message
 placements: [mailbox]
 content: {subject: Thanks}
 in: {mailbox: {content: {subject: Thanks}, locales: {nb: {subject: "Takk {{ person.firstName"}}}}
-`
-	if err := os.WriteFile(filepath.Join(folder, "shop.yaml"), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+`)
 	errs := &strings.Builder{}
 	code := app.Main(t.Context(), app.Env{Args: []string{"check", folder}, Getenv: func(string) string { return "" }, Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: errs})
 	if code != 1 || !strings.Contains(errs.String(), "in.mailbox.locales.nb.subject") {

@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -32,49 +29,8 @@ func (b strictBox) Rcpt(to string, _ *smtp.RcptOptions) error {
 
 func TestAnAddressThatBouncedOrComplainedIsNotDecidedForUntilItIsTakenOffTheList(t *testing.T) {
 	t.Parallel()
-	box := strictBox{letterbox{make(chan string, 8)}}
-	server := smtp.NewServer(box)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(func() { _ = server.Close() })
-	folder, data := t.TempDir(), t.TempDir()
-	text := `kind: source
-id: web
-key: wk_test_web
----
-kind: channel
-id: email
-type: smtp
-server: ` + listener.Addr().String() + `
-tls: none
-from: Northbean <hello@northbean.example>
----
-kind: placement
-id: mailbox
-channel: email
----
-kind: action
-id: thanks
-type: message
-purpose: marketing
-placements: [mailbox]
-content: {subject: Thank you, body: Your beans are on their way.}
----
-kind: trigger
-id: bought
-on: Order Completed
-placement: mailbox
----
-kind: policy
-id: default
-holdout: 0
-`
-	if err := os.WriteFile(filepath.Join(folder, "shop.yaml"), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	box := strictBox{newLetterbox()}
+	data, folder := t.TempDir(), mailShop(t, box, "channel: email", "content: {subject: Thank you, body: Your beans are on their way.}")
 	s := open(t, data, func(o *app.Options) { o.Config = folder })
 	n := 0
 	id := func() string { n++; return fmt.Sprint("m", n) }

@@ -108,7 +108,7 @@ func (m *moment) gather(f rapport.Fields, liked *interest) rapport.Fields {
 
 // channel returns how an action would be pushed here, "" if it would not.
 func (m *moment) channel(a *Action) string {
-	switch ways := m.placement.waysOf(a); len(ways) {
+	switch ways := m.placement.Ways(a); len(ways) {
 	case 0:
 		return ""
 	case 1:

@@ -44,7 +44,6 @@ type Action struct {
 	ID         string
 	Type       rapport.ActionType
 	Purpose    string
-	Channel    string // its own; empty means the placement's
 	Placements []string
 	Topic      string
 	Goals      []Goal
@@ -88,7 +87,6 @@ type Goal struct {
 type Placement struct {
 	ID         string
 	Slots      int
-	Channel    string
 	OnShown    bool // exposure begins with Decision Shown
 	Uncapped   bool
 	Quiet      bool
@@ -205,8 +203,8 @@ func Compile(docs Documents) (*Config, error) {
 	return c, nil
 }
 
-// ways lists the channels a document names, one or several.
-func ways(channel string, channels []string) []string {
+// Ways lists the channels a document names, one or several.
+func Ways(channel string, channels []string) []string {
 	if channel != "" {
 		return []string{channel}
 	}
@@ -240,8 +238,8 @@ func (c *Config) addPlacements(docs []PlacementDoc, f *faults) {
 			f.Add("placement "+d.ID, "is declared twice")
 		}
 		c.placements[d.ID] = &Placement{
-			ID: d.ID, Slots: max(1, d.Slots), Channel: d.Channel, OnShown: d.Exposure == "shown",
-			Uncapped: d.Uncapped, Quiet: d.Quiet, ways: ways(d.Channel, d.Channels), timing: d.Timing.compile("timing", f),
+			ID: d.ID, Slots: max(1, d.Slots), OnShown: d.Exposure == "shown",
+			Uncapped: d.Uncapped, Quiet: d.Quiet, ways: Ways(d.Channel, d.Channels), timing: d.Timing.compile("timing", f),
 		}
 	}
 }
@@ -310,7 +308,7 @@ func (c *Config) addAction(d *ActionDoc, caps []*limit, f *faults) {
 		return
 	}
 	a := &Action{
-		ID: d.ID, Type: d.Type, Purpose: d.Purpose, Channel: d.Channel, Topic: d.Topic,
+		ID: d.ID, Type: d.Type, Purpose: d.Purpose, Topic: d.Topic,
 		Cost: d.Cost, Weight: d.Weight, Priority: d.Priority,
 	}
 	if a.Weight == 0 {
@@ -330,7 +328,7 @@ func (c *Config) addAction(d *ActionDoc, caps []*limit, f *faults) {
 	}
 	a.consent = "no consent to " + d.Purpose
 	a.content, a.Placements = d.Content, d.Placements
-	a.ways, a.timed, a.timing = ways(d.Channel, d.Channels), d.Timing != nil, d.Timing.compile("timing", f)
+	a.ways, a.timed, a.timing = Ways(d.Channel, d.Channels), d.Timing != nil, d.Timing.compile("timing", f)
 	a.locales = byLocale(d.Locales)
 	for name, in := range d.In {
 		if a.places == nil {

@@ -118,14 +118,14 @@ type RateDoc struct {
 // PlacementDoc is the config document of kind "placement": a place or moment
 // where one decision is asked for.
 type PlacementDoc struct {
-	ID       string `yaml:"id" doc:"Name clients ask by."`
-	Slots    int    `yaml:"slots,omitempty" min:"0" max:"16" doc:"Most actions in one decision, 1 to 16; default 1."`
-	Channel  string `yaml:"channel,omitempty" doc:"Channel its actions are pushed through; none for a slot on one's own site."`
+	ID       string     `yaml:"id" doc:"Name clients ask by."`
+	Slots    int        `yaml:"slots,omitempty" min:"0" max:"16" doc:"Most actions in one decision, 1 to 16; default 1."`
+	Channel  string     `yaml:"channel,omitempty" doc:"Channel its actions are pushed through; none for a slot on one's own site."`
 	Channels []string   `yaml:"channels,omitempty" doc:"Channels to choose from instead of one: which of those open to the person is learned per person."`
 	Timing   *TimingDoc `yaml:"timing,omitempty" doc:"When what a trigger asks for is decided and sent; at once if left out."`
-	Exposure string `yaml:"exposure,omitempty" enum:"made,shown" doc:"When a decision counts as seen: made (default), or shown if clients always report Decision Shown."`
-	Uncapped bool   `yaml:"uncapped,omitempty" doc:"Decisions here neither count towards caps nor are limited by them."`
-	Quiet    bool   `yaml:"quiet,omitempty" doc:"Quiet hours hold here too, although nothing is pushed."`
+	Exposure string     `yaml:"exposure,omitempty" enum:"made,shown" doc:"When a decision counts as seen: made (default), or shown if clients always report Decision Shown."`
+	Uncapped bool       `yaml:"uncapped,omitempty" doc:"Decisions here neither count towards caps nor are limited by them."`
+	Quiet    bool       `yaml:"quiet,omitempty" doc:"Quiet hours hold here too, although nothing is pushed."`
 }
 
 // PolicyDoc is the config document of kind "policy": the restraint every

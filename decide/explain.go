@@ -214,12 +214,12 @@ func (m *moment) changes(a *Action, rule string, clauses []condition.Clause) []s
 		return out
 	case RuleConsent:
 		s := "consent to " + a.Purpose
-		if ways := m.placement.waysOf(a); len(ways) > 0 {
+		if ways := m.placement.Ways(a); len(ways) > 0 {
 			s += " through " + strings.Join(ways, " or ")
 		}
 		return []string{s}
 	case RuleReach:
-		return []string{"an address that takes messages, for the channel " + strings.Join(m.placement.waysOf(a), " or ")}
+		return []string{"an address that takes messages, for the channel " + strings.Join(m.placement.Ways(a), " or ")}
 	case RuleCap:
 		free := int64(math.MaxInt64) // the first of its channels to be free
 		for _, ch := range m.placement.waysOrNone(a) {

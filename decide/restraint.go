@@ -191,7 +191,7 @@ func (r *restraint) exclude(a *Action) (rule, detail string) {
 // several the one drawn among those that consent, addresses and caps leave open.
 func (r *restraint) way(a *Action) (channel, rule, detail string) {
 	m := r.m
-	ways := m.placement.waysOf(a)
+	ways := m.placement.Ways(a)
 	if len(ways) <= 1 {
 		channel = m.channel(a)
 		rule, detail = r.closed(a, channel)

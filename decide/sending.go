@@ -82,8 +82,8 @@ func (p *Placement) timingOf(a *Action) *timing {
 	return p.timing
 }
 
-// waysOf returns the channels an action may go through here; none is a slot on one's own site.
-func (p *Placement) waysOf(a *Action) []string {
+// Ways returns the channels an action may go through here; none is a slot on one's own site.
+func (p *Placement) Ways(a *Action) []string {
 	if len(a.ways) > 0 {
 		return a.ways
 	}
@@ -119,7 +119,7 @@ func (c *Config) allWays() (out []string) {
 	for _, a := range c.order {
 		for _, name := range a.Placements {
 			if p := c.placements[name]; p != nil {
-				for _, w := range p.waysOf(a) {
+				for _, w := range p.Ways(a) {
 					if !slices.Contains(out, w) {
 						out = append(out, w)
 					}
@@ -270,9 +270,9 @@ func (m *moment) sending(a *Action, channel string) *rapport.Sending {
 // parts of the day, by number of [rapport.Sending.Alike].
 var partsOfDay = [...]string{"", "at night", "early in the morning", "in the morning", "in the afternoon", "in the evening", "late in the evening"}
 
-// waysOrNone is waysOf with a slot on one's own site as the channel "".
+// waysOrNone is Ways with a slot on one's own site as the channel "".
 func (p *Placement) waysOrNone(a *Action) []string {
-	if ways := p.waysOf(a); len(ways) > 0 {
+	if ways := p.Ways(a); len(ways) > 0 {
 		return ways
 	}
 	return []string{""}
