@@ -36,6 +36,8 @@ type Options struct {
 	Lake string
 	// LakeEvery is how long an event may wait to stand in it.
 	LakeEvery time.Duration
+	// Refold folds state again from the first record of the log.
+	Refold bool
 	// TraceEndpoint is an OTLP/HTTP receiver; empty is off. TraceRatio in [0,1].
 	TraceEndpoint string
 	TraceRatio    float64
@@ -72,6 +74,7 @@ func (o *Options) flags(fs *flag.FlagSet) {
 	fs.IntVar(&o.RetainDays, "retain-days", o.RetainDays, "days after which log and backups hold nothing of an erased person")
 	fs.StringVar(&o.Lake, "lake", o.Lake, "`folder` of the history in Parquet files, lake in the data folder without it; off writes none")
 	fs.DurationVar(&o.LakeEvery, "lake-every", o.LakeEvery, "how long an event may wait to be written to the lake; a question asked of the lake is not kept waiting")
+	fs.BoolVar(&o.Refold, "refold", o.Refold, "fold state again from the whole log at this start, as after damage; nothing is sent again")
 	fs.StringVar(&o.TraceEndpoint, "trace-endpoint", o.TraceEndpoint, "`URL` of an OTLP/HTTP receiver for traces; empty is off")
 	fs.Float64Var(&o.TraceRatio, "trace-ratio", o.TraceRatio, "share of requests traced, 0 to 1")
 }

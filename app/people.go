@@ -61,6 +61,7 @@ func (s *Server) openPeople(ctx context.Context, key []byte) (err error) {
 		Configs:  s.compiled.at,
 		DedupDir: filepath.Join(s.opts.Data, "dedup"),
 		EraseKey: subkey(key, "erased"),
+		Refold:   s.opts.Refold,
 		Observer: s.observe,
 		Limits:   engine.Limits{CacheBytes: s.opts.CacheMB << 20 / 2},
 	})

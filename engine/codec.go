@@ -87,5 +87,5 @@ func appendBytes[T []byte | string](b []byte, v T) []byte {
 
 func damaged(what string) error {
 	return rapport.WithHint(rapport.Errorf(rapport.Internal, "%s is damaged", what),
-		"run rapport doctor; state that is damaged can be removed, it is folded again from the event log")
+		"run rapport doctor; rapport serve --refold folds state again from the event log")
 }

@@ -40,6 +40,9 @@ type Options struct {
 	// ids over all partitions (64 Mi).
 	DedupWindow time.Duration
 	DedupMax    int
+	// Refold makes Open empty the state, so that Run folds everything again from
+	// the first record of the log. A state of another build is emptied unasked.
+	Refold bool
 	// EraseKey keys the hashes of erased entities. Nil: one is made and kept in
 	// the store, so that they cannot be guessed from ids alone.
 	EraseKey []byte
@@ -163,13 +166,21 @@ func Open(o Options) (*Engine, error) {
 		}
 		g.dedup = dedup.Options{Dir: o.DedupDir, Window: o.DedupWindow, Max: max(o.DedupMax/n, 1)}
 	}
-	if err := g.load(o.Folds); err != nil {
+	if err := g.load(o); err != nil {
 		return nil, errors.Join(err, g.release())
 	}
 	return g, nil
 }
 
-func (g *Engine) load(folds []Fold) (err error) {
+func (g *Engine) load(o Options) error {
+	folds := o.Folds
+	ours, err := g.readable()
+	if err == nil && (o.Refold || !ours) {
+		err = g.refold(o.DedupDir)
+	}
+	if err != nil {
+		return err
+	}
 	if g.registry, err = loadRegistry(g.store); err != nil {
 		return err
 	}
@@ -180,7 +191,7 @@ func (g *Engine) load(folds []Fold) (err error) {
 	for _, f := range folds {
 		g.registry.add(f)
 	}
-	if err := errors.Join(g.registry.save(b), b.Commit()); err != nil {
+	if err := errors.Join(g.registry.save(b), markFormat(b), b.Commit()); err != nil {
 		return err
 	}
 	h, err := g.inherit(folds)

@@ -63,9 +63,12 @@ type Broker struct {
 	sessions map[string]*session    // by client id
 	items    map[string]int         // sessions per item
 	sending  map[packet]sentCommand // commands on their way
-	connects sync.WaitGroup
-	ctx      context.Context
-	cancel   context.CancelFunc
+	noting   map[sentCommand]bool   // commands that arrived, which the log does not say yet
+	// commanding are the items whose commands are being sent; true: look again.
+	commanding map[string]bool
+	connects   sync.WaitGroup
+	ctx        context.Context
+	cancel     context.CancelFunc
 }
 
 // packet names a message on its way to a client.
@@ -103,7 +106,7 @@ func Open(o Options) (*Broker, error) {
 	caps.MaximumInflight = 256
 	caps.TopicAliasMaximum = 16
 	caps.SharedSubAvailable = 0
-	b := &Broker{o: o, sessions: map[string]*session{}, items: map[string]int{}, sending: map[packet]sentCommand{}}
+	b := &Broker{o: o, sessions: map[string]*session{}, items: map[string]int{}, sending: map[packet]sentCommand{}, noting: map[sentCommand]bool{}, commanding: map[string]bool{}}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.server = broker.New(&broker.Options{
 		Capabilities: caps, InlineClient: true, ClientNetReadBufferSize: 1024, ClientNetWriteBufferSize: 1024, SysTopicResendInterval: 3600,
@@ -237,31 +240,64 @@ func (b *Broker) forget(t string) {
 	b.server.Topics.RetainMessage(packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Publish, Retain: true}, TopicName: t})
 }
 
-// commands sends the commands that wait and are not on their way.
+// commands sends the commands that wait and are not on their way. One at a time
+// sends those of an item: who asks meanwhile has it looked at once more.
 func (b *Broker) commands(id string) {
+	b.mu.Lock()
+	_, busy := b.commanding[id]
+	b.commanding[id] = busy
+	b.mu.Unlock()
+	for again := !busy; again; {
+		b.sendCommands(id)
+		b.mu.Lock()
+		if again = b.commanding[id]; again {
+			b.commanding[id] = false
+		} else {
+			delete(b.commanding, id)
+		}
+		b.mu.Unlock()
+	}
+}
+
+func (b *Broker) sendCommands(id string) {
+	// Looked at before the twin is: one that arrives meanwhile still waits in what is read.
+	under := b.underway(id)
 	p, err := b.o.Door.Waiting(b.ctx, id)
 	if err != nil {
 		return
 	}
 	t := topic(id, "command")
-	if subs := b.server.Topics.Subscribers(t); len(subs.Subscriptions) == 0 {
+	if !b.listened(t) {
 		return
 	}
 	for i := range p.Commands {
 		c := &p.Commands[i]
-		b.mu.Lock()
-		busy := false
-		for _, s := range b.sending {
-			busy = busy || s == sentCommand{id, c.ID}
-		}
-		b.mu.Unlock()
-		if busy {
+		if under[c.ID] {
 			continue
 		}
 		if err := b.server.Publish(t, CommandPayload(c), false, 1); err != nil {
 			b.o.Logger.Warn("a command was not sent", "item", id, "error", err)
 		}
 	}
+}
+
+// underway returns the ids of an item's commands that are on their way to it,
+// or have arrived without the log saying so yet.
+func (b *Broker) underway(item string) map[string]bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	ids := map[string]bool{}
+	for _, c := range b.sending {
+		if c.item == item {
+			ids[c.id] = true
+		}
+	}
+	for c := range b.noting {
+		if c.item == item {
+			ids[c.id] = true
+		}
+	}
+	return ids
 }
 
 // CommandPayload is the message of a command: {id, name, args, expires, timeout}.

@@ -399,6 +399,9 @@ func (h *hook) OnQosComplete(cl *broker.Client, pk packets.Packet) {
 	h.b.mu.Lock()
 	c, ok := h.b.sending[packet{cl.ID, pk.PacketID}]
 	delete(h.b.sending, packet{cl.ID, pk.PacketID})
+	if ok {
+		h.b.noting[c] = true // in the same moment: it is not sent again in between
+	}
 	h.b.mu.Unlock()
 	if ok {
 		h.b.sent(c)
@@ -411,12 +414,22 @@ func (h *hook) OnPacketSent(_ *broker.Client, pk packets.Packet, _ []byte) {
 		return
 	}
 	if c, ok := commandOf(&pk); ok {
+		h.b.mu.Lock()
+		h.b.noting[c] = true
+		h.b.mu.Unlock()
 		h.b.sent(c)
 	}
 }
 
+// sent writes down that a command arrived. Until that is durable it is noted,
+// so that nobody takes it for one that waits.
 func (b *Broker) sent(c sentCommand) {
 	b.later(func() {
+		defer func() {
+			b.mu.Lock()
+			delete(b.noting, c)
+			b.mu.Unlock()
+		}()
 		if err := b.o.Door.CommandSent(b.ctx, c.item, c.id); err != nil {
 			b.o.Logger.Warn("the delivery of a command was not recorded", "item", c.item, "error", err)
 		}
