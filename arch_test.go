@@ -89,6 +89,7 @@ var rooms = map[string][]string{
 	"twin/ota":              {"rapport", "eventlog", "state"},
 	"measure/query":         {"rapport", "measure/lake", "learn/sketch"},
 	"measure/lake":          {"rapport", "eventlog", "engine"},
+	"measure/lake/bucket":   {"rapport", "measure/lake"},
 	"twin/epcis":            {"rapport", "eventlog", "state", "gs1"},
 }
 

@@ -23,6 +23,8 @@ type SQLQuestion struct {
 	At             *time.Time `json:"at,omitempty" doc:"With when: the moment it is asked for; default now"`
 	MaxRows        int        `json:"maxRows,omitempty" minimum:"1" maximum:"100000" doc:"Rows answered at most; default 10,000"`
 	TimeoutSeconds int        `json:"timeoutSeconds,omitempty" minimum:"1" maximum:"100" doc:"How long the answer may take; default 30"`
+	Since          string     `json:"since,omitempty" format:"date" doc:"First day looked at: files of earlier ones are not opened"`
+	Until          string     `json:"until,omitempty" format:"date" doc:"Last day looked at"`
 	Stale          bool       `json:"stale,omitempty" doc:"Do not wait until the latest events are in the lake"`
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/rapport-engine/rapport/decide"
 	"github.com/rapport-engine/rapport/eventlog"
 	"github.com/rapport-engine/rapport/measure/lake"
+	"github.com/rapport-engine/rapport/measure/lake/bucket"
 	"github.com/rapport-engine/rapport/measure/query"
 	"github.com/rapport-engine/rapport/profile"
 )
@@ -21,25 +23,47 @@ import (
 // lakeFolder is where the lake lies below the data folder unless told otherwise.
 const lakeFolder = "lake"
 
-// lakeDir returns the folder of the lake; empty is none.
-func (o *Options) lakeDir() string {
-	switch o.Lake {
-	case "off":
-		return ""
-	case "":
-		return filepath.Join(o.Data, lakeFolder)
+// lakeCopies is where copies of its files lie if it is in a bucket.
+const lakeCopies = "lake-cache"
+
+// openBucketTime is how long the start waits for a bucket to answer.
+const openBucketTime = 15 * time.Second
+
+// lakePlace returns where the lake lies: a folder, or a bucket with a folder for
+// copies; no folder is none.
+func (s *Server) lakePlace(ctx context.Context) (dir string, remote lake.Remote, err error) {
+	at := s.opts.Lake
+	switch {
+	case at == "off":
+		return "", nil, nil
+	case at == "":
+		return filepath.Join(s.opts.Data, lakeFolder), nil, nil
+	case strings.HasPrefix(at, bucket.Scheme):
+		b, err := bucket.Open(ctx, bucket.Options{URL: at, Logger: s.log})
+		if err == nil {
+			s.closers = append(s.closers, b.Close)
+		}
+		return filepath.Join(s.opts.Data, lakeCopies), b, err
+	case strings.Contains(at, "://"):
+		scheme, _, _ := strings.Cut(at, "://") // the rest may hold a secret
+		return "", nil, rapport.WithHint(rapport.Errorf(rapport.Invalid, "the lake cannot lie at %s://", scheme), "name a folder, or a bucket as s3://bucket/prefix; Google's and others speak that, too, with ?endpoint=...")
 	}
-	return o.Lake
+	return at, nil, nil
 }
 
 // openLake opens the history in Parquet files, unless it is turned off.
-func (s *Server) openLake(key []byte) (err error) {
-	dir := s.opts.lakeDir()
+func (s *Server) openLake(ctx context.Context, key []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, openBucketTime)
+	defer cancel()
+	dir, remote, err := s.lakePlace(ctx)
+	if err != nil {
+		return fmt.Errorf("open the lake: %w", err)
+	}
 	if dir == "" {
 		return nil
 	}
-	s.lake, err = lake.Open(lake.Options{
-		Dir: dir, Deployment: hex.EncodeToString(subkey(key, "lake")[:8]), Log: s.events, Dropped: s.engine, Clock: rapport.SystemClock{}, Logger: s.log,
+	s.lake, err = lake.Open(ctx, lake.Options{
+		Dir: dir, Remote: remote, CacheBytes: int64(s.opts.LakeCacheMB) << 20, Deployment: hex.EncodeToString(subkey(key, "lake")[:8]), Log: s.events, Dropped: s.engine, Clock: rapport.SystemClock{}, Logger: s.log,
 		Every: s.opts.LakeEvery, Decision: decide.DecodeDecision,
 		Outcome: lakeOutcome,
 		Skip: func(e *rapport.Event) bool {

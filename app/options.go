@@ -31,9 +31,11 @@ type Options struct {
 	CacheMB int
 	// RetainDays is how long erased data may still lie in log and backups.
 	RetainDays int
-	// Lake is the folder of the history in Parquet files; empty is "lake" below
-	// Data, "off" is none.
+	// Lake is the folder of the history in Parquet files, or a bucket as
+	// s3://bucket/prefix; empty is "lake" below Data, "off" is none.
 	Lake string
+	// LakeCacheMB is how much of a bucket is kept below Data.
+	LakeCacheMB int
 	// LakeEvery is how long an event may wait to stand in it.
 	LakeEvery time.Duration
 	// Refold folds state again from the first record of the log.
@@ -58,7 +60,7 @@ type Options struct {
 func defaults() Options {
 	return Options{
 		Data: "data", Listen: "127.0.0.1:8080", Partitions: 16,
-		CacheMB: 384, RetainDays: 30, TraceRatio: 0.01, LakeEvery: time.Minute,
+		CacheMB: 384, RetainDays: 30, TraceRatio: 0.01, LakeEvery: time.Minute, LakeCacheMB: 8192,
 	}
 }
 
@@ -72,7 +74,8 @@ func (o *Options) flags(fs *flag.FlagSet) {
 	fs.StringVar(&o.WebhookAllow, "webhook-allow", o.WebhookAllow, "comma-separated `networks` webhooks may reach although they are private")
 	fs.IntVar(&o.CacheMB, "cache-mb", o.CacheMB, "memory for caches, in MiB")
 	fs.IntVar(&o.RetainDays, "retain-days", o.RetainDays, "days after which log and backups hold nothing of an erased person")
-	fs.StringVar(&o.Lake, "lake", o.Lake, "`folder` of the history in Parquet files, lake in the data folder without it; off writes none")
+	fs.StringVar(&o.Lake, "lake", o.Lake, "`folder` of the history in Parquet files, or a bucket as s3://bucket/prefix?region=...; lake in the data folder without it; off writes none")
+	fs.IntVar(&o.LakeCacheMB, "lake-cache-mb", o.LakeCacheMB, "how much of a lake in a bucket is kept in the data folder for questions, in `MiB`")
 	fs.DurationVar(&o.LakeEvery, "lake-every", o.LakeEvery, "how long an event may wait to be written to the lake; a question asked of the lake is not kept waiting")
 	fs.BoolVar(&o.Refold, "refold", o.Refold, "fold state again from the whole log at this start, as after damage; nothing is sent again")
 	fs.StringVar(&o.TraceEndpoint, "trace-endpoint", o.TraceEndpoint, "`URL` of an OTLP/HTTP receiver for traces; empty is off")

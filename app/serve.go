@@ -180,7 +180,7 @@ func forgetDemo(dir string) error {
 	if err != nil || len(names) == 0 {
 		return err
 	}
-	ours := slices.Concat(backupFiles, backupFolders, []string{backupFolder, lakeFolder})
+	ours := slices.Concat(backupFiles, backupFolders, []string{backupFolder, lakeFolder, lakeCopies})
 	names = slices.DeleteFunc(names, func(n string) bool { return !slices.Contains(ours, n) })
 	if _, err := os.Stat(filepath.Join(dir, "demo.json")); err != nil {
 		return rapport.WithHint(rapport.Errorf(rapport.Conflict, "the folder %s holds no demo, so --fresh leaves it alone", dir), "name another folder with --data")

@@ -137,7 +137,7 @@ func Open(ctx context.Context, o Options) (s *Server, err error) {
 	if err := s.openPeople(ctx, key); err != nil {
 		return s, err
 	}
-	if err := s.openLake(key); err != nil {
+	if err := s.openLake(ctx, key); err != nil {
 		return s, err
 	}
 	if err := s.openDoors(); err != nil {

@@ -22,7 +22,7 @@ type sqlRunner struct{ *query.Runner }
 
 // Query implements [api.SQL].
 func (r sqlRunner) Query(ctx context.Context, q api.SQLQuestion) (*api.SQLAnswer, error) {
-	a, err := r.Runner.Query(ctx, query.Request{SQL: q.SQL, MaxRows: q.MaxRows, Timeout: q.Timeout(), Stale: q.Stale})
+	a, err := r.Runner.Query(ctx, query.Request{SQL: q.SQL, MaxRows: q.MaxRows, Timeout: q.Timeout(), Stale: q.Stale, Since: q.Since, Until: q.Until})
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +59,8 @@ func runSQL(ctx context.Context, env Env, flags *flag.FlagSet) error {
 	format := flags.String("format", "table", "table, csv or json (one object a row)")
 	flags.IntVar(&q.MaxRows, "max-rows", 10_000, "rows answered at most, up to 100000")
 	flags.IntVar(&q.TimeoutSeconds, "timeout", 30, "`seconds` the answer may take, up to 100")
+	flags.StringVar(&q.Since, "since", "", "first `day` looked at, as 2026-01-31: files of earlier ones are not opened")
+	flags.StringVar(&q.Until, "until", "", "last `day` looked at")
 	flags.BoolVar(&q.Stale, "stale", false, "do not wait until the latest events are in the lake")
 	operands, err := parse(env, flags, 0, 1)
 	if err != nil {

@@ -54,7 +54,7 @@ func (l *Lake) writeBatch(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	m.Files = append(m.Files, files...)
-	if err := l.adopt(m, nil); err != nil {
+	if err := l.adopt(ctx, m, nil); err != nil {
 		return false, err
 	}
 	for _, f := range files {
@@ -224,7 +224,7 @@ func (l *Lake) writeFiles(ctx context.Context, m *manifest, b *batch, p *pacer) 
 		for j < len(b.outcomes) && dayOf(b.outcomes[j].Time) == dayOf(b.outcomes[i].Time) {
 			j++
 		}
-		f, err := writeRows(l, m, Outcomes, dayOf(b.outcomes[i].Time), b.outcomes[i:j])
+		f, err := writeRows(ctx, l, m, Outcomes, dayOf(b.outcomes[i].Time), b.outcomes[i:j])
 		if err != nil {
 			return nil, err
 		}

@@ -51,7 +51,7 @@ func BenchmarkWrite(b *testing.B) {
 	b.ReportAllocs()
 	var bytes int64
 	for b.Loop() {
-		l, err := lake.Open(lake.Options{Dir: b.TempDir(), Log: log, Dropped: nothingDropped{log}, Clock: rapport.SystemClock{}, Logger: slog.New(slog.DiscardHandler), Every: time.Hour}.Loose())
+		l, err := lake.Open(b.Context(), lake.Options{Dir: b.TempDir(), Log: log, Dropped: nothingDropped{log}, Clock: rapport.SystemClock{}, Logger: slog.New(slog.DiscardHandler), Every: time.Hour}.Loose())
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -59,7 +59,7 @@ func compareText(a, b string) int {
 // those doomed (by file and row, ascending).
 func (l *Lake) rewrite(ctx context.Context, files []File, doomed map[string][]int64) error {
 	m := l.current().edit()
-	out := File{Table: files[0].Table, Day: files[0].Day, Name: m.name()}
+	out := File{Table: files[0].Table, Day: files[0].Day, Name: l.name(m)}
 	for _, f := range files {
 		out.Level = max(out.Level, f.Level)
 	}
@@ -81,16 +81,20 @@ func (l *Lake) rewrite(ctx context.Context, files []File, doomed map[string][]in
 	m.replace(files)
 	if out.Rows > 0 {
 		m.Files = append(m.Files, out)
-	} else if err := l.dir.remove(out.Path()); err != nil {
+	} else if err := l.depot.drop(ctx, out.Path()); err != nil {
 		return err
 	}
-	return l.adopt(m, files)
+	return l.adopt(ctx, m, files)
 }
 
 func rewriteRows[T any](ctx context.Context, l *Lake, out *File, files []File, doomed map[string][]int64) error {
 	p := pacer{lake: l, begun: time.Now()}
-	var err error
-	out.Bytes, err = l.dir.write(out.Path(), func(w io.Writer) error {
+	release, err := l.depot.fetch(ctx, files)
+	if err != nil {
+		return err
+	}
+	defer release()
+	out.Bytes, err = l.depot.make(ctx, out.Path(), func(w io.Writer) error {
 		pw := parquet.NewGenericWriter[T](w, options()...)
 		for _, f := range files {
 			skip := doomed[f.Path()]
@@ -128,7 +132,7 @@ func rewriteRows[T any](ctx context.Context, l *Lake, out *File, files []File, d
 
 // readRows calls fn with the rows of a file, or with the columns of them T has.
 func readRows[T any](l *Lake, f File, fn func([]T) error) (err error) {
-	file, err := os.Open(l.dir.at(f.Path()))
+	file, err := os.Open(l.depot.at(f.Path()))
 	if err != nil {
 		return err
 	}
@@ -167,7 +171,7 @@ func readRows[T any](l *Lake, f File, fn func([]T) error) (err error) {
 func (l *Lake) Erase(job string, ids []rapport.ID) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if slices.Contains(l.m.Erased, job) || slices.ContainsFunc(l.m.Erase, func(e erasure) bool { return e.Job == job }) {
+	if l.m != nil && slices.Contains(l.m.Erased, job) || l.m != nil && slices.ContainsFunc(l.m.Erase, func(e erasure) bool { return e.Job == job }) {
 		return nil
 	}
 	l.asked = append(l.asked, erasure{job, slices.Clone(ids)})
@@ -186,8 +190,12 @@ func (l *Lake) eraseNow(ctx context.Context) error {
 	m := l.m.edit()
 	l.mu.Unlock()
 	if len(asked) > 0 {
-		m.Erase = append(m.Erase, asked...)
-		if err := l.adopt(m, nil); err != nil {
+		for _, e := range asked {
+			if !slices.ContainsFunc(m.Erase, func(x erasure) bool { return x.Job == e.Job }) {
+				m.Erase = append(m.Erase, e)
+			}
+		}
+		if err := l.adopt(ctx, m, nil); err != nil {
 			return err
 		}
 		l.mu.Lock()
@@ -211,13 +219,16 @@ func (l *Lake) eraseNow(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := l.collect(ctx); err != nil { // it is done when the old files are gone, too
+		return err
+	}
 	m = l.current().edit()
 	m.Erase = m.Erase[len(jobs):]
 	for _, e := range jobs {
 		m.Erased = append(m.Erased, e.Job)
 	}
 	m.Erased = m.Erased[max(0, len(m.Erased)-keepJobs):]
-	return l.adopt(m, nil)
+	return l.adopt(ctx, m, nil)
 }
 
 // keepJobs is how many erasures are remembered as carried out; to carry one out
@@ -226,6 +237,11 @@ const keepJobs = 10_000
 
 // doomed returns the rows of a file that belong to somebody erased.
 func (l *Lake) doomed(ctx context.Context, f File, gone func(Trace) bool) (doomed []int64, err error) {
+	release, err := l.depot.fetch(ctx, []File{f})
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	p := pacer{lake: l, begun: time.Now()}
 	row := int64(0)
 	switch f.Table {

@@ -37,6 +37,10 @@ type Trace struct {
 type Options struct {
 	// Dir is the folder of the lake; it is made if missing.
 	Dir string
+	// Remote is object storage the lake lies in. Dir then holds copies of what was
+	// written or read last, of at most CacheBytes (8 GiB). Nil: the lake lies in Dir.
+	Remote     Remote
+	CacheBytes int64
 	// Deployment names whose log it is: a lake of another is begun anew.
 	Deployment string
 	// Log is what is written; Dropped says what of it does not count.
@@ -71,12 +75,12 @@ type Options struct {
 
 // Lake writes the files of one deployment. Its methods are safe for concurrent use.
 type Lake struct {
-	o    Options
-	dir  folder
-	wake chan struct{} // capacity 1: one word is enough
+	o     Options
+	depot depot
+	wake  chan struct{} // capacity 1: one word is enough
 
 	mu       sync.Mutex
-	m        *manifest // replaced, never changed
+	m        *manifest // replaced, never changed; nil until the bucket answers
 	waiters  []waiter
 	pins     map[int64]int // versions being read, and by how many
 	garbage  []garbage     // files that go when nobody reads an older version
@@ -99,14 +103,14 @@ type waiter struct {
 }
 
 type garbage struct {
-	file    File
+	name    string
 	version int64 // the first that does not name it
 }
 
 // Open opens or makes a lake. What a stop in the middle left is put right. A
 // lake that knows more of the log than there is belongs to another log: it is
 // begun anew.
-func Open(o Options) (*Lake, error) {
+func Open(ctx context.Context, o Options) (*Lake, error) {
 	if o.Every <= 0 {
 		o.Every = time.Minute
 	}
@@ -122,34 +126,79 @@ func Open(o Options) (*Lake, error) {
 	if o.step == nil {
 		o.step = func(string) error { return nil }
 	}
-	l := &Lake{o: o, dir: folder{o.Dir, o.step, o.loose}, wake: make(chan struct{}, 1), pins: map[int64]int{}}
+	if o.CacheBytes <= 0 {
+		o.CacheBytes = 8 << 30
+	}
+	l := &Lake{o: o, wake: make(chan struct{}, 1), pins: map[int64]int{}}
+	l.depot = depot{
+		folder: folder{o.Dir, o.step, o.loose || o.Remote != nil}, remote: o.Remote, limit: o.CacheBytes, logger: o.Logger,
+		tried: map[[32]byte]bool{}, copies: map[string]*copied{},
+	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, rapport.WithHint(fmt.Errorf("make the lake's folder: %w", err), "choose another with --lake, or --lake off")
 	}
-	m, err := l.dir.load()
-	if err != nil {
+	err := l.start(ctx)
+	if err != nil && (o.Remote == nil || rapport.KindOf(err) != rapport.Unavailable) {
 		return nil, err
 	}
+	if err != nil { // what is accepted meanwhile stays in the log
+		o.Logger.Warn("the lake's bucket does not answer; it is tried again", slog.Any("error", err))
+	}
+	return l, nil
+}
+
+// start looks what there is of the lake.
+func (l *Lake) start(ctx context.Context) error {
+	m, err := l.depot.load(ctx)
+	if err != nil {
+		return err
+	}
+	if l.o.Remote != nil {
+		if err := l.ours(ctx, m); err != nil {
+			return err
+		}
+	}
 	if m != nil && !l.fits(m) {
-		o.Logger.Warn("the lake belongs to another log; it is written anew", slog.String("folder", o.Dir))
+		l.o.Logger.Warn("the lake belongs to another log; it is written anew", slog.String("folder", l.o.Dir))
 		m = nil
 	}
 	if m == nil {
-		m = &manifest{Format: formatVersion, Deployment: o.Deployment, Events: make([]int64, o.Log.Partitions(eventlog.Events)), Next: 1, Files: []File{}}
-		if err := l.dir.save(m); err != nil {
-			return nil, err
+		m = &manifest{Format: formatVersion, Deployment: l.o.Deployment, Events: make([]int64, l.o.Log.Partitions(eventlog.Events)), Next: 1, Files: []File{}}
+		if err := l.depot.save(ctx, m); err != nil {
+			return err
 		}
 	}
-	missing, err := l.dir.sweep(m)
+	missing, err := l.depot.sweep(ctx, m)
 	if err != nil {
-		return nil, fmt.Errorf("look through the lake: %w", err)
+		return fmt.Errorf("look through the lake: %w", err)
 	}
 	if missing > 0 {
-		o.Logger.Warn("files of the lake were removed by somebody; their rows stay away", slog.Int("files", missing))
+		l.o.Logger.Warn("files of the lake were removed by somebody; their rows stay away", slog.Int("files", missing))
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.m = m
-	return l, nil
+	return nil
 }
+
+// ours returns an error if what lies in the bucket is somebody else's: a place
+// that is shared by mistake is not written over.
+func (l *Lake) ours(ctx context.Context, m *manifest) error {
+	if m != nil {
+		if m.Deployment != l.o.Deployment {
+			return rapport.WithHint(rapport.Errorf(rapport.Conflict, "the bucket holds the lake of another deployment"), "give --lake another prefix; or, if that deployment is gone, remove what lies there")
+		}
+		return nil
+	}
+	name, err := l.depot.foreign(ctx)
+	if err == nil && name != "" && l.depot.tag == "" {
+		err = rapport.WithHint(rapport.Errorf(rapport.Conflict, "the bucket holds %s, which is not of a lake: there is no %s", name, manifestName), "give --lake a prefix where nothing lies")
+	}
+	return err
+}
+
+// name takes a name for a file.
+func (l *Lake) name(m *manifest) string { return m.name(l.o.Remote != nil) }
 
 func (l *Lake) fits(m *manifest) bool {
 	if m.Deployment != l.o.Deployment || len(m.Events) != l.o.Log.Partitions(eventlog.Events) {
@@ -164,7 +213,7 @@ func (l *Lake) fits(m *manifest) bool {
 	return m.Rewards <= next
 }
 
-// Dir returns the folder of the lake.
+// Dir returns the folder the files of a [Snapshot] lie in, once fetched.
 func (l *Lake) Dir() string { return l.o.Dir }
 
 // Run writes until ctx ends. What fails is logged and tried again: the log
@@ -206,13 +255,21 @@ func (l *Lake) Run(ctx context.Context) error {
 
 // round does what there is to do, as far as one batch goes, and reports whether there is more.
 func (l *Lake) round(ctx context.Context) (more bool, err error) {
+	if l.current() == nil {
+		if err := l.start(ctx); err != nil {
+			return false, err
+		}
+	}
+	if err := l.resolve(ctx); err != nil {
+		return false, fmt.Errorf("look at the bucket: %w", err)
+	}
 	if err := l.eraseNow(ctx); err != nil {
 		return false, fmt.Errorf("erase: %w", err)
 	}
 	if more, err = l.writeBatch(ctx); err != nil {
 		return false, err
 	}
-	if err := l.writePeople(); err != nil {
+	if err := l.writePeople(ctx); err != nil {
 		return false, err
 	}
 	l.settle()
@@ -223,7 +280,7 @@ func (l *Lake) round(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("compact: %w", err)
 	}
-	return more || again, l.collect()
+	return more || again, l.collect(ctx)
 }
 
 func (l *Lake) nudge() {
@@ -291,38 +348,71 @@ func (l *Lake) current() *manifest {
 }
 
 // adopt makes a manifest the one in force. gone are files it no longer names.
-func (l *Lake) adopt(m *manifest, gone []File) error {
-	if err := l.dir.save(m); err != nil {
+func (l *Lake) adopt(ctx context.Context, m *manifest, gone []File) error {
+	if err := l.depot.save(ctx, m); err != nil {
 		return err
 	}
+	strays := l.depot.strays(m)
 	l.mu.Lock()
 	l.m, l.wrote = m, l.o.Clock.Now()
 	for _, f := range gone {
-		l.garbage = append(l.garbage, garbage{f, m.Version})
+		l.garbage = append(l.garbage, garbage{f.Path(), m.Version})
+	}
+	for _, name := range strays {
+		if !slices.ContainsFunc(l.garbage, func(g garbage) bool { return g.name == name }) {
+			l.garbage = append(l.garbage, garbage{name, 0})
+		}
 	}
 	l.mu.Unlock()
-	return l.collect()
+	return l.collect(ctx)
+}
+
+// resolve takes up the manifest in force, if it is not known which that is.
+func (l *Lake) resolve(ctx context.Context) error {
+	m, err := l.depot.resolve(ctx)
+	if err != nil || m == nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, f := range append(slices.Clone(l.m.Files), optional(l.m.People)...) {
+		if !slices.Contains(m.Files, f) && (m.People == nil || *m.People != f) {
+			l.garbage = append(l.garbage, garbage{f.Path(), m.Version})
+		}
+	}
+	l.m = m
+	return nil
+}
+
+func optional(f *File) []File {
+	if f == nil {
+		return nil
+	}
+	return []File{*f}
 }
 
 // collect removes files nobody needs any more.
-func (l *Lake) collect() error {
+func (l *Lake) collect(ctx context.Context) error {
 	l.mu.Lock()
 	oldest := l.m.Version
 	for v := range l.pins {
 		oldest = min(oldest, v)
 	}
-	var doomed []File
+	var doomed []garbage
 	l.garbage = slices.DeleteFunc(l.garbage, func(g garbage) bool {
 		if g.version <= oldest {
-			doomed = append(doomed, g.file)
+			doomed = append(doomed, g)
 			return true
 		}
 		return false
 	})
 	l.mu.Unlock()
-	for _, f := range doomed {
-		if err := l.dir.remove(f.Path()); err != nil {
-			return err
+	for i, g := range doomed {
+		if err := l.depot.drop(ctx, g.name); err != nil {
+			l.mu.Lock()
+			l.garbage = append(l.garbage, doomed[i:]...)
+			l.mu.Unlock()
+			return fmt.Errorf("remove %s: %w", g.name, err)
 		}
 	}
 	return nil
@@ -335,19 +425,36 @@ type Snapshot struct {
 	People  *File
 	// Erased are ids of people whose rows are on their way out of the files.
 	Erased  []rapport.ID
+	depot   *depot
 	release func()
 }
 
 // Release lets go of the files.
 func (s *Snapshot) Release() { s.release() }
 
-// Snapshot returns the present state.
-func (l *Lake) Snapshot() *Snapshot {
+// Fetch sees to it that the files lie in the folder [Lake.Dir] until they are
+// released. Kinds: Invalid (more than fits there), Unavailable.
+func (s *Snapshot) Fetch(ctx context.Context) error {
+	release, err := s.depot.fetch(ctx, append(slices.Clone(s.Files), optional(s.People)...))
+	if err != nil {
+		return err
+	}
+	rest := s.release
+	s.release = func() { release(); rest() }
+	return nil
+}
+
+// Snapshot returns the present state. Kinds: Unavailable (the bucket did not
+// answer since the start).
+func (l *Lake) Snapshot() (*Snapshot, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.m == nil {
+		return nil, rapport.WithHint(rapport.Errorf(rapport.Unavailable, "the lake's bucket does not answer"), "the server's log says why; what is accepted meanwhile is not lost")
+	}
 	v := l.m.Version
 	l.pins[v]++
-	s := &Snapshot{Version: v, Files: l.m.Files, People: l.m.People}
+	s := &Snapshot{Version: v, Files: l.m.Files, People: l.m.People, depot: &l.depot}
 	for _, e := range l.m.Erase {
 		s.Erased = append(s.Erased, e.IDs...)
 	}
@@ -362,12 +469,17 @@ func (l *Lake) Snapshot() *Snapshot {
 			l.nudge()
 		}
 	})
-	return s
+	return s, nil
 }
 
 // Position returns the offset of a partition of the events topic below which
 // everything is in the files: the log may be trimmed up to there.
-func (l *Lake) Position(partition int32) int64 { return l.current().Events[partition] }
+func (l *Lake) Position(partition int32) int64 {
+	if m := l.current(); m != nil {
+		return m.Events[partition]
+	}
+	return 0
+}
 
 // Stats are figures for an operator.
 type Stats struct {
@@ -389,6 +501,9 @@ func (l *Lake) Stats() Stats {
 	l.mu.Lock()
 	m, since, failed := l.m, l.wrote, l.failed
 	l.mu.Unlock()
+	if m == nil {
+		m = &manifest{Events: make([]int64, l.o.Log.Partitions(eventlog.Events))}
+	}
 	s := Stats{Files: len(m.Files), Written: l.rows.Load(), Erasing: len(m.Erase), Since: since}
 	for _, f := range m.Files {
 		s.Rows, s.Bytes = s.Rows+f.Rows, s.Bytes+f.Bytes
@@ -407,7 +522,7 @@ func (l *Lake) Stats() Stats {
 // that turned it off or is put away.
 func Remove(dir string) error {
 	var errs []error
-	for _, table := range append([]string{People}, Tables[:]...) {
+	for _, table := range allTables {
 		errs = append(errs, os.RemoveAll(filepath.Join(dir, table)))
 	}
 	if err := os.Remove(filepath.Join(dir, manifestName)); !errors.Is(err, fs.ErrNotExist) {

@@ -127,12 +127,12 @@ func TestSomebodyErasedIsInNoFile(t *testing.T) {
 		}
 	}
 	w.must(w.lake.Sync(t.Context()))
-	snapshot := w.lake.Snapshot()
+	snapshot := w.snapshot()
 	mu.Lock()
 	erased[id(4)] = 1 << 60
 	mu.Unlock()
 	w.must(w.lake.Erase("erase-1", []rapport.ID{id(4)}))
-	if s := w.lake.Snapshot(); !slices.Contains(s.Erased, id(4)) {
+	if s := w.snapshot(); !slices.Contains(s.Erased, id(4)) {
 		t.Error("a snapshot made before the files were written anew does not name who was erased")
 	} else {
 		s.Release()
@@ -204,7 +204,7 @@ func TestFilesBeingReadStayUntilTheyAreReleased(t *testing.T) {
 		w.append(w.event(1, 0))
 		w.must(w.lake.Sync(t.Context()))
 	}
-	s := w.lake.Snapshot()
+	s := w.snapshot()
 	for range 20 {
 		w.append(w.event(1, 0))
 		w.must(w.lake.Sync(t.Context()))
@@ -224,4 +224,11 @@ func TestFilesBeingReadStayUntilTheyAreReleased(t *testing.T) {
 	w.open()
 	w.must(w.lake.Sync(t.Context()))
 	w.check()
+}
+
+func (w *world) snapshot() *lake.Snapshot {
+	w.t.Helper()
+	s, err := w.lake.Snapshot()
+	w.must(err)
+	return s
 }

@@ -21,6 +21,8 @@ const (
 // Tables are those kept by day.
 var Tables = [...]string{Events, Decisions, Outcomes}
 
+var allTables = append([]string{People}, Tables[:]...)
+
 // formatVersion is raised when files of older formats must be written anew.
 const formatVersion = 2
 

@@ -74,7 +74,7 @@ func (w *world) open() *world {
 }
 
 func (w *world) try() error {
-	l, err := lake.Open(w.opts)
+	l, err := lake.Open(context.Background(), w.opts)
 	if err != nil {
 		return err
 	}

@@ -40,17 +40,11 @@ func options() []parquet.WriterOption {
 	}
 }
 
-// name takes the next number for a file.
-func (m *manifest) name() string {
-	m.Next++
-	return fmt.Sprintf("%012d.parquet", m.Next-1)
-}
-
 // writeDay writes the events of one day, and the decisions among them.
 func (l *Lake) writeDay(ctx context.Context, m *manifest, rows []pending, gone func(Trace) bool, p *pacer) (files []File, err error) {
 	var decisions []DecisionRow
-	f := File{Table: Events, Day: dayName(rows[0].day), Name: m.name()}
-	f.Bytes, err = l.dir.write(f.Path(), func(w io.Writer) error {
+	f := File{Table: Events, Day: dayName(rows[0].day), Name: l.name(m)}
+	f.Bytes, err = l.depot.make(ctx, f.Path(), func(w io.Writer) error {
 		wr := &l.writers
 		if wr.events == nil {
 			wr.events = parquet.NewGenericWriter[EventRow](w, options()...)
@@ -102,11 +96,11 @@ func (l *Lake) writeDay(ctx context.Context, m *manifest, rows []pending, gone f
 	}
 	if f.Rows > 0 {
 		files = append(files, f)
-	} else if err := l.dir.remove(f.Path()); err != nil {
+	} else if err := l.depot.drop(ctx, f.Path()); err != nil {
 		return nil, err
 	}
 	if len(decisions) > 0 {
-		d, err := writeRows(l, m, Decisions, rows[0].day, decisions)
+		d, err := writeRows(ctx, l, m, Decisions, rows[0].day, decisions)
 		if err != nil {
 			return nil, err
 		}
@@ -116,9 +110,9 @@ func (l *Lake) writeDay(ctx context.Context, m *manifest, rows []pending, gone f
 }
 
 // writeRows writes one file of rows at hand.
-func writeRows[T any](l *Lake, m *manifest, table string, day int32, rows []T) (File, error) {
-	f := File{Table: table, Day: dayName(day), Name: m.name(), Rows: int64(len(rows))}
-	size, err := l.dir.write(f.Path(), func(w io.Writer) error {
+func writeRows[T any](ctx context.Context, l *Lake, m *manifest, table string, day int32, rows []T) (File, error) {
+	f := File{Table: table, Day: dayName(day), Name: l.name(m), Rows: int64(len(rows))}
+	size, err := l.depot.make(ctx, f.Path(), func(w io.Writer) error {
 		pw := parquet.NewGenericWriter[T](w, options()...)
 		if _, err := pw.Write(rows); err != nil {
 			return err
@@ -221,7 +215,7 @@ const peopleEvery = 10 * time.Minute
 
 // writePeople writes whom ids belong to, when that changed and somebody waits
 // or it was long ago.
-func (l *Lake) writePeople() error {
+func (l *Lake) writePeople(ctx context.Context) error {
 	if l.o.People == nil {
 		return nil
 	}
@@ -233,9 +227,9 @@ func (l *Lake) writePeople() error {
 		return nil
 	}
 	m := l.current().edit()
-	f := File{Table: People, Name: m.name()}
+	f := File{Table: People, Name: l.name(m)}
 	var err error
-	f.Bytes, err = l.dir.write(f.Path(), func(w io.Writer) error { return l.people(w, &f) })
+	f.Bytes, err = l.depot.make(ctx, f.Path(), func(w io.Writer) error { return l.people(w, &f) })
 	if err != nil {
 		return err
 	}
@@ -244,7 +238,7 @@ func (l *Lake) writePeople() error {
 		gone = append(gone, *m.People)
 	}
 	m.People = &f
-	if err := l.adopt(m, gone); err != nil {
+	if err := l.adopt(ctx, m, gone); err != nil {
 		return err
 	}
 	l.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -83,6 +84,9 @@ type Request struct {
 	Timeout time.Duration
 	// Stale takes the lake as it is, without waiting for the latest events.
 	Stale bool
+	// Since and Until are the first and the last day looked at, as 2006-01-02;
+	// empty is without end. Files of other days are not opened.
+	Since, Until string
 }
 
 // Result is an answer.
@@ -148,8 +152,11 @@ func (r *Runner) Query(ctx context.Context, q Request) (*Result, error) {
 		}
 	}
 	lag := r.o.Lake.Stats().Lag
-	snapshot := r.o.Lake.Snapshot()
-	defer snapshot.Release()
+	snapshot, err := r.o.Lake.Snapshot()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { snapshot.Release() }()
 	out, err := r.run(ctx, q, snapshot)
 	if err != nil {
 		return nil, err
@@ -162,8 +169,16 @@ func (r *Runner) Query(ctx context.Context, q Request) (*Result, error) {
 func (r *Runner) run(ctx context.Context, q Request, s *lake.Snapshot) (*Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, q.Timeout)
 	defer cancel()
+	files := slices.DeleteFunc(slices.Clone(s.Files), func(f lake.File) bool { return f.Day < q.Since || q.Until != "" && f.Day > q.Until })
+	s.Files = files
+	if err := s.Fetch(ctx); err != nil {
+		if ctx.Err() == nil || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return nil, err
+		}
+		return nil, tooLong(q.Timeout)
+	}
 	t := task{
-		SQL: q.SQL, Dir: r.o.Lake.Dir(), Files: s.Files, People: s.People, MaxRows: q.MaxRows, MaxBytes: r.o.MaxBytes,
+		SQL: q.SQL, Dir: r.o.Lake.Dir(), Files: files, People: s.People, MaxRows: q.MaxRows, MaxBytes: r.o.MaxBytes,
 		MemoryMB: r.o.MemoryMB, Threads: r.o.Threads, Seconds: int(q.Timeout/time.Second) + 1,
 	}
 	for _, id := range s.Erased {
@@ -201,7 +216,7 @@ func (r *Runner) run(ctx context.Context, q Request, s *lake.Snapshot) (*Result,
 	case err == nil:
 		return result, nil
 	case ctx.Err() != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return nil, rapport.WithHint(rapport.Errorf(rapport.Invalid, "the answer took longer than %s", q.Timeout), "narrow it down, as by WHERE day >= current_date - 30, or allow more time")
+		return nil, tooLong(q.Timeout)
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case rapport.KindOf(err) == rapport.Invalid:
@@ -211,6 +226,10 @@ func (r *Runner) run(ctx context.Context, q Request, s *lake.Snapshot) (*Result,
 		return nil, errMemory(r.o.MemoryMB)
 	}
 	return nil, rapport.Errorf(rapport.Internal, "the process for SQL ended without an answer: %w", errors.Join(err, werr, status, errors.New(stderr.String())))
+}
+
+func tooLong(timeout time.Duration) error {
+	return rapport.WithHint(rapport.Errorf(rapport.Invalid, "the answer took longer than %s", timeout), "narrow it down, as by WHERE day >= current_date - 30 or with since, or allow more time")
 }
 
 func errMemory(mb int) error {
