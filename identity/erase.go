@@ -61,8 +61,8 @@ func (r *Resolver) Erasures() (out []Erased, err error) {
 	for it.First(); it.Valid(); it.Next() {
 		e := Erased{}
 		copy(e.Node[:], it.Key()[len(span)+1:])
-		d := decoder{b: it.Value()}
-		e.At, e.Job = d.varint(), d.text()
+		d := newDecoder(it.Value())
+		e.At, e.Job = d.Varint(), d.Text()
 		out = append(out, e)
 	}
 	return out, it.Close()

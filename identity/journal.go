@@ -106,8 +106,8 @@ func (j *journal) replay(apply func(*op)) (position int64, err error) {
 	}
 	var o op
 	for it.First(); it.Valid() && err == nil; it.Next() {
-		for d := (decoder{b: it.Value()}); len(d.b) > 0 || d.bad; {
-			if d.bare(&o); d.bad {
+		for d := newDecoder(it.Value()); d.Len() > 0 || d.Failed(); {
+			if d.bare(&o); d.Failed() {
 				err = rapport.Errorf(rapport.Internal, "identity ledger entry %x is damaged", it.Key())
 				break
 			}
@@ -309,7 +309,7 @@ func (f *folding) erase(o *op) (bool, error) {
 				return false, err
 			}
 		}
-		if err := f.batch.Set(key('x', node[:]), appendText(binary.AppendVarint(nil, o.at), o.by)); err != nil {
+		if err := f.batch.Set(key('x', node[:]), rapport.AppendText(binary.AppendVarint(nil, o.at), o.by)); err != nil {
 			return false, err
 		}
 	}
@@ -354,8 +354,8 @@ func (j *journal) erased(node rapport.ID) (Erased, bool, error) {
 	if err != nil || !found {
 		return Erased{}, false, err
 	}
-	d := decoder{b: value}
-	return Erased{Node: node, At: d.varint(), Job: d.text()}, true, nil
+	d := newDecoder(value)
+	return Erased{Node: node, At: d.Varint(), Job: d.Text()}, true, nil
 }
 
 // entryKey finds the entry of a link.
@@ -469,20 +469,20 @@ func appendEntry(b []byte, l *Link) []byte {
 	case l.Withdrawn == nil:
 		return append(b, 0)
 	}
-	return appendText(binary.AppendVarint(append(b, 1), l.Withdrawn.At), l.Withdrawn.By)
+	return rapport.AppendText(binary.AppendVarint(append(b, 1), l.Withdrawn.At), l.Withdrawn.By)
 }
 
 func decodeEntry(a rapport.ID, id LinkID, b []byte) (Link, error) {
-	d := decoder{b: b}
-	l := Link{ID: id, A: a, Kind: Kind(d.byte()), B: d.id(), Epoch: uint32(d.uvarint())}
+	d := newDecoder(b)
+	l := Link{ID: id, A: a, Kind: Kind(d.Byte()), B: d.ID(), Epoch: uint32(d.Uvarint())}
 	d.names(&l)
-	switch d.byte() {
+	switch d.Byte() {
 	case 1:
-		l.Withdrawn = &Withdrawal{At: d.varint(), By: d.text()}
+		l.Withdrawn = &Withdrawal{At: d.Varint(), By: d.Text()}
 	case 2:
 		l.Held = true
 	}
-	if d.bad || len(d.b) != 0 {
+	if !d.Done() {
 		return Link{}, rapport.Errorf(rapport.Internal, "journal entry of link %s is damaged", id)
 	}
 	return l, nil

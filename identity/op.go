@@ -3,7 +3,6 @@ package identity
 import (
 	"encoding/binary"
 	"maps"
-	"math"
 
 	"github.com/rapport-engine/rapport"
 )
@@ -157,20 +156,20 @@ func appendOp(b []byte, o *op) []byte {
 	case recordWithdraw:
 		b = append(b, o.link.ID[:]...)
 		b = binary.AppendVarint(b, o.at)
-		b = appendText(b, o.by)
+		b = rapport.AppendText(b, o.by)
 	case recordHeld:
 		b = append(b, o.link.ID[:]...)
 		b = appendNames(b, &o.link)
 	case recordErase:
 		b = binary.AppendVarint(b, o.at)
-		b = appendText(b, o.by)
+		b = rapport.AppendText(b, o.by)
 	case recordRegroup:
 		b = appendRegroupNames(b, o)
 	case recordScore:
 		b = append(b, o.link.ID[:]...)
 		b = binary.AppendVarint(b, o.link.At)
-		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(o.link.Bits))
-		b = appendText(appendText(b, o.link.Evidence), o.link.By)
+		b = rapport.AppendFloat(b, o.link.Bits)
+		b = rapport.AppendText(rapport.AppendText(b, o.link.Evidence), o.link.By)
 		b = appendScore(b, &o.link)
 	}
 	return b
@@ -218,9 +217,9 @@ func appendBare(b []byte, o *op) []byte {
 // appendNames appends the part of a link that names somebody.
 func appendNames(b []byte, l *Link) []byte {
 	b = binary.AppendVarint(b, l.At)
-	b = binary.LittleEndian.AppendUint64(b, math.Float64bits(l.Bits))
+	b = rapport.AppendFloat(b, l.Bits)
 	for _, s := range [...]string{l.Evidence, l.By, l.Identifiers[0].Kind, l.Identifiers[0].Value, l.Identifiers[1].Kind, l.Identifiers[1].Value} {
-		b = appendText(b, s)
+		b = rapport.AppendText(b, s)
 	}
 	if l.Kind == Probable {
 		b = appendScore(b, l)
@@ -237,173 +236,103 @@ func appendScore(b []byte, l *Link) []byte {
 	b = binary.AppendUvarint(append(b, guarded), uint64(l.Model))
 	b = binary.AppendUvarint(b, uint64(len(l.Steps)))
 	for _, s := range l.Steps {
-		b = appendText(appendText(b, s.Field), s.Level)
-		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(s.Bits))
-		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(s.Rarity))
+		b = rapport.AppendText(rapport.AppendText(b, s.Field), s.Level)
+		b = rapport.AppendFloat(rapport.AppendFloat(b, s.Bits), s.Rarity)
 	}
 	return b
 }
 
 func (d *decoder) score(l *Link) {
-	l.Guarded, l.Model = d.byte() == 1, int64(d.uvarint())
-	for range d.count(18) {
-		s := Step{Field: d.text(), Level: d.text(), Bits: d.float(), Rarity: d.float()}
+	l.Guarded, l.Model = d.Byte() == 1, int64(d.Uvarint())
+	for range d.Count(18) {
+		s := Step{Field: d.Text(), Level: d.Text(), Bits: d.Float(), Rarity: d.Float()}
 		l.Steps = append(l.Steps, s)
 	}
 }
 
-func (d *decoder) float() float64 {
-	if p := d.take(8); p != nil {
-		return math.Float64frombits(binary.LittleEndian.Uint64(p))
-	}
-	return 0
-}
-
-func appendText(b []byte, s string) []byte {
-	b = binary.AppendUvarint(b, uint64(len(s)))
-	return append(b, s...)
-}
-
 // decodeOp reads the whole binary form. It returns an Internal error if b is damaged.
 func decodeOp(b []byte, o *op) error {
-	d := decoder{b: b}
-	if codec := d.byte(); codec != opCodec && !d.bad {
+	d := newDecoder(b)
+	if codec := d.Byte(); codec != opCodec && !d.Failed() {
 		return rapport.Errorf(rapport.Internal, "identity record codec %d is not known to this version", codec)
 	}
 	d.bare(o)
 	switch o.kind {
 	case recordLink, recordHeld:
-		copy(o.link.ID[:], d.take(16))
+		o.link.ID = LinkID(d.ID())
 		d.names(&o.link)
 	case recordRegroup:
 		d.regroupNames(o)
 	case recordWithdraw:
-		copy(o.link.ID[:], d.take(16))
-		o.at, o.by = d.varint(), d.text()
+		o.link.ID = LinkID(d.ID())
+		o.at, o.by = d.Varint(), d.Text()
 	case recordErase:
-		o.at, o.by = d.varint(), d.text()
+		o.at, o.by = d.Varint(), d.Text()
 	case recordScore:
-		copy(o.link.ID[:], d.take(16))
-		o.link.At, o.link.Bits, o.link.Evidence, o.link.By = d.varint(), d.float(), d.text(), d.text()
+		o.link.ID = LinkID(d.ID())
+		o.link.At, o.link.Bits, o.link.Evidence, o.link.By = d.Varint(), d.Float(), d.Text(), d.Text()
 		d.score(&o.link)
 	}
-	if d.bad || len(d.b) != 0 {
+	if !d.Done() {
 		return rapport.Errorf(rapport.Internal, "identity record of %d bytes is damaged", len(b))
 	}
 	return nil
 }
 
-// decoder reads our binary forms; after a failure it stays bad and returns zeros.
-type decoder struct {
-	b   []byte
-	bad bool
-}
+// decoder reads what stands in the records of this room.
+type decoder struct{ rapport.Decoder }
+
+func newDecoder(b []byte) decoder { return decoder{rapport.NewDecoder(b)} }
 
 func (d *decoder) bare(o *op) {
-	*o = op{kind: d.byte()}
+	*o = op{kind: d.Byte()}
 	switch o.kind {
 	case recordLink, recordHeld, recordWithdraw, recordScore:
-		o.link.Kind = Kind(d.byte())
-		copy(o.link.A[:], d.take(16))
-		copy(o.link.B[:], d.take(16))
+		o.link.Kind = Kind(d.Byte())
+		o.link.A = d.ID()
+		o.link.B = d.ID()
 		if o.link.Kind == Device {
-			copy(o.first[:], d.take(16))
-			o.link.Epoch = uint32(d.uvarint())
+			o.first = d.ID()
+			o.link.Epoch = uint32(d.Uvarint())
 		}
 	case recordInterval:
-		copy(o.first[:], d.take(16))
-		copy(o.node[:], d.take(16))
-		o.epoch = uint32(d.uvarint())
-		o.turn = uint32(d.uvarint())
+		o.first = d.ID()
+		o.node = d.ID()
+		o.epoch = uint32(d.Uvarint())
+		o.turn = uint32(d.Uvarint())
 	case recordErase:
-		copy(o.node[:], d.take(16))
+		o.node = d.ID()
 	case recordRegroup:
-		copy(o.node[:], d.take(16))
+		o.node = d.ID()
 		d.regroup(o)
 	default:
-		d.bad = true
+		d.Fail()
 	}
 	if o.kind != recordWithdraw && o.kind != recordErase && o.kind != recordRegroup {
 		return
 	}
-	for range d.count(1) {
-		n := d.count(16)
+	for range d.Count(1) {
+		n := d.Count(16)
 		part := make([]rapport.ID, 0, n)
 		for range n {
-			part = append(part, d.id())
+			part = append(part, d.ID())
 		}
 		o.parts = append(o.parts, part)
 	}
-	for range d.count(8) {
-		if p := d.take(8); p != nil {
-			o.pairs = append(o.pairs, binary.LittleEndian.Uint64(p))
-		}
+	for range d.Count(8) {
+		o.pairs = append(o.pairs, d.Uint64())
 	}
 	if o.kind == recordErase && (len(o.parts) != 1 || len(o.parts[0]) == 0) {
-		d.bad, d.b = true, nil
+		d.Fail()
 	}
 }
 
 func (d *decoder) names(l *Link) {
-	l.At, l.Bits = d.varint(), d.float()
+	l.At, l.Bits = d.Varint(), d.Float()
 	for _, s := range [...]*string{&l.Evidence, &l.By, &l.Identifiers[0].Kind, &l.Identifiers[0].Value, &l.Identifiers[1].Kind, &l.Identifiers[1].Value} {
-		*s = d.text()
+		*s = d.Text()
 	}
 	if l.Kind == Probable {
 		d.score(l)
 	}
 }
-
-func (d *decoder) take(n int) []byte {
-	if n < 0 || n > len(d.b) {
-		d.bad, d.b = true, nil
-		return nil
-	}
-	p := d.b[:n:n]
-	d.b = d.b[n:]
-	return p
-}
-
-func (d *decoder) byte() byte {
-	if p := d.take(1); p != nil {
-		return p[0]
-	}
-	return 0
-}
-
-func (d *decoder) id() (id rapport.ID) {
-	copy(id[:], d.take(16))
-	return id
-}
-
-func (d *decoder) uvarint() uint64 {
-	x, n := binary.Uvarint(d.b)
-	if n <= 0 {
-		d.bad, d.b = true, nil
-		return 0
-	}
-	d.b = d.b[n:]
-	return x
-}
-
-// count reads a number of elements of at least size bytes each.
-func (d *decoder) count(size int) int {
-	n := d.uvarint()
-	if n > uint64(len(d.b)/size) {
-		d.bad, d.b = true, nil
-		return 0
-	}
-	return int(n)
-}
-
-func (d *decoder) varint() int64 {
-	x, n := binary.Varint(d.b)
-	if n <= 0 {
-		d.bad, d.b = true, nil
-		return 0
-	}
-	d.b = d.b[n:]
-	return x
-}
-
-func (d *decoder) text() string { return string(d.take(d.count(1))) }

@@ -73,17 +73,17 @@ func appendRegroup(b []byte, o *op) []byte {
 
 func (d *decoder) regroup(o *op) {
 	for _, refs := range [...]*[]ref{&o.hold, &o.resume} {
-		for range d.count(65) {
-			h := ref{kind: Kind(d.byte()), a: d.id(), b: d.id()}
-			copy(h.link[:], d.take(16))
-			h.first = d.id()
+		for range d.Count(65) {
+			h := ref{kind: Kind(d.Byte()), a: d.ID(), b: d.ID()}
+			h.link = LinkID(d.ID())
+			h.first = d.ID()
 			*refs = append(*refs, h)
 		}
 	}
 	var junk []rapport.ID
 	for _, ids := range [...]*[]rapport.ID{&o.contested, &o.release, &junk} {
-		for range d.count(16) {
-			*ids = append(*ids, d.id())
+		for range d.Count(16) {
+			*ids = append(*ids, d.ID())
 		}
 	}
 	for _, id := range junk {
@@ -93,23 +93,23 @@ func (d *decoder) regroup(o *op) {
 
 // appendRegroupNames appends the part of a verdict that names somebody.
 func appendRegroupNames(b []byte, o *op) []byte {
-	b = appendText(binary.AppendVarint(b, o.at), o.by)
+	b = rapport.AppendText(binary.AppendVarint(b, o.at), o.by)
 	for i := range o.junk {
 		q := &o.junk[i]
 		b = binary.AppendUvarint(b, uint64(q.People))
 		for _, s := range [...]string{q.Identifier.Kind, q.Identifier.Value, q.Reason} {
-			b = appendText(b, s)
+			b = rapport.AppendText(b, s)
 		}
 	}
 	return b
 }
 
 func (d *decoder) regroupNames(o *op) {
-	o.at, o.by = d.varint(), d.text()
+	o.at, o.by = d.Varint(), d.Text()
 	for i := range o.junk {
 		q := &o.junk[i]
-		q.People, q.At, q.By = int(d.uvarint()), o.at, o.by
-		q.Identifier.Kind, q.Identifier.Value, q.Reason = d.text(), d.text(), d.text()
+		q.People, q.At, q.By = int(d.Uvarint()), o.at, o.by
+		q.Identifier.Kind, q.Identifier.Value, q.Reason = d.Text(), d.Text(), d.Text()
 	}
 }
 
@@ -146,10 +146,10 @@ func (f *folding) regroup(o *op) (bool, error) {
 	}
 	for i := range o.junk {
 		q := &o.junk[i]
-		b := appendText(binary.AppendVarint(nil, q.At), q.By)
+		b := rapport.AppendText(binary.AppendVarint(nil, q.At), q.By)
 		b = binary.AppendUvarint(b, uint64(q.People))
 		for _, s := range [...]string{q.Identifier.Kind, q.Identifier.Value, q.Reason} {
-			b = appendText(b, s)
+			b = rapport.AppendText(b, s)
 		}
 		if err := f.batch.Set(key('q', q.Node[:]), b); err != nil {
 			return false, err
@@ -159,10 +159,10 @@ func (f *folding) regroup(o *op) (bool, error) {
 }
 
 func decodeQuarantine(node rapport.ID, b []byte) (Quarantine, error) {
-	d := decoder{b: b}
-	q := Quarantine{Node: node, At: d.varint(), By: d.text(), People: int(d.uvarint())}
-	q.Identifier.Kind, q.Identifier.Value, q.Reason = d.text(), d.text(), d.text()
-	if d.bad || len(d.b) != 0 {
+	d := newDecoder(b)
+	q := Quarantine{Node: node, At: d.Varint(), By: d.Text(), People: int(d.Uvarint())}
+	q.Identifier.Kind, q.Identifier.Value, q.Reason = d.Text(), d.Text(), d.Text()
+	if !d.Done() {
 		return q, rapport.Errorf(rapport.Internal, "the entry of a quarantined value is damaged")
 	}
 	return q, nil
