@@ -63,6 +63,7 @@ var rooms = map[string][]string{
 	"learn/replenish":       {},
 	"learn/topic":           {},
 	"learn/calibrate":       {},
+	"learn/propensity":      {"learn/*"},
 	"learn/gbdt":            {},
 	"learn/linkage":         {},
 	"learn/metric":          {},

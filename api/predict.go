@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 
 	"github.com/rapport-engine/rapport"
@@ -15,6 +16,13 @@ type Predictions interface {
 	Pages() []predict.ModelPage
 	// Fit fits a model anew. Kinds: NotFound; Conflict, not enough to learn from; Unavailable.
 	Fit(ctx context.Context, id string) error
+	// Moments returns the sessions the model of intent learns from.
+	Moments(ctx context.Context) (*predict.Moments, error)
+}
+
+type sessionTable struct {
+	ContentType string `header:"Content-Type"`
+	Body        []byte
 }
 
 type modelList struct {
@@ -47,6 +55,16 @@ func (a *API) predictOperations() {
 			}
 			p, err := a.modelPage(in.ID)
 			return &body[predict.ModelPage]{p}, err
+		})
+	handle(a, operation{id: "intent-sessions", method: "GET", path: "/v1/models/intent/sessions", tag: "Predictions", summary: "Sessions the model of intent learns from, as CSV for `rapport evaluate intent --outcome purchase`", role: access.Analyst}, nil,
+		func(ctx context.Context, _ *struct{}) (*sessionTable, error) {
+			m, err := a.deps.Predictions.Moments(ctx)
+			if err != nil {
+				return nil, err
+			}
+			var b bytes.Buffer
+			err = m.WriteCSV(&b)
+			return &sessionTable{"text/csv; charset=utf-8", b.Bytes()}, err
 		})
 	handle(a, operation{id: "insights", method: "GET", path: "/v1/insights", tag: "Predictions", summary: "Groups for whom an outcome is more or less frequent, false discoveries held at 5 %", role: access.Analyst}, nil, a.insights)
 	handle(a, operation{id: "person-scores", method: "GET", path: "/v1/people/{ref}/scores", tag: "People", summary: "What is foretold of a person, taken apart", role: access.Viewer}, nil,

@@ -82,6 +82,7 @@ func (s *Server) folds() []engine.Fold {
 		profile.TimelineFold{},
 		predict.PurchasesFold{},
 		predict.TastesFold{},
+		predict.SessionsFold{},
 	}, s.productFolds(), []engine.Fold{
 		webpush.Fold{},
 		segment.NewFold(s.segmentEnv),

@@ -29,7 +29,7 @@ func compilePredictions(set *config.Set) (*predict.Config, error) {
 // newFitter returns what fits the models of this server.
 func (s *Server) newFitter() *predict.Fitter {
 	return predict.NewFitter(predict.Deps{
-		Home: s.engine, Clock: s.opts.Clock, Logger: s.log, Publish: s.publishModel,
+		Home: s.engine, Clock: s.opts.Clock, Logger: s.log, Publish: s.publishModel, History: s.newestEvents,
 		Config: func() *engine.Config {
 			c, err := s.compiled.at(s.config.Version())
 			if err != nil {
@@ -60,15 +60,19 @@ func (s *Server) publishModel(ctx context.Context, m predict.ModelDoc) error {
 
 // scored lets conditions ask for a person's scores.
 func scored(env *profile.Env) *profile.Env {
-	env.Scores, env.Soft = scoreOf, softDegree
+	env.Scores, env.Soft, env.NextScores = scoreOf, softDegree, nextScore
 	return env
 }
 
 func scoreOf(env *profile.Env, path []string) rapport.Value {
-	return predict.Of(env.State, env.Config(), env.At()).Value(path)
+	return predict.At(env.State, env.Config(), env.At(), path).Value(path)
+}
+
+func nextScore(env *profile.Env, path []string) (at int64, ok bool) {
+	return predict.At(env.State, env.Config(), env.At(), path).Next(path)
 }
 
 func softDegree(env *profile.Env, id string) float64 {
-	degree, _ := predict.Of(env.State, env.Config(), env.At()).Degree(id)
+	degree, _ := predict.At(env.State, env.Config(), env.At(), nil).Degree(id)
 	return degree
 }

@@ -72,6 +72,12 @@ func (t Turn) Limit() (than float64, side int, ok bool) {
 	return t.than, side, true
 }
 
+// Scored is an optional ability of an [Env] that knows when a score changes by
+// itself: at Unix milliseconds, 0 for never. It is not ok where nobody can tell.
+type Scored interface {
+	NextScore(path []string) (at int64, ok bool)
+}
+
 // scoresAge is after what time a score is looked at again: models let it drift
 // slowly, and nobody can tell when it passes a value.
 const scoresAge = 24 * time.Hour
@@ -352,6 +358,12 @@ func (c *clock) flips(env Env, holds bool) int64 {
 		switch leaf.kind {
 		case kindPerformed, kindPath:
 			if leaf.root == Scores && leaf.kind == kindPath {
+				if s, ok := env.(Scored); ok {
+					if t, known := s.NextScore(leaf.path); known {
+						later(t)
+						continue
+					}
+				}
 				if !env.Value(Scores, leaf.path).IsNull() {
 					later(env.Now().Add(scoresAge).UnixMilli())
 				}

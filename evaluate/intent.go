@@ -6,15 +6,14 @@ import (
 	"flag"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/rapport-engine/rapport"
-	"github.com/rapport-engine/rapport/learn/calibrate"
 	"github.com/rapport-engine/rapport/learn/gbdt"
 	"github.com/rapport-engine/rapport/learn/metric"
+	"github.com/rapport-engine/rapport/learn/propensity"
 )
 
 // IntentReport is what the job intent finds, over rows no model had seen.
@@ -50,9 +49,6 @@ type intent struct {
 	sessions, outcome, exclude, report string
 }
 
-// intentFolds is how often a part of the rows is held out.
-const intentFolds = 5
-
 func intentJob() Job {
 	return Job{
 		Name:    "intent",
@@ -77,44 +73,24 @@ func (j *intent) run(ctx context.Context, progress Progress) (*IntentReport, err
 	if err != nil {
 		return nil, err
 	}
-	r := &IntentReport{Sessions: len(set.Y), Folds: intentFolds, Warnings: append([]string{}, warnings...)}
+	r := &IntentReport{Sessions: len(set.Y), Folds: propensity.Folds, Warnings: append([]string{}, warnings...)}
 	for _, y := range set.Y {
 		r.Positives += int(y)
 	}
-	if least := 2 * intentFolds; r.Positives < least || r.Sessions-r.Positives < least {
+	if least := 2 * propensity.Folds; r.Positives < least || r.Sessions-r.Positives < least {
 		return nil, rapport.Errorf(rapport.Invalid, "%s: %d of %d sessions have the outcome; at least %d with and %d without are needed", j.sessions, r.Positives, r.Sessions, least, least)
 	}
 	progress("%d sessions, %d with the outcome, %d columns", r.Sessions, r.Positives, len(columns))
-	score, chance := make([]float64, len(set.Y)), make([]float64, len(set.Y))
-	gains := make([]float64, len(columns))
-	fold := stratify(set.Y, intentFolds, 1)
-	for f := range intentFolds {
-		if err := ctx.Err(); err != nil {
+	found, err := propensity.Judge(ctx, columns, set, func(fold int) { progress("part %d of %d", fold, propensity.Folds) })
+	if err != nil {
+		if ctx.Err() != nil {
 			return nil, err
 		}
-		train := take(set, func(i int) bool { return fold[i] != f })
-		p, err := fitChance(columns, train, uint64(f))
-		if err != nil {
-			return nil, err
-		}
-		for i, row := range set.Rows {
-			if fold[i] == f {
-				score[i] = p.raw(row)
-				chance[i] = p.curve.At(score[i])
-			}
-		}
-		for _, m := range p.models {
-			for c, g := range m.Gains() {
-				gains[c] += g / float64(intentFolds*len(p.models))
-			}
-		}
-		progress("part %d of %d", f+1, intentFolds)
+		return nil, rapport.Errorf(rapport.Invalid, "%w", err)
 	}
-	r.AUC, r.AveragePrecision = Number(metric.AUC(score, set.Y)), Number(metric.AveragePrecision(score, set.Y))
-	r.Brier, r.LogLoss = Number(metric.Brier(chance, set.Y)), Number(metric.LogLoss(chance, set.Y))
-	bins := metric.Calibration(chance, set.Y, 10)
-	r.CalibrationError = Number(metric.CalibrationError(bins))
-	for _, b := range bins {
+	r.AUC, r.AveragePrecision = Number(found.AUC), Number(found.AveragePrecision)
+	r.Brier, r.LogLoss, r.CalibrationError = Number(found.Brier), Number(found.LogLoss), Number(found.CalibrationError)
+	for _, b := range found.Bins {
 		r.Calibration = append(r.Calibration, CalibrationBin{Number(b.Predicted), Number(b.Actual), b.Count})
 	}
 	for c, column := range columns {
@@ -125,77 +101,13 @@ func (j *intent) run(ctx context.Context, progress Progress) (*IntentReport, err
 		if alone > 0.85 {
 			r.Warnings = append(r.Warnings, fmt.Sprintf("%s alone has an AUC of %.3f: make sure that it is known before the outcome, or leave it out with --exclude", column.Name, alone))
 		}
-		r.Columns = append(r.Columns, IntentColumn{column.Name, Number(gains[c]), Number(alone)})
+		r.Columns = append(r.Columns, IntentColumn{column.Name, Number(found.Gains[c]), Number(alone)})
 	}
 	slices.SortStableFunc(r.Columns, func(a, b IntentColumn) int { return cmp.Compare(b.Gain, a.Gain) })
 	if j.report != "" {
 		return r, j.write(r)
 	}
 	return r, nil
-}
-
-// chances is a calibrated forest: the mean score of several models, each of
-// which stopped growing on a part it was not grown on, and the curve from score
-// to chance learnt from the scores of those parts.
-type chances struct {
-	models []*gbdt.Model
-	curve  *calibrate.Isotonic
-}
-
-func (c *chances) raw(row []float64) float64 {
-	var sum float64
-	for _, m := range c.models {
-		sum += m.Raw(row)
-	}
-	return sum / float64(len(c.models))
-}
-
-func fitChance(columns []gbdt.Column, set *gbdt.Set, seed uint64) (*chances, error) {
-	const parts = 3
-	part := stratify(set.Y, parts, seed+100)
-	out := &chances{}
-	score := make([]float64, len(set.Y))
-	for p := range parts {
-		m, err := gbdt.Fit(columns, take(set, func(i int) bool { return part[i] != p }), take(set, func(i int) bool { return part[i] == p }), gbdt.Options{
-			Objective: gbdt.Logistic, Rounds: 1000, LearningRate: 0.05, Leaves: 15, MinRows: 20, RowShare: 0.8, ColumnShare: 0.7, L2: 3, Seed: seed,
-		})
-		if err != nil {
-			return nil, rapport.Errorf(rapport.Invalid, "%w", err)
-		}
-		for i, row := range set.Rows {
-			if part[i] == p {
-				score[i] = m.Raw(row)
-			}
-		}
-		out.models = append(out.models, m)
-	}
-	var err error
-	out.curve, err = calibrate.FitIsotonic(score, set.Y, nil)
-	return out, err
-}
-
-// stratify deals rows into parts at random, those with the outcome and those
-// without alike.
-func stratify(y []float64, parts int, seed uint64) []int {
-	rng := rand.New(rand.NewPCG(seed, 0x696e_7465_6e74))
-	out := make([]int, len(y))
-	next := [2]int{}
-	for _, i := range rng.Perm(len(y)) {
-		kind := int(y[i])
-		out[i] = next[kind] % parts
-		next[kind]++
-	}
-	return out
-}
-
-func take(set *gbdt.Set, want func(i int) bool) *gbdt.Set {
-	out := &gbdt.Set{}
-	for i, row := range set.Rows {
-		if want(i) {
-			out.Rows, out.Y = append(out.Rows, row), append(out.Y, set.Y[i])
-		}
-	}
-	return out
 }
 
 func aloneAUC(set *gbdt.Set, c int) float64 {

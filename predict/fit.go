@@ -45,6 +45,9 @@ type Deps struct {
 	Logger  *slog.Logger
 	Config  func() *engine.Config // in force now
 	Publish func(ctx context.Context, m ModelDoc) error
+	// History calls fn with the newest events accepted, each once, those of one
+	// partition after those of another. The event is valid during the call.
+	History func(ctx context.Context, fn func(e *rapport.Event) error) error
 }
 
 // Fitter fits models to what is known of everybody, off the hot path, and
@@ -57,6 +60,8 @@ type Fitter struct {
 	tries   map[string]try // by model
 	running string         // the model being fitted
 	seen    ModelHealth
+
+	seenIntent IntentHealth
 }
 
 // try is the last try to fit a model.
@@ -69,7 +74,7 @@ type try struct {
 func NewFitter(d Deps) *Fitter { return &Fitter{d: d, tries: map[string]try{}} }
 
 // Models lists the ids of the models.
-func Models() []string { return []string{ModelPurchases, ModelTastes} }
+func Models() []string { return []string{ModelPurchases, ModelTastes, ModelIntent} }
 
 // made returns when the model in force was fitted; ok is false if there is none.
 func (c *Config) made(id string) (at int64, ok bool) {
@@ -78,6 +83,8 @@ func (c *Config) made(id string) (at int64, ok bool) {
 		return c.purchases.Made, true
 	case id == ModelTastes && c.liking != nil:
 		return c.liking.Made, true
+	case id == ModelIntent && c.intent != nil:
+		return c.intent.Made, true
 	}
 	return 0, false
 }
@@ -124,6 +131,8 @@ func (f *Fitter) Fit(ctx context.Context, id string) error {
 		m, err = f.fit(ctx, config, now)
 	case ModelTastes:
 		m, err = f.fitTastes(ctx, config, now)
+	case ModelIntent:
+		m, err = f.fitIntent(ctx, config, now)
 	default:
 		err = rapport.Errorf(rapport.NotFound, "there is no model %s", id)
 	}
@@ -328,15 +337,16 @@ func tracking(people [][]btyd.DayOrders, old *Purchasing, end int32) *float64 {
 
 // ModelPage is the health page of a model.
 type ModelPage struct {
-	ID      string      `json:"id"`
-	Status  string      `json:"status" enum:"good,poor,stale,not enough data,waiting"`
-	Reason  string      `json:"reason" doc:"Why the status is what it is"`
-	Fitting bool        `json:"fitting"`
-	Tried   *time.Time  `json:"tried" doc:"When it was last fitted, or tried to"`
-	Made    *time.Time  `json:"made" doc:"When the model in force was fitted"`
-	Model   *Purchasing `json:"model,omitempty" doc:"The model of purchases"`
-	Tastes  *TastesPage `json:"tastes,omitempty" doc:"The model of tastes, its numbers left out"`
-	Seen    ModelHealth `json:"seen" doc:"What the last try to fit purchases found"`
+	ID      string        `json:"id"`
+	Status  string        `json:"status" enum:"good,poor,stale,not enough data,waiting"`
+	Reason  string        `json:"reason" doc:"Why the status is what it is"`
+	Fitting bool          `json:"fitting"`
+	Tried   *time.Time    `json:"tried" doc:"When it was last fitted, or tried to"`
+	Made    *time.Time    `json:"made" doc:"When the model in force was fitted"`
+	Model   *Purchasing   `json:"model,omitempty" doc:"The model of purchases"`
+	Tastes  *TastesPage   `json:"tastes,omitempty" doc:"The model of tastes, its numbers left out"`
+	Seen    ModelHealth   `json:"seen" doc:"What the last try to fit purchases found"`
+	Intent  *IntentHealth `json:"intent,omitempty" doc:"The model of intent, its numbers left out; without a model what the last try found"`
 }
 
 // TastesPage is what people may want to know of the model of tastes.
@@ -404,6 +414,8 @@ func (f *Fitter) Pages() []ModelPage {
 			p.Status, p.Reason = "stale", "it was fitted more than three days ago"
 		case id == ModelPurchases:
 			p.Status, p.Reason = grade(config.purchases)
+		case id == ModelIntent:
+			p.Status, p.Reason = gradeIntent(&config.intent.Health)
 		default:
 			p.Status, p.Reason = "good", "fresh"
 		}
@@ -411,10 +423,18 @@ func (f *Fitter) Pages() []ModelPage {
 			made := rapport.Time(at)
 			p.Made = &made
 		}
-		if id == ModelPurchases {
+		switch {
+		case id == ModelPurchases:
 			p.Model, p.Seen = config.purchases, f.seen
-		} else if config.liking != nil {
+		case id == ModelTastes && config.liking != nil:
 			p.Tastes = config.liking.page(config)
+		case id == ModelIntent && config.intent != nil:
+			h := config.intent.Health
+			p.Intent = &h
+		case id == ModelIntent && !last.at.IsZero():
+			h := f.seenIntent
+			h.Calibration, h.Inputs = []Point{}, []IntentInput{}
+			p.Intent = &h
 		}
 		if p.Seen.Calibration == nil {
 			p.Seen.Calibration = []Point{}

@@ -58,6 +58,7 @@ type ModelDoc struct {
 
 	purchases *Purchasing
 	liking    *Liking
+	intent    *Intent
 }
 
 // SoftDoc gives a soft segment a name of its own. Its id is the one conditions use.
@@ -69,6 +70,11 @@ type SoftDoc struct {
 
 // Validate implements the check of configuration documents.
 func (d *ModelDoc) Validate() error {
+	if d.ID == ModelIntent {
+		var err error
+		d.intent, err = readIntent(d.Data)
+		return err
+	}
 	if d.ID == ModelTastes {
 		d.liking = &Liking{}
 		if err := json.Unmarshal([]byte(d.Data), d.liking); err != nil || !d.liking.check() {
@@ -77,7 +83,7 @@ func (d *ModelDoc) Validate() error {
 		return nil
 	}
 	if d.ID != ModelPurchases {
-		return rapport.Errorf(rapport.Invalid, "there is no model %q; the server writes %s and %s", d.ID, ModelPurchases, ModelTastes)
+		return rapport.Errorf(rapport.Invalid, "there is no model %q; the server writes %s, %s and %s", d.ID, ModelPurchases, ModelTastes, ModelIntent)
 	}
 	d.purchases = &Purchasing{}
 	if err := json.Unmarshal([]byte(d.Data), d.purchases); err != nil {
@@ -91,6 +97,7 @@ type Config struct {
 	settings  PredictionDoc
 	purchases *Purchasing // nil while there is no model
 	liking    *Liking     // nil while there is no model
+	intent    *Intent     // nil while there is no model
 	named     []SoftDoc
 }
 
@@ -123,6 +130,9 @@ func Compile(predictions []PredictionDoc, models []ModelDoc, names []SoftDoc) (*
 	for _, m := range models {
 		if m.liking != nil {
 			c.liking = m.liking
+		}
+		if m.intent != nil {
+			c.intent = m.intent
 		}
 		if m.purchases != nil && m.purchases.Settings == c.settings.digest() {
 			c.purchases = m.purchases // fitted to purchases as they are defined now

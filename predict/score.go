@@ -22,6 +22,7 @@ type Scores struct {
 	Purchases    *Interval `json:"purchases,omitempty"`    // number within the horizon
 	Churn        *float64  `json:"churn,omitempty"`        // chance that the person has left
 	NextPurchase *Interval `json:"nextPurchase,omitempty"` // days from now, for one who has not left
+	Intent       *float64  `json:"intent,omitempty"`       // chance that the session that runs ends in a purchase; 0 while none runs
 	// SoftSegments are what the person is by degree, Session what the running session is.
 	SoftSegments []SoftDegree `json:"softSegments,omitempty"`
 	Session      []SoftDegree `json:"session,omitempty"`
@@ -32,29 +33,57 @@ type Scores struct {
 
 // Person is one person's statistics with the models in force at a moment.
 type Person struct {
-	config  *Config
-	at      int64
-	orders  []btyd.DayOrders
-	history btyd.History
-	spent   btyd.Purchases
-	tastes  ledger
-	bought  ledger
-	session []recentSign
+	config   *Config
+	at       int64
+	orders   []btyd.DayOrders
+	history  btyd.History
+	spent    btyd.Purchases
+	tastes   ledger
+	bought   ledger
+	session  []recentSign
+	sessions *Sessions // nil where nothing is known
 }
 
 // Of returns what is needed to score a person. state finds folds' states; it is
 // not kept.
 func Of(state func(fold string) engine.State, config *engine.Config, at int64) *Person {
 	p := &Person{config: configOf(config), at: at}
-	if s, _ := state(FoldPurchases).(*Purchases); s != nil && p.config.purchases != nil {
-		end := dayOf(at)
-		p.orders = s.orders(end)
-		p.history, p.spent, _, _ = btyd.Until(p.orders, end, week)
-	}
+	p.seePurchases(state)
 	if t, _ := state(FoldTastes).(*Tastes); t != nil {
 		p.tastes, p.bought, p.session = t.signs.clone(), t.bought.clone(), slices.Clone(t.session(at))
 	}
+	if s, _ := state(FoldSessions).(*Sessions); s != nil && p.config.intent != nil {
+		clone := *s
+		p.sessions = &clone
+	}
 	return p
+}
+
+// At returns what is needed for the scores under one path, or soft segments for
+// an empty one, while the states stay as they are.
+func At(state func(fold string) engine.State, config *engine.Config, at int64, path []string) *Person {
+	p := &Person{config: configOf(config), at: at}
+	switch {
+	case len(path) > 0 && path[0] == ModelIntent:
+		if p.config.intent != nil {
+			p.sessions, _ = state(FoldSessions).(*Sessions)
+		}
+	case len(path) == 0 || path[0] == "affinity" || path[0] == "replenishment":
+		if t, _ := state(FoldTastes).(*Tastes); t != nil {
+			p.tastes, p.bought = t.signs, t.bought
+		}
+	default:
+		p.seePurchases(state)
+	}
+	return p
+}
+
+func (p *Person) seePurchases(state func(fold string) engine.State) {
+	if s, _ := state(FoldPurchases).(*Purchases); s != nil && p.config.purchases != nil {
+		end := dayOf(p.at)
+		p.orders = s.orders(end)
+		p.history, p.spent, _, _ = btyd.Until(p.orders, end, week)
+	}
 }
 
 // known reports whether the person bought and there is a model of purchases.
@@ -72,6 +101,9 @@ func (p *Person) worth(spent btyd.Purchases) btyd.Worth {
 func (p *Person) Scores() Scores {
 	out := Scores{SoftSegments: p.mixture(false), Session: p.mixture(true), Affinities: p.affinities(), Replenishment: p.refills()}
 	out.Affinities = out.Affinities[:min(len(out.Affinities), 10)]
+	if x, ok := p.intent(); ok {
+		out.Intent = &x
+	}
 	if !p.known() {
 		return out
 	}
@@ -114,6 +146,12 @@ func (p *Person) Value(path []string) rapport.Value {
 			if r.Product == path[1] {
 				return rapport.NumberValue(r.Days)
 			}
+		}
+		return rapport.Value{}
+	}
+	if len(path) == 1 && path[0] == ModelIntent {
+		if x, ok := p.intent(); ok {
+			return rapport.NumberValue(x)
 		}
 		return rapport.Value{}
 	}
@@ -174,8 +212,11 @@ type ScoreContribution struct {
 }
 
 // Explain takes every score apart.
-func (p *Person) Explain() []ScoreExplanation {
-	out := []ScoreExplanation{}
+func (p *Person) Explain() (out []ScoreExplanation) {
+	out = []ScoreExplanation{}
+	if e, ok := p.explainIntent(); ok {
+		defer func() { out = append(out, e) }()
+	}
 	if !p.known() {
 		return out
 	}

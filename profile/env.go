@@ -61,8 +61,10 @@ type Others struct {
 	// for what is none. Soft returns the degree of membership in any other.
 	Segments func(e *Env, segment string) (in, known bool)
 	Soft     func(e *Env, segment string) float64
-	// Scores returns the value at a path of scores.
-	Scores func(e *Env, path []string) rapport.Value
+	// Scores returns the value at a path of scores. NextScores returns when it
+	// changes by itself, Unix ms, 0 for never; not ok where nobody can tell.
+	Scores     func(e *Env, path []string) rapport.Value
+	NextScores func(e *Env, path []string) (at int64, ok bool)
 }
 
 var (
@@ -70,6 +72,7 @@ var (
 	_ condition.Owner  = (*Env)(nil)
 	_ condition.Timed  = (*Env)(nil)
 	_ condition.Moment = (*Env)(nil)
+	_ condition.Scored = (*Env)(nil)
 )
 
 // ViewEnv returns the person of a view at a moment (Unix ms).
@@ -161,6 +164,14 @@ func (e *Env) Value(root condition.Root, path []string) rapport.Value {
 		return e.Scores(e, path)
 	}
 	return rapport.Value{}
+}
+
+// NextScore implements condition.Scored.
+func (e *Env) NextScore(path []string) (at int64, ok bool) {
+	if e.NextScores == nil {
+		return 0, false
+	}
+	return e.NextScores(e, path)
 }
 
 // Computed returns a computed trait, or null.

@@ -1265,6 +1265,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/models/intent/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Sessions the model of intent learns from, as CSV for `rapport evaluate intent --outcome purchase`
+         * @description Needs the role analyst.
+         */
+        get: operations["intent-sessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/models/{id}": {
         parameters: {
             query?: never;
@@ -2889,6 +2909,45 @@ export interface components {
             /** @description Why there are none */
             reason?: string;
         };
+        IntentHealth: {
+            /**
+             * Format: double
+             * @description How often a session that ends in a purchase is held more likely to than one that does not
+             */
+            auc: number;
+            /** Format: double */
+            averagePrecision: number;
+            /** Format: double */
+            brier: number;
+            /** @description Tenths of the sessions: mean chance, share with a purchase */
+            calibration: components["schemas"]["Point"][];
+            /** Format: double */
+            calibrationError: number;
+            /** @description What tells it, most first */
+            inputs: components["schemas"]["IntentInput"][];
+            /** Format: int64 */
+            people: number;
+            /**
+             * Format: int64
+             * @description Of the sessions ended in one after that moment
+             */
+            purchases: number;
+            /**
+             * Format: int64
+             * @description Each at one moment chosen by chance
+             */
+            sessions: number;
+            /**
+             * Format: double
+             * @description How far the model before this one was off in the sessions begun since it was fitted, as a share of their purchases
+             */
+            tracking: number | null;
+        };
+        IntentInput: {
+            name: string;
+            /** Format: double */
+            share: number;
+        };
         Interval: {
             /** Format: double */
             high: number;
@@ -3440,6 +3499,8 @@ export interface components {
         ModelPage: {
             fitting: boolean;
             id: string;
+            /** @description The model of intent, its numbers left out; without a model what the last try found */
+            intent?: components["schemas"]["IntentHealth"];
             /**
              * Format: date-time
              * @description When the model in force was fitted
@@ -4104,6 +4165,8 @@ export interface components {
             /** Format: double */
             churn?: number;
             clv?: components["schemas"]["Interval"];
+            /** Format: double */
+            intent?: number;
             nextPurchase?: components["schemas"]["Interval"];
             purchases?: components["schemas"]["Interval"];
             replenishment?: components["schemas"]["Refill"][];
@@ -11515,6 +11578,99 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ModelList"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "intent-sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Content-Type"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
                 };
             };
             /** @description Bad Request */
