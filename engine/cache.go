@@ -10,6 +10,7 @@ type cache struct {
 	byID  map[rapport.ID]*entity
 	head  entity // ring: head.next is the newest
 	bytes int
+	warm  warm // records of those that left
 	spare []*entity
 	raws  [][]byte  // buffers given back
 	pool  [][]State // by fold order
@@ -20,13 +21,15 @@ func (c *cache) full(l partitionLimits) bool {
 }
 
 const (
-	entityOverhead = 768 // bytes of an entity beside its record
+	// An entity takes entityOverhead bytes and entityFactor times its record.
+	entityOverhead = 1536
+	entityFactor   = 4
 	spareEntities  = 512
 	spareStates    = 512
 )
 
-func newCache(folds int) *cache {
-	c := &cache{byID: map[rapport.ID]*entity{}, pool: make([][]State, folds)}
+func newCache(folds, warmBytes int) *cache {
+	c := &cache{byID: map[rapport.ID]*entity{}, pool: make([][]State, folds), warm: warm{limit: warmBytes}}
 	c.head.next, c.head.prev = &c.head, &c.head
 	return c
 }
@@ -46,13 +49,13 @@ func (c *cache) link(e *entity) {
 
 func (c *cache) add(e *entity) {
 	c.byID[e.id] = e
-	e.size = len(e.raw)*2 + entityOverhead
+	e.size = len(e.raw)*entityFactor + entityOverhead
 	c.bytes += e.size
 	c.link(e)
 }
 
 func (c *cache) resize(e *entity, encoded int) {
-	size := (encoded+cap(e.raw))*3/2 + entityOverhead
+	size := encoded*entityFactor + cap(e.raw) + entityOverhead
 	c.bytes += size - e.size
 	e.size = size
 }
@@ -64,26 +67,50 @@ func (c *cache) remove(e *entity) {
 	c.bytes -= e.size
 }
 
-// shrink removes entities that are safely stored until the bounds hold,
-// oldest first. It is called between records, when nobody holds one.
+// shrink takes entities out of the cache until the bounds hold, oldest first,
+// and leaves their records. It is called between records, when nobody holds one.
 func (p *partition) shrink() {
 	c := p.cache
 	e := c.head.prev
 	for tries := 0; c.full(p.limits) && e != &c.head && tries < 64; tries++ {
 		older := e.prev
-		if e.clean() {
-			c.remove(e)
-			p.recycle(e)
-		} else {
+		if !p.retire(e) {
 			c.touch(e) // still needed; look at it again later
 		}
 		e = older
 	}
 }
 
+// retire takes an entity out of the cache if its record is in the store or can
+// go into the open commit at once.
+func (p *partition) retire(e *entity) bool {
+	c := p.cache
+	switch {
+	case e.clean():
+		if e.exists {
+			p.valBuf = p.appendEntity(p.valBuf[:0], e, nil)
+			c.warm.put(e.id, p.valBuf)
+		}
+	case e.in == p.open && e.exists && !e.sealed && !p.encoding():
+		record, apart := p.encodeEarly(e)
+		if apart {
+			return false // a part of it can be read when the commit has arrived
+		}
+		c.warm.put(e.id, record)
+	default:
+		return false
+	}
+	c.remove(e)
+	p.recycle(e)
+	return true
+}
+
 // recycle takes an entity apart for reuse.
 func (p *partition) recycle(e *entity) {
 	c := p.cache
+	if e.in != nil {
+		e.in.ents[e.at] = nil
+	}
 	for i := range e.frags {
 		p.releaseSections(p.layout.frag, e.frags[i].secs)
 	}
@@ -207,7 +234,10 @@ func (p *partition) load(id rapport.ID) *entity {
 		e.raw, p.cache.raws = p.cache.raws[n-1], p.cache.raws[:n-1]
 	}
 	p.keyBuf = p.entityKey(p.keyBuf[:0], id)
-	if b, ok := p.stub(id); ok {
+	if e.raw, found = p.cache.warm.take(id, e.raw[:0]); found {
+		p.misses--
+		p.hits++
+	} else if b, ok := p.stub(id); ok {
 		e.raw, found = append(e.raw[:0], b...), true
 	} else if e.raw, found, err = p.store.Get(p.keyBuf, e.raw[:0]); err != nil {
 		p.fail(err)

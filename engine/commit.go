@@ -15,9 +15,10 @@ import (
 // together with the position after the last of them.
 type commit struct {
 	batch   *state.Batch        // timers, effects, cold states and chunks as they come
-	ents    []*entity           // changed ones
+	ents    []*entity           // changed ones; nil where one left memory
 	puts    []put               // records of entities, as they were encoded
 	stubs   map[rapport.ID]span // those of entities that are not in memory
+	changed int                 // entities
 	next    int                 // sealed: those before it are encoded
 	sent    bool                // the committer has it
 	rows    []rowOp
@@ -84,11 +85,11 @@ func (p *partition) newCommit() *commit {
 func (c *commit) empty() bool { return c.since.IsZero() }
 
 func (c *commit) full(l partitionLimits) bool {
-	return len(c.ents)+len(c.stubs) >= l.commitEntities || c.bytes+len(c.arena) >= l.commitBytes
+	return c.changed >= l.commitEntities || c.bytes+len(c.arena) >= l.commitBytes
 }
 
 func (c *commit) overfull(l partitionLimits) bool {
-	return len(c.ents)+len(c.stubs) >= 2*l.commitEntities || c.bytes+len(c.arena) >= 2*l.commitBytes
+	return c.changed >= 2*l.commitEntities || c.bytes+len(c.arena) >= 2*l.commitBytes
 }
 
 // touch marks an entity as changed. It was loaded for the record at hand, so
@@ -100,8 +101,9 @@ func (p *partition) touch(e *entity) {
 	if e.in != nil {
 		panic("engine: an entity changed that the commit before had not encoded yet")
 	}
-	e.in = p.open
+	e.in, e.at = p.open, len(p.open.ents)
 	p.open.ents = append(p.open.ents, e)
+	p.open.changed++
 	p.open.bytes += e.size
 }
 
@@ -144,7 +146,7 @@ func (p *partition) encodeSome(n int) {
 		return
 	}
 	for ; n > 0 && c.next < len(c.ents); c.next++ {
-		if e := c.ents[c.next]; e.in == c {
+		if e := c.ents[c.next]; e != nil && e.in == c {
 			p.encode(c, e)
 			n--
 		}
@@ -175,6 +177,26 @@ func (p *partition) encode(c *commit, e *entity) {
 	e.in, e.sealed = nil, true
 }
 
+// encodeEarly encodes an entity of the open commit that is to leave memory, and
+// keeps its record to be found until the commit has arrived. It reports whether
+// a part of it stands apart in the commit: then the entity stays until that has
+// arrived. The commit before is wholly encoded, or its index would not be right.
+func (p *partition) encodeEarly(e *entity) (record []byte, apart bool) {
+	c := p.open
+	p.relist(c.batch, e)
+	before := p.aparts
+	s := p.putEntity(c, e)
+	if apart = p.aparts != before; apart {
+		e.in, e.sealed = nil, true
+		return nil, true
+	}
+	if c.stubs == nil {
+		c.stubs = map[rapport.ID]span{}
+	}
+	c.stubs[e.id] = s
+	return c.get(s), false
+}
+
 // putEntity adds the record of an entity to a commit.
 func (p *partition) putEntity(c *commit, e *entity) span {
 	s := span{off: len(c.arena)}
@@ -197,6 +219,7 @@ func (p *partition) putStub(e *entity) {
 		p.open.stubs = map[rapport.ID]span{}
 	}
 	p.open.stubs[e.id] = p.putEntity(p.open, e)
+	p.open.changed++
 	p.cache.remove(e)
 	p.recycle(e)
 }
@@ -269,6 +292,9 @@ func (p *partition) settle(err error) {
 	p.stored.set(c.pos)
 	p.storedMark = c.mark
 	for _, e := range c.ents {
+		if e == nil {
+			continue
+		}
 		if e.sealed = false; e.in != nil {
 			continue
 		}

@@ -39,6 +39,7 @@ type entity struct {
 	merged []merged
 
 	in     *commit // the commit that is to hold its record, not encoded yet
+	at     int     // its place among that commit's entities
 	sealed bool    // a commit on its way holds its record
 	size   int
 	prev   *entity
@@ -310,6 +311,7 @@ func (p *partition) appendSections(b []byte, e *entity, owner rapport.ID, slots 
 			sec.dirty = false
 			if n > coldInline || sec.apart {
 				p.keyBuf = p.coldKey(p.keyBuf[:0], s, owner)
+				p.aparts++
 				if sec.apart = n > coldInline; sec.apart {
 					p.check(batch.Set(p.keyBuf, b[at+4:]))
 				} else {

@@ -128,7 +128,9 @@ func (p *partition) putCounts(b *state.Batch) {
 func (p *partition) relistOpen() {
 	p.encodeSome(math.MaxInt) // counts go on from those of the commit before
 	for _, e := range p.open.ents {
-		p.relist(p.open.batch, e)
+		if e != nil {
+			p.relist(p.open.batch, e)
+		}
 	}
 }
 

@@ -58,7 +58,8 @@ type Options struct {
 // Limits bound memory and set the pace of commits.
 type Limits struct {
 	// CacheEntities and CacheBytes bound the entities in memory over all
-	// partitions. Default 65536 and 256 MiB.
+	// partitions. Default 65536 and 256 MiB. Half of the bytes are for entities
+	// at hand, half for the records of those used before them.
 	CacheEntities int
 	CacheBytes    int
 	// CommitEntities and CommitBytes are how many changed entities make a

@@ -74,6 +74,7 @@ type partition struct {
 
 	keyBuf, valBuf, coldBuf []byte
 	hits, misses            uint64
+	aparts                  uint64 // cold states written under keys of their own so far
 
 	// Shared with other goroutines.
 	pos       *gate // every record below it is folded
@@ -95,6 +96,7 @@ type partition struct {
 type partitionLimits struct {
 	cacheEntities  int
 	cacheBytes     int
+	warmBytes      int
 	commitEntities int
 	commitBytes    int
 	commitAge      time.Duration

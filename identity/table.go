@@ -1,6 +1,8 @@
 package identity
 
 import (
+	"math"
+
 	"github.com/rapport-engine/rapport"
 )
 
@@ -56,6 +58,22 @@ func newTable() *table {
 
 func (t *table) at(i uint32) *node { return &t.pages[i/pageSize][i%pageSize] }
 
+// place returns where in a table of n words a hash of 32 bits belongs. Tables
+// are of any size: powers of two would be half empty where memory counts.
+func place(hash uint64, n int) int { return int(hash * uint64(n) >> 32) }
+
+// room returns the size of a table that n words are to be put in after it was
+// full, and full whether one of a size is with n words in it: at four fifths.
+// What is looked for then lies three words away, which is one line of memory.
+func room(size int) int     { return max(8, size*7/5) }
+func full(n, size int) bool { return n*5 > size*4 }
+func after(i, size int) int {
+	if i++; i < size {
+		return i
+	}
+	return 0
+}
+
 // slots is one shard of the index from ids to nodes: linear probing over words
 // of 32 bits of the id and 1 + the node's index.
 type slots struct {
@@ -75,8 +93,7 @@ func (t *table) find(id rapport.ID) (uint32, bool) {
 	if len(words) == 0 {
 		return 0, false
 	}
-	mask := uint64(len(words) - 1)
-	for i := home & mask; words[i] != 0; i = (i + 1) & mask {
+	for i := place(home, len(words)); words[i] != 0; i = after(i, len(words)) {
 		if words[i]>>32 == tag {
 			if n := uint32(words[i]) - 1; t.at(n).id == id {
 				return n, true
@@ -104,23 +121,22 @@ func (t *table) ensure(id rapport.ID) uint32 {
 }
 
 func (s *slots) put(home, word uint64) {
-	mask := uint64(len(s.words) - 1)
-	i := home & mask
+	i := place(home, len(s.words))
 	for s.words[i] != 0 {
-		i = (i + 1) & mask
+		i = after(i, len(s.words))
 	}
 	s.words[i] = word
 	s.n++
 }
 
-// grow keeps a shard at most two thirds full. A shard is 1/256 of the index,
-// so that growing never holds up readers for long.
+// grow makes room for one more. A shard is 1/256 of the index, so that growing
+// never holds up readers for long.
 func (s *slots) grow(t *table) {
-	if (s.n+1)*3 < len(s.words)*2 {
+	if !full(s.n+1, len(s.words)) {
 		return
 	}
 	old := s.words
-	s.words, s.n = make([]uint64, max(8, 2*len(old))), 0
+	s.words, s.n = make([]uint64, room(len(old))), 0
 	for _, w := range old {
 		if w != 0 {
 			_, home, _ := tag(t.at(uint32(w) - 1).id)
@@ -352,8 +368,7 @@ func (p *pairs) has(key uint64) bool {
 	if len(words) == 0 {
 		return false
 	}
-	mask := uint64(len(words) - 1)
-	for i := key & mask; words[i] != 0; i = (i + 1) & mask {
+	for i := place(key&math.MaxUint32, len(words)); words[i] != 0; i = after(i, len(words)) {
 		if words[i] == key {
 			return true
 		}
@@ -367,9 +382,9 @@ func (p *pairs) add(key uint64) bool {
 		return false
 	}
 	s := &p[key>>56]
-	if (s.n+1)*3 >= len(s.words)*2 {
+	if full(s.n+1, len(s.words)) {
 		old := s.words
-		s.words, s.n = make([]uint64, max(8, 2*len(old))), 0
+		s.words, s.n = make([]uint64, room(len(old))), 0
 		for _, w := range old {
 			if w > tombstone {
 				s.put(w)
@@ -381,10 +396,9 @@ func (p *pairs) add(key uint64) bool {
 }
 
 func (s *pairShard) put(key uint64) {
-	mask := uint64(len(s.words) - 1)
-	i := key & mask
+	i := place(key&math.MaxUint32, len(s.words))
 	for s.words[i] != 0 {
-		i = (i + 1) & mask
+		i = after(i, len(s.words))
 	}
 	s.words[i] = key
 	s.n++
@@ -395,8 +409,7 @@ func (p *pairs) remove(key uint64) {
 	if len(words) == 0 {
 		return
 	}
-	mask := uint64(len(words) - 1)
-	for i := key & mask; words[i] != 0; i = (i + 1) & mask {
+	for i := place(key&math.MaxUint32, len(words)); words[i] != 0; i = after(i, len(words)) {
 		if words[i] == key {
 			words[i] = tombstone
 			return

@@ -70,6 +70,9 @@ func (r *reader) Next(ctx context.Context) ([]eventlog.Record, error) {
 	if r.closed {
 		return nil, rapport.Errorf(rapport.Invalid, "read: the reader is closed")
 	}
+	// A record left behind here would keep the memory of all its neighbours.
+	clear(r.records)
+	r.records = r.records[:0]
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -140,7 +143,6 @@ func (r *reader) unlist() {
 }
 
 func (r *reader) fromMemory() (_ []eventlog.Record, err error) {
-	r.records = r.records[:0]
 	for _, t := range r.tail {
 		f, err := decodeFrame(t.bytes)
 		if err == nil {
@@ -212,7 +214,6 @@ func (r *reader) readRun(entries []entry, i int, next int64) ([]eventlog.Record,
 			Position: start, Bytes: end - start, Reason: err.Error(),
 		})
 	}
-	r.records = r.records[:0]
 	for ; i < n; i++ {
 		e := entries[i]
 		after := next

@@ -44,7 +44,11 @@ func newTail(limit, slots int) *tail {
 // reserve returns room for a group.
 func (t *tail) reserve(size int) []byte {
 	if size > len(t.open)-t.used {
-		t.open, t.used = make([]byte, max(t.chunk, size)), 0
+		room := t.chunk
+		if size > room/2 { // another like it would not fit
+			room = size
+		}
+		t.open, t.used = make([]byte, room), 0
 	}
 	t.used += size
 	return t.open[t.used-size : t.used : t.used]
