@@ -9,6 +9,7 @@ import (
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/access"
 	"github.com/rapport-engine/rapport/config"
+	"github.com/rapport-engine/rapport/decide"
 )
 
 // ConfigDocument is one document with who changed it last.
@@ -62,7 +63,16 @@ type applyIn struct {
 		Prune         bool         `json:"prune,omitempty"`
 		ExpectVersion *int64       `json:"expectVersion,omitempty" doc:"The version the author looked at; a conflict if it has moved on"`
 		Note          string       `json:"note,omitempty" maxLength:"1000"`
+		Override      string       `json:"override,omitempty" maxLength:"400" doc:"Why it is to be published although it may earn less than what is in force; kept in the history and the audit log"`
 	}
+}
+
+// noteOf is what the audit log keeps of a change.
+func (in *applyIn) noteOf() string {
+	if in.Body.Override == "" {
+		return in.Body.Note
+	}
+	return withGate(in.Body.Note, "over the gate because "+in.Body.Override)
 }
 
 type versionAnswer struct {
@@ -75,6 +85,8 @@ type planAnswer struct {
 	Errors  []ConfigError       `json:"errors"`
 	// SecondPerson is set when an approval asks that somebody else publishes it.
 	SecondPerson string `json:"secondPerson,omitempty" doc:"Least role of the second person who must publish this; empty when nobody is asked"`
+	// Gate is what the change would have earned, where it changes who gets what.
+	Gate *decide.Promotion `json:"gate,omitempty" doc:"What the change would have earned in the decisions logged; left out where it is about something else"`
 }
 
 func (a *API) configOperations() {
@@ -183,8 +195,8 @@ func (a *API) configOperations() {
 			return out, nil
 		})
 	handle(a, operation{id: "config-plan", method: "POST", path: "/v1/config/plan", tag: "Config", summary: "What a text would change", role: access.Viewer, maxBody: 5 << 20}, nil,
-		func(_ context.Context, in *yamlIn) (*body[planAnswer], error) {
-			plan, _, problems := a.desired(in.Body.YAML, in.Body.Prune)
+		func(ctx context.Context, in *yamlIn) (*body[planAnswer], error) {
+			plan, set, problems := a.desired(in.Body.YAML, in.Body.Prune)
 			out := planAnswer{Version: a.deps.Config.Version(), Changes: plan, Errors: problems}
 			if out.Changes == nil {
 				out.Changes = config.Plan{}
@@ -194,10 +206,20 @@ func (a *API) configOperations() {
 				refs[i] = c.Ref
 			}
 			out.SecondPerson, _ = a.deps.Config.SecondPerson(refs...)
-			return &body[planAnswer]{out}, nil
+			if len(problems) > 0 {
+				return &body[planAnswer]{out}, nil
+			}
+			current, _ := a.deps.Config.Current()
+			change := plan.Change(set)
+			gate, err := a.promotion(ctx, current.After(change.Put, change.Delete), refs)
+			if rapport.KindOf(err) == rapport.Invalid { // what is wrong with it is told when it is applied
+				err = nil
+			}
+			out.Gate = gate
+			return &body[planAnswer]{out}, err
 		})
 	handle(a, operation{id: "config-apply", method: "POST", path: "/v1/config/apply", tag: "Config", summary: "Change documents, whole or not at all", role: access.Marketer, audit: "config.apply", maxBody: 5 << 20},
-		func(in *applyIn) string { return in.Body.Note },
+		(*applyIn).noteOf,
 		a.applyConfig)
 	handle(a, operation{id: "config-undo", method: "POST", path: "/v1/config/undo", tag: "Config", summary: "Take a version back, as a new change", role: access.Marketer, audit: "config.undo"},
 		func(in *undoIn) string { return "version " + strconv.FormatInt(in.Body.Version, 10) },
@@ -248,6 +270,11 @@ func (a *API) applyConfig(ctx context.Context, in *applyIn) (*body[versionAnswer
 		return nil, err
 	}
 	change.Guarded = true
+	gate, err := a.gate(ctx, change.Put, change.Delete, in.Body.Override)
+	if err != nil {
+		return nil, err
+	}
+	change.Note = withGate(change.Note, gate)
 	v, err := a.deps.Config.Apply(ctx, change)
 	return &body[versionAnswer]{versionAnswer{v}}, err
 }

@@ -51,6 +51,10 @@ func (a *API) portfolioOperations() {
 // decisionDocuments are those of the configuration in force.
 func (a *API) decisionDocuments() decide.Documents {
 	set, _ := a.deps.Config.Current()
+	return decisionDocuments(set)
+}
+
+func decisionDocuments(set *config.Set) decide.Documents {
 	return decide.Documents{
 		Actions: specs[decide.ActionDoc](set, "action"), Placements: specs[decide.PlacementDoc](set, "placement"),
 		Policies: specs[decide.PolicyDoc](set, "policy"),

@@ -9,6 +9,7 @@ import (
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/access"
 	"github.com/rapport-engine/rapport/config"
+	"github.com/rapport-engine/rapport/decide"
 )
 
 // Proposal is a change of the configuration that waits for somebody to publish
@@ -35,6 +36,7 @@ type ProposalDetail struct {
 	Changes []config.Difference `json:"changes"`
 	Moved   []ConfigDocument    `json:"moved" doc:"Its documents that were changed since it was made, as they are now; one without text is gone"`
 	YAML    string              `json:"yaml" doc:"Its documents as they would be"`
+	Gate    *decide.Promotion   `json:"gate,omitempty" doc:"What it would earn, by the decisions logged; left out where it is about something else"`
 }
 
 // ProposalPath names a proposal.
@@ -47,6 +49,27 @@ type closeIn struct {
 	Body struct {
 		Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Why; its author reads it"`
 	}
+}
+
+type publishIn struct {
+	ProposalPath
+	Body *struct {
+		Override string `json:"override,omitempty" maxLength:"400" doc:"Why it is to be published although it may earn less than what is in force; kept in the history and the audit log"`
+	}
+}
+
+func (in *publishIn) reason() string {
+	if in.Body == nil {
+		return ""
+	}
+	return in.Body.Override
+}
+
+func (in *publishIn) name() string {
+	if why := in.reason(); why != "" {
+		return in.ProposalPath.name() + ", over the gate because " + why
+	}
+	return in.ProposalPath.name()
 }
 
 func (in *ProposalPath) name() string { return "proposal " + strconv.FormatInt(in.ID, 10) }
@@ -70,12 +93,17 @@ func (a *API) proposalOperations() {
 			return out, nil
 		})
 	handle(a, operation{id: "proposal", method: "GET", path: "/v1/config/proposals/{id}", tag: "Config", summary: "One proposal with what it would change", role: access.Viewer}, nil,
-		func(_ context.Context, in *ProposalPath) (*body[ProposalDetail], error) {
+		func(ctx context.Context, in *ProposalPath) (*body[ProposalDetail], error) {
 			p, err := a.deps.Config.Proposal(in.ID)
 			if err != nil {
 				return nil, err
 			}
-			return &body[ProposalDetail]{a.proposalDetail(&p)}, nil
+			out := a.proposalDetail(&p)
+			if p.State == config.ProposalOpen {
+				set, _ := a.deps.Config.Current()
+				out.Gate, _ = a.promotion(ctx, set.After(p.Put, p.Delete), p.Refs()) // what cannot be judged is shown without
+			}
+			return &body[ProposalDetail]{out}, nil
 		})
 	handle(a, operation{id: "propose", method: "POST", path: "/v1/config/proposals", tag: "Config", summary: "Propose a change for somebody else to publish", role: access.Marketer, status: 201, audit: "config.propose", maxBody: 5 << 20},
 		func(in *applyIn) string { return in.Body.Note },
@@ -91,8 +119,8 @@ func (a *API) proposalOperations() {
 			return &body[Proposal]{a.newProposal(&p)}, nil
 		})
 	handle(a, operation{id: "publish-proposal", method: "POST", path: "/v1/config/proposals/{id}/publish", tag: "Config", summary: "Publish a proposal", role: access.Marketer, audit: "config.publish"},
-		(*ProposalPath).name,
-		func(ctx context.Context, in *ProposalPath) (*body[versionAnswer], error) {
+		(*publishIn).name,
+		func(ctx context.Context, in *publishIn) (*body[versionAnswer], error) {
 			p, err := a.deps.Config.Proposal(in.ID)
 			if err != nil {
 				return nil, err
@@ -100,7 +128,11 @@ func (a *API) proposalOperations() {
 			if err := a.mayPublish(ctx, &p); err != nil {
 				return nil, err
 			}
-			v, err := a.deps.Config.PublishProposal(ctx, in.ID, author(ctx))
+			gate, err := a.gate(ctx, p.Put, p.Delete, in.reason())
+			if err != nil {
+				return nil, err
+			}
+			v, err := a.deps.Config.PublishProposal(ctx, in.ID, author(ctx), gate)
 			return &body[versionAnswer]{versionAnswer{v}}, err
 		})
 	handle(a, operation{id: "close-proposal", method: "POST", path: "/v1/config/proposals/{id}/close", tag: "Config", summary: "Refuse a proposal, or withdraw one's own", role: access.Marketer, status: 204, audit: "config.close"},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/config"
+	"github.com/rapport-engine/rapport/decide"
 )
 
 // runCheck checks a folder by itself, without a server.
@@ -115,8 +116,9 @@ func documentText(set *config.Set) string {
 
 // planned is the server's answer to a plan.
 type planned struct {
-	Version int64       `json:"version"`
-	Changes config.Plan `json:"changes"`
+	Version int64             `json:"version"`
+	Changes config.Plan       `json:"changes"`
+	Gate    *decide.Promotion `json:"gate"`
 	Errors  []struct {
 		Line    int    `json:"line"`
 		Column  int    `json:"column"`
@@ -169,6 +171,12 @@ func (p *planned) print(w io.Writer) {
 	}
 	fmt.Fprintf(w, "%d to create, %d to change, %d to delete; the server is at version %d.\n",
 		p.count(config.Created), p.count(config.Changed), p.count(config.Deleted), p.Version)
+	if p.Gate != nil {
+		fmt.Fprintf(w, "What it would have earned: %s.\n", p.Gate.Sentence)
+		for _, what := range p.Gate.Beyond {
+			fmt.Fprintf(w, "    not told by the log: %s\n", what)
+		}
+	}
 }
 
 // runPlan shows what applying a folder would change.
@@ -208,6 +216,7 @@ func runApply(ctx context.Context, env Env, flags *flag.FlagSet) error {
 	prune := flags.Bool("prune", false, "delete documents of the server that are not in the folder")
 	yes := flags.Bool("yes", false, "do not ask before something is deleted")
 	note := flags.String("note", "", "why, for the history")
+	override := flags.String("override", "", "publish it although it may earn less than what is in force, for this `reason`, which is kept")
 	propose := flags.Bool("propose", false, "do not apply it, but propose it for somebody else to publish")
 	operands, err := parse(env, flags, 1, 1)
 	if err != nil {
@@ -222,6 +231,9 @@ func runApply(ctx context.Context, env Env, flags *flag.FlagSet) error {
 		return nil
 	}
 	in := map[string]any{"yaml": documentText(set), "prune": *prune, "note": *note, "expectVersion": p.Version}
+	if *override != "" {
+		in["override"] = *override
+	}
 	if *propose {
 		var proposed struct {
 			ID int64 `json:"id"`

@@ -246,19 +246,20 @@ func (s *Store) Propose(ctx context.Context, c Change) (Proposal, error) {
 	return s.Proposal(id)
 }
 
-// PublishProposal applies a proposal and returns the new version. by must be another
+// PublishProposal applies a proposal and returns the new version. remark, if not
+// empty, goes behind its note in the history. by must be another
 // person than its author where an approval asks for one. Kinds: NotFound,
 // Denied, Conflict (it is not open, or a document was changed since), and those
 // of Apply.
-func (s *Store) PublishProposal(ctx context.Context, id int64, by string) (int64, error) {
+func (s *Store) PublishProposal(ctx context.Context, id int64, by, remark string) (int64, error) {
 	s.o.Journal.mu.Lock()
-	version, err := s.publishLocked(ctx, id, by)
+	version, err := s.publishLocked(ctx, id, by, remark)
 	s.o.Journal.mu.Unlock()
 	s.settle(ctx, err)
 	return version, err
 }
 
-func (s *Store) publishLocked(ctx context.Context, id int64, by string) (int64, error) {
+func (s *Store) publishLocked(ctx context.Context, id int64, by, remark string) (int64, error) {
 	if err := s.o.Journal.catchUp(ctx); err != nil {
 		return 0, err
 	}
@@ -279,6 +280,9 @@ func (s *Store) publishLocked(ctx context.Context, id int64, by string) (int64, 
 	note := p.Note
 	if note == "" {
 		note = "proposal " + strconv.FormatInt(id, 10)
+	}
+	if remark != "" {
+		note += "\n" + remark
 	}
 	return s.apply(ctx, Change{Put: p.Put, Delete: p.Delete, Author: by, Note: note, proposal: id, proposer: p.Author})
 }

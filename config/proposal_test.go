@@ -53,11 +53,11 @@ func TestAProposalWaitsForSomebodyElseAndSurvivesARestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.PublishProposal(t.Context(), two.ID, "ada"); rapport.KindOf(err) != rapport.Denied {
+	if _, err := s.PublishProposal(t.Context(), two.ID, "ada", ""); rapport.KindOf(err) != rapport.Denied {
 		t.Errorf("its author published it: %v", err)
 	}
 	s, _ = openGuarded(t, log) // a restart
-	if v, err := s.PublishProposal(t.Context(), two.ID, "bob"); err != nil || v != 2 {
+	if v, err := s.PublishProposal(t.Context(), two.ID, "bob", ""); err != nil || v != 2 {
 		t.Fatalf("version %d, %v", v, err)
 	}
 	if rev := s.History(1)[0]; rev.Author != "bob" || rev.Proposer != "ada" || rev.Proposal != two.ID {
@@ -66,10 +66,10 @@ func TestAProposalWaitsForSomebodyElseAndSurvivesARestart(t *testing.T) {
 	if moved := s.Moved(&three); len(moved) != 1 || moved[0].Version != 2 {
 		t.Errorf("moved: %v", moved)
 	}
-	if _, err := s.PublishProposal(t.Context(), three.ID, "ada"); rapport.KindOf(err) != rapport.Conflict {
+	if _, err := s.PublishProposal(t.Context(), three.ID, "ada", ""); rapport.KindOf(err) != rapport.Conflict {
 		t.Errorf("somebody's work was overwritten unseen: %v", err)
 	}
-	if _, err := s.PublishProposal(t.Context(), two.ID, "cal"); rapport.KindOf(err) != rapport.Conflict {
+	if _, err := s.PublishProposal(t.Context(), two.ID, "cal", ""); rapport.KindOf(err) != rapport.Conflict {
 		t.Errorf("published twice: %v", err)
 	}
 	if err := s.CloseProposal(t.Context(), three.ID, "ada", "slots: 3 is too many"); err != nil {
@@ -112,7 +112,7 @@ func TestAProposalIsCheckedAsAChangeIs(t *testing.T) {
 	if _, err := s.Propose(t.Context(), config.Change{Author: "ada", Expect: &version, Put: documents(t, r, "kind: placement\nid: hero\n").All()}); rapport.KindOf(err) != rapport.Invalid {
 		t.Errorf("made for a version to come: %v", err)
 	}
-	if _, err := s.PublishProposal(t.Context(), 1, "bob"); rapport.KindOf(err) != rapport.NotFound {
+	if _, err := s.PublishProposal(t.Context(), 1, "bob", ""); rapport.KindOf(err) != rapport.NotFound {
 		t.Errorf("what was not proposed was published: %v", err)
 	}
 	// Where nothing asks for a second person, the author may publish.
@@ -120,7 +120,7 @@ func TestAProposalIsCheckedAsAChangeIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v, err := s.PublishProposal(t.Context(), p.ID, "ada"); err != nil || v != 1 {
+	if v, err := s.PublishProposal(t.Context(), p.ID, "ada", ""); err != nil || v != 1 {
 		t.Errorf("version %d, %v", v, err)
 	}
 }

@@ -261,19 +261,16 @@ func (f *contest) fill() (given []rapport.Choice) {
 		for i := range tier {
 			estimates[i] = tier[i].estimate
 		}
-		idle := learn.Chances(chances, estimates, bar)
-		floor := m.config.policy.exploration
-		explored := random.Float64() < floor
+		idle := m.config.settle(tier, estimates, chances, bar)
+		explored := random.Float64() < m.config.policy.exploration
 		lucky := random.IntN(len(tier))
-		reserved, scale, lever := f.reserved(tier, random)
+		lever := f.reserved(tier, random)
 		best, winner := bar, -1
 		for i := range tier {
 			draw := estimates[i].Draw(random)
 			if draw > best {
 				best, winner = draw, i
 			}
-			// The shares guaranteed to some come first, then the floor, then the draw.
-			chances[i] = (1-reserved)*(floor/float64(len(tier))+(1-floor)*chances[i]) + tier[i].action.guaranteed(bar)/scale
 			if first {
 				c := &f.d.Candidates[tier[i].index]
 				c.Score, c.Propensity = round32(draw), round32(chances[i])
@@ -286,7 +283,7 @@ func (f *contest) fill() (given []rapport.Choice) {
 			winner, explored = lever, false
 		}
 		if first {
-			f.d.Idle = (1 - reserved) * (1 - floor) * idle
+			f.d.Idle = idle
 			first = false
 		}
 		if winner < 0 {
@@ -313,28 +310,42 @@ func (a *Action) guaranteed(bar float64) float64 {
 	return a.Share
 }
 
-// reserved draws for the guaranteed shares: how much of the chance they take,
-// what each share is divided by where they come to more than there is, and who
-// gets this slot by it (-1 for nobody).
-func (f *contest) reserved(tier []runner, random *rand.Rand) (sum, scale float64, winner int) {
-	winner = -1
-	if tier[0].action.Priority > 0 {
-		return 0, 1, winner
+// settle writes with which chance each of a tier gets the slot, and returns the
+// chance that it stays empty. The shares guaranteed to some come first, then the
+// floor of exploration, then the draw.
+func (c *Config) settle(tier []runner, estimates []learn.Estimate, chances []float64, bar float64) (idle float64) {
+	idle = learn.Chances(chances, estimates, bar)
+	sum := 0.0
+	for i := range tier {
+		sum += tier[i].action.guaranteed(bar)
 	}
+	reserved, scale, floor := min(sum, 1), max(1, sum), c.policy.exploration
+	for i := range tier {
+		chances[i] = (1-reserved)*(floor/float64(len(tier))+(1-floor)*chances[i]) + tier[i].action.guaranteed(bar)/scale
+	}
+	return (1 - reserved) * (1 - floor) * idle
+}
+
+// reserved draws for the guaranteed shares: who gets this slot by one, -1 for
+// nobody. Where they come to more than there is, each is cut alike.
+func (f *contest) reserved(tier []runner, random *rand.Rand) (winner int) {
+	if tier[0].action.Priority > 0 {
+		return -1
+	}
+	sum := 0.0
 	for i := range tier {
 		sum += tier[i].action.Share
 	}
-	scale = max(1, sum)
 	if sum == 0 {
-		return 0, scale, winner
+		return -1
 	}
-	u := random.Float64() * scale
+	u := random.Float64() * max(1, sum)
 	for i := range tier {
 		if u -= tier[i].action.Share; u < 0 {
-			return min(sum, 1), scale, i
+			return i
 		}
 	}
-	return min(sum, 1), scale, winner
+	return -1
 }
 
 // tier moves those who may compete for the next slot to the front: the highest

@@ -120,6 +120,7 @@ type policy struct {
 	fatigueHalf float64 // ms
 	gate        *gate
 	pause       PauseDoc
+	promotion   *PromotionDoc
 }
 
 // gate says when people may be spoken to unasked.
@@ -277,6 +278,7 @@ func (c *Config) addPolicy(docs []PolicyDoc, f *faults) (caps []*limit) {
 		if d.Pause != nil {
 			c.policy.pause = *d.Pause
 		}
+		c.policy.promotion = d.Promotion
 		for _, name := range d.Features {
 			if k, ok := knownOf(name); ok {
 				c.feature(k)

@@ -131,19 +131,20 @@ type PlacementDoc struct {
 // PolicyDoc is the config document of kind "policy": the restraint every
 // decision is under. A deployment has at most one.
 type PolicyDoc struct {
-	ID          string       `yaml:"id" doc:"Name of the policy."`
-	Holdout     float64      `yaml:"holdout,omitempty" min:"0" max:"0.5" doc:"Share of people who never get anything, so that the effect of the rest can be measured; 0 to 0.5."`
-	Salt        string       `yaml:"salt,omitempty" doc:"Changing it draws another holdout."`
-	Caps        []CapDoc     `yaml:"caps,omitempty" doc:"Limits on how much one person gets."`
-	QuietHours  *QuietDoc    `yaml:"quietHours,omitempty" doc:"When nothing is pushed."`
-	Exploration *float64     `yaml:"exploration,omitempty" min:"0" max:"0.5" doc:"Share of decisions taken uniformly at random to keep learning; 0 to 0.5, default 0.02."`
-	Goals       []GoalDoc    `yaml:"goals,omitempty" doc:"Goals of every action beside its own: what any contact may lead to, such as Unsubscribed."`
-	Fatigue     *FatigueDoc  `yaml:"fatigue,omitempty" doc:"Pressure that rises with contacts nobody answered."`
-	Gate        *GateDoc     `yaml:"gate,omitempty" doc:"When people may be spoken to at all."`
-	Pause       *PauseDoc    `yaml:"pause,omitempty" doc:"When an action that harms is paused."`
-	Features    []string     `yaml:"features,omitempty" doc:"More of the person for the models to learn from: traits.x, computed.x, scores.x, segments.x. What conditions ask about is learned from anyway."`
-	Currency    string       `yaml:"currency,omitempty" doc:"Currency of all amounts, as three letters of ISO 4217: NOK. Only shown, never converted."`
-	Outcomes    []OutcomeDoc `yaml:"outcomes,omitempty" doc:"What the effect is measured in. Default: the goals of all actions, feedback on decisions left out."`
+	ID          string        `yaml:"id" doc:"Name of the policy."`
+	Holdout     float64       `yaml:"holdout,omitempty" min:"0" max:"0.5" doc:"Share of people who never get anything, so that the effect of the rest can be measured; 0 to 0.5."`
+	Salt        string        `yaml:"salt,omitempty" doc:"Changing it draws another holdout."`
+	Caps        []CapDoc      `yaml:"caps,omitempty" doc:"Limits on how much one person gets."`
+	QuietHours  *QuietDoc     `yaml:"quietHours,omitempty" doc:"When nothing is pushed."`
+	Exploration *float64      `yaml:"exploration,omitempty" min:"0" max:"0.5" doc:"Share of decisions taken uniformly at random to keep learning; 0 to 0.5, default 0.02."`
+	Goals       []GoalDoc     `yaml:"goals,omitempty" doc:"Goals of every action beside its own: what any contact may lead to, such as Unsubscribed."`
+	Fatigue     *FatigueDoc   `yaml:"fatigue,omitempty" doc:"Pressure that rises with contacts nobody answered."`
+	Gate        *GateDoc      `yaml:"gate,omitempty" doc:"When people may be spoken to at all."`
+	Pause       *PauseDoc     `yaml:"pause,omitempty" doc:"When an action that harms is paused."`
+	Promotion   *PromotionDoc `yaml:"promotion,omitempty" doc:"What a change of actions or policy must show before it is published."`
+	Features    []string      `yaml:"features,omitempty" doc:"More of the person for the models to learn from: traits.x, computed.x, scores.x, segments.x. What conditions ask about is learned from anyway."`
+	Currency    string        `yaml:"currency,omitempty" doc:"Currency of all amounts, as three letters of ISO 4217: NOK. Only shown, never converted."`
+	Outcomes    []OutcomeDoc  `yaml:"outcomes,omitempty" doc:"What the effect is measured in. Default: the goals of all actions, feedback on decisions left out."`
 }
 
 // CapDoc is one limit.
@@ -474,6 +475,15 @@ func (d *PolicyDoc) validateMore(f *faults) {
 		f.share("pause.level", p.Level, 0.999)
 		if p.People < 0 {
 			f.Add("pause.people", "must not be negative")
+		}
+	}
+	if p := d.Promotion; p != nil {
+		f.share("promotion.margin", p.Margin, 1)
+		if p.Decisions < 0 {
+			f.Add("promotion.decisions", "must not be negative")
+		}
+		if p.Unknown != "" && p.Unknown != "publish" && p.Unknown != "refuse" {
+			f.Add("promotion.unknown", "%q is neither publish nor refuse", p.Unknown)
 		}
 	}
 	if len(d.Features) > maxNamed {

@@ -212,7 +212,7 @@ func (w *world) run(seed func() uint64) {
 		w.t.Fatal(err)
 	}
 	w.model = decide.NewModel()
-	w.recent = decide.NewRecent(w.log, 100)
+	w.recent = decide.NewRecent(w.log, 300)
 	if seed == nil {
 		seed = decide.SeededRandom(1)
 	}
