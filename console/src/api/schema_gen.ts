@@ -1489,6 +1489,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/people/{ref}/sending": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * When and through which channel a person answers, as it was learned
+         * @description Needs the role viewer.
+         */
+        get: operations["person-sending"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/people/{ref}/timeline": {
         parameters: {
             query?: never;
@@ -2181,6 +2201,8 @@ export interface components {
         };
         ActionInfo: {
             channel?: string;
+            /** @description Channels to choose from, per person */
+            channels?: string[];
             id: string;
             placements: string[];
             purpose?: string;
@@ -2257,6 +2279,8 @@ export interface components {
              */
             expectVersion?: number;
             note?: string;
+            /** @description Why it is to be published although it may earn less than what is in force; kept in the history and the audit log */
+            override?: string;
             prune?: boolean;
             yaml?: string;
         };
@@ -2358,6 +2382,20 @@ export interface components {
             name: string;
             /** @description Where it can be read. */
             url?: string;
+        };
+        ChannelHabit: {
+            /** Format: double */
+            answered: number;
+            channel: string;
+            closed?: string;
+            /** Format: double */
+            high: number;
+            /** Format: double */
+            low: number;
+            /** Format: double */
+            rate: number;
+            /** Format: double */
+            sent: number;
         };
         ChannelInfo: {
             from?: string;
@@ -2822,6 +2860,21 @@ export interface components {
             /** @description Recall it is under */
             recall?: string;
             state?: string;
+        };
+        HourHabit: {
+            /** Format: double */
+            answered: number;
+            /** Format: double */
+            high: number;
+            /** Format: int64 */
+            hour: number;
+            /** Format: double */
+            low: number;
+            quiet?: boolean;
+            /** Format: double */
+            rate: number;
+            /** Format: double */
+            sent: number;
         };
         HouseholdInfo: {
             /** @description h_... for an address, the item for a product */
@@ -3692,6 +3745,18 @@ export interface components {
             /** Format: date-time */
             since: string;
         };
+        PersonSending: {
+            /** @description Whom the person is taken for while little is known of themselves; empty if that is not known either */
+            alike?: string;
+            channels: components["schemas"]["ChannelHabit"][];
+            /** @description The 24 hours of the day: what was sent to them and answered, fading, and the rate believed with its 80 % interval */
+            hours: components["schemas"]["HourHabit"][];
+            personId: string;
+            /** @description What triggers asked for and waits for its hour */
+            waiting: components["schemas"]["WaitingSend"][];
+            /** @description Where the hours are counted */
+            zone: string;
+        };
         PersonSummary: {
             country?: string;
             /** Format: int64 */
@@ -3707,6 +3772,8 @@ export interface components {
         PlacementInfo: {
             actions: string[];
             channel?: string;
+            /** @description Channels to choose from, per person */
+            channels?: string[];
             /**
              * Format: int64
              * @description Among the recent ones
@@ -3724,6 +3791,8 @@ export interface components {
         PlanAnswer: {
             changes: components["schemas"]["Difference"][];
             errors: components["schemas"]["ConfigError"][];
+            /** @description What the change would have earned in the decisions logged; left out where it is about something else */
+            gate?: components["schemas"]["Promotion"];
             /** @description Least role of the second person who must publish this; empty when nobody is asked */
             secondPerson?: string;
             /** Format: int64 */
@@ -3840,6 +3909,22 @@ export interface components {
             /** Format: int64 */
             timeoutSeconds: number;
         };
+        Promotion: {
+            beyond: string[];
+            changed?: components["schemas"]["Effect"];
+            /** Format: int64 */
+            decisions: number;
+            difference?: components["schemas"]["Effect"];
+            /** Format: double */
+            effectiveSampleSize: number;
+            inForce?: components["schemas"]["Effect"];
+            /** Format: double */
+            margin: number;
+            refused: boolean;
+            sentence: string;
+            /** @enum {string} */
+            verdict: "unchanged" | "better" | "not worse" | "worse" | "unknown" | "off";
+        };
         Proposal: {
             author: string;
             /**
@@ -3881,6 +3966,8 @@ export interface components {
             /** Format: date-time */
             endedAt?: string;
             endedBy?: string;
+            /** @description What it would earn, by the decisions logged; left out where it is about something else */
+            gate?: components["schemas"]["Promotion"];
             /** Format: int64 */
             id: number;
             /** @description Its documents that were changed since it was made, as they are now; one without text is gone */
@@ -3903,6 +3990,10 @@ export interface components {
         };
         ProposalsAnswer: {
             proposals: components["schemas"]["Proposal"][];
+        };
+        PublishInBody: {
+            /** @description Why it is to be published although it may earn less than what is in force; kept in the history and the audit log */
+            override?: string;
         };
         Purchasing: {
             /** Format: double */
@@ -4610,6 +4701,13 @@ export interface components {
         };
         VersionsAnswer: {
             versions: components["schemas"]["ConfigRevision"][];
+        };
+        WaitingSend: {
+            /** Format: date-time */
+            at: string;
+            placement: string;
+            reason: string;
+            trigger: string;
         };
         WaterfallStep: {
             /**
@@ -6709,7 +6807,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PublishInBody"];
+            };
+        };
         responses: {
             /** @description OK */
             200: {
@@ -12796,6 +12898,110 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ScoreAnswer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "person-sending": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Person id, or userId:x, anonymousId:x, email:x, phone:x */
+                ref: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonSending"];
                 };
             };
             /** @description Bad Request */

@@ -374,6 +374,8 @@ export interface ConfigPlan {
   errors?: ConfigError[]
   /** Least role of the second person who must publish it; absent when nobody is asked. */
   secondPerson?: string
+  /** What the change would have earned, where it changes who gets what. */
+  gate?: { refused: boolean; sentence: string }
 }
 
 export interface ConfigApplied {

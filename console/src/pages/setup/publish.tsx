@@ -27,6 +27,7 @@ export function PublishDialog({ open, onClose, yaml, base, onApplied }: {
   const toast = useToast()
   const undo = useUndo()
   const [note, setNote] = useState('')
+  const [override, setOverride] = useState('')
   const [busy, setBusy] = useState(false)
   const [error, setError] = useState<unknown>()
   const [theirs, setTheirs] = useState<Config>()
@@ -67,8 +68,9 @@ export function PublishDialog({ open, onClose, yaml, base, onApplied }: {
     setBusy(true)
     setError(undefined)
     try {
-      const { version } = await post<ConfigApplied>('/v1/config/apply', { yaml, expectVersion: theirs?.version ?? base, note })
+      const { version } = await post<ConfigApplied>('/v1/config/apply', { yaml, expectVersion: theirs?.version ?? base, note, override: override || undefined })
       setNote('')
+      setOverride('')
       toast.say(`Applied as version ${version}`, { label: 'Undo', run: () => undo(version) })
       await client.invalidateQueries()
       onApplied(version)
@@ -107,6 +109,12 @@ export function PublishDialog({ open, onClose, yaml, base, onApplied }: {
         {changes.length > 0 && errors.length === 0 && (
           <Field label="Note" hint="Why, for whoever reads the history. May be empty.">
             {(id) => <Input id={id} value={note} onChange={(event) => setNote(event.target.value)} maxLength={200} className="w-full" />}
+          </Field>
+        )}
+        {plan.data?.gate && <p className={plan.data.gate.refused ? 'rounded-control bg-bad-soft px-3 py-2' : 'text-muted'}>By the decisions logged: {plan.data.gate.sentence}.</p>}
+        {plan.data?.gate?.refused && !mustPropose && (
+          <Field label="Reason to publish it all the same" hint="Kept in the history and the audit log.">
+            {(id) => <Input id={id} value={override} onChange={(event) => setOverride(event.target.value)} maxLength={400} className="w-full" />}
           </Field>
         )}
         {mustPropose && <p className="rounded-control bg-accent-soft px-3 py-2">Somebody else publishes this: an approval asks for a second person{plan.data?.secondPerson === 'admin' ? ' who is an admin' : ''}. Send it for review, and they see what you see here.</p>}
