@@ -49,15 +49,15 @@ type PassportDoc struct {
 	Care         string           `yaml:"care,omitempty" json:"care,omitempty" doc:"How to look after it."`
 	Repair       string           `yaml:"repair,omitempty" json:"repair,omitempty" doc:"How to have it repaired and for how long parts are kept."`
 	Recycling    string           `yaml:"recycling,omitempty" json:"recycling,omitempty" doc:"Where it goes when it is done with."`
-	Footprint    float64          `yaml:"footprint,omitempty" json:"footprint,omitempty" min:"0" doc:"Greenhouse gases of making one, kg CO2e."`
+	Footprint    float64          `yaml:"footprint,omitempty" json:"footprint,omitempty" min:"0" unit:"kg CO₂e" doc:"Greenhouse gases of making one, kg CO2e."`
 	Certificates []CertificateDoc `yaml:"certificates,omitempty" json:"certificates,omitempty" doc:"Certificates it holds."`
 }
 
 // MaterialDoc is one material and its share.
 type MaterialDoc struct {
 	Name     string  `yaml:"name" json:"name,omitempty" required:"true" doc:"The material."`
-	Percent  float64 `yaml:"percent,omitempty" json:"percent,omitempty" min:"0" max:"100" doc:"Share by weight."`
-	Recycled float64 `yaml:"recycled,omitempty" json:"recycled,omitempty" min:"0" max:"100" doc:"How much of it is recycled, percent."`
+	Percent  float64 `yaml:"percent,omitempty" json:"percent,omitempty" min:"0" max:"100" unit:"%" doc:"Share by weight."`
+	Recycled float64 `yaml:"recycled,omitempty" json:"recycled,omitempty" min:"0" max:"100" unit:"%" doc:"How much of it is recycled, percent."`
 }
 
 // CertificateDoc is a certificate.
@@ -91,7 +91,7 @@ type SignalDoc struct {
 	Below   *float64 `yaml:"below,omitempty" doc:"Fires when the reading falls below it."`
 	Above   *float64 `yaml:"above,omitempty" doc:"Fires when the reading rises above it."`
 	Rearm   *float64 `yaml:"rearm,omitempty" doc:"The reading must pass this before it fires again; the line itself if left out."`
-	Event   string   `yaml:"event" required:"true" doc:"Event the owner gets, such as Product Running Low or Product Needs Service."`
+	Event   string   `yaml:"event" required:"true" suggest:"event" doc:"Event the owner gets, such as Product Running Low or Product Needs Service."`
 	Stage   string   `yaml:"stage,omitempty" enum:"low,needsService,inUse" doc:"Stage the item enters; it leaves it when the reading passes rearm."`
 }
 
@@ -107,7 +107,7 @@ type ReplenishDoc struct {
 	Reading  string  `yaml:"reading,omitempty" doc:"Reading that tells how much is left."`
 	Capacity float64 `yaml:"capacity,omitempty" min:"0" doc:"How much a full one holds, in unit."`
 	Unit     string  `yaml:"unit,omitempty" doc:"Unit of the capacity, such as g or pods."`
-	Serves   string  `yaml:"serves,omitempty" doc:"GTIN of the product it is filled with."`
+	Serves   string  `yaml:"serves,omitempty" suggest:"product.gtin" doc:"GTIN of the product it is filled with."`
 }
 
 // Validate reports everything wrong with the document by itself. The error is

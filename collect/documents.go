@@ -21,7 +21,7 @@ type SourceDoc struct {
 	OldKeys     []string `yaml:"oldKeys,omitempty" doc:"Further keys that still open the door, while clients move to a new one; at most 8."`
 	Name        string   `yaml:"name,omitempty" doc:"Name for people; the id if left out."`
 	Disabled    bool     `yaml:"disabled,omitempty" doc:"Refuses its events."`
-	Rate        int      `yaml:"rate,omitempty" doc:"Most events per second, averaged over ten seconds; unlimited if left out."`
+	Rate        int      `yaml:"rate,omitempty" unit:"events/s" doc:"Most events per second, averaged over ten seconds; unlimited if left out."`
 	Identifiers []string `yaml:"identifiers,omitempty" doc:"Traits, and types in context.externalIds, that name a person, such as loyaltyCard; each is a kind of its own. At most 16."`
 	UserSecret  string   `yaml:"userSecret,omitempty" secret:"true" doc:"Demands userHash (hex HMAC-SHA256 of userId with this secret) before a client of this source is answered for a signed-in person."`
 	Unplanned   string   `yaml:"unplanned,omitempty" doc:"What to do with a track event no schema knows: allow (default), observe (count it) or quarantine."`
@@ -31,9 +31,9 @@ type SourceDoc struct {
 // tracking plan looks like.
 type SchemaDoc struct {
 	ID         string                 `yaml:"id" doc:"Name of the schema, unique among schemas."`
-	Event      string                 `yaml:"event,omitempty" doc:"Name of the track event, or of the page or screen; empty means every call of the type."`
+	Event      string                 `yaml:"event,omitempty" suggest:"event" doc:"Name of the track event, or of the page or screen; empty means every call of the type."`
 	Type       string                 `yaml:"type,omitempty" doc:"track (default), identify, page, screen or group. For identify and group the properties are the traits."`
-	Sources    []string               `yaml:"sources,omitempty" doc:"Sources it holds for; all if left out."`
+	Sources    []string               `yaml:"sources,omitempty" suggest:"source" doc:"Sources it holds for; all if left out."`
 	Mode       string                 `yaml:"mode,omitempty" doc:"enforce (default) keeps offending events in quarantine; observe counts them and lets them in."`
 	Properties map[string]PropertyDoc `yaml:"properties,omitempty" doc:"What each property must be."`
 	Additional *bool                  `yaml:"additional,omitempty" doc:"Whether other properties are allowed; default true."`

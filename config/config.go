@@ -36,6 +36,8 @@ import (
 //	min:"0" max:"1"      inclusive bounds of a number or duration, or of a list's length
 //	ref:"placement"      a text (or list, or map of texts) naming documents of that kind, which must exist
 //	secret:"true"        a text that must be a ${NAME} reference
+//	suggest:"event"      what its values usually are, for pickers: event, kind, a kind of documents, kind.key
+//	unit:"money"         what a number counts in: money, share, %, events/s
 //
 // A field yaml:"id" of type string gets the document's id. Structs that have a
 // method Validate() error are asked after they are filled; an error with a

@@ -40,6 +40,11 @@ type Field struct {
 	Min      string          `json:"min,omitempty"`
 	Max      string          `json:"max,omitempty"`
 	Ref      string          `json:"ref,omitempty"` // kind of the documents it names
+	// Suggest says what its values usually are, for pickers; nothing holds them to it: event, kind, a kind of
+	// documents (their ids), or kind.key (what the documents of a kind hold there).
+	Suggest string `json:"suggest,omitempty"`
+	// Unit is what a number counts in: money (the deployment's currency), share (1 is all), %, events/s, ...
+	Unit string `json:"unit,omitempty"`
 	Default  json.RawMessage `json:"default,omitempty"`
 	// Fields are the keys of an object, Item the elements of a list or the values of a map.
 	Fields []Field `json:"fields,omitempty"`
@@ -67,6 +72,8 @@ type tags struct {
 	enum     []string
 	min, max string
 	ref      string
+	suggest  string
+	unit     string
 }
 
 // readTags returns ok false for fields that are no keys.
@@ -74,6 +81,7 @@ func readTags(f reflect.StructField) (tags, bool) {
 	name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 	t := tags{
 		name: name, inline: options == "inline", doc: f.Tag.Get("doc"), ref: f.Tag.Get("ref"),
+		suggest: f.Tag.Get("suggest"), unit: f.Tag.Get("unit"),
 		required: f.Tag.Get("required") == "true", secret: f.Tag.Get("secret") == "true",
 		min: f.Tag.Get("min"), max: f.Tag.Get("max"),
 	}
@@ -212,6 +220,7 @@ func describeStruct(v reflect.Value, within []reflect.Type) ([]Field, error) {
 			return nil, fmt.Errorf("the key %s has no doc tag", sf.name)
 		}
 		f.Doc, f.Required, f.Secret, f.Min, f.Max, f.Ref = sf.doc, sf.required, sf.secret, sf.min, sf.max, sf.ref
+		f.Suggest, f.Unit = sf.suggest, sf.unit
 		if f.Enum = sf.enum; f.Required {
 			f.Default = nil
 		}

@@ -28,7 +28,7 @@ const ApprovalKind = "approval"
 // not ask.
 type ApprovalDoc struct {
 	ID    string   `yaml:"id" doc:"Name of the rule."`
-	Kinds []string `yaml:"kinds,omitempty" doc:"Kinds of documents that need a second person, such as action and policy; all kinds if left out."`
+	Kinds []string `yaml:"kinds,omitempty" suggest:"kind" doc:"Kinds of documents that need a second person, such as action and policy; all kinds if left out."`
 	Role  string   `yaml:"role,omitempty" enum:"marketer,admin" doc:"Least role of the second person: marketer (default) or admin."`
 }
 

@@ -15,6 +15,8 @@ export default defineConfig({
   },
   build: {
     target: 'es2022',
+    // What Tailwind 4 itself asks for: nothing is written twice for browsers it does not run in.
+    cssTarget: ['chrome111', 'safari16.4', 'firefox128'],
     manifest: true,
     // Everything is a file of its own: the content security policy allows no
     // inline script, and a data: font would be refused.

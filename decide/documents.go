@@ -25,21 +25,21 @@ type ActionDoc struct {
 	Locales    map[string]rapport.Fields `yaml:"locales,omitempty" doc:"Content per locale (nb, pt-BR); chosen by context.locale, then traits.locale; content is the fallback."`
 	In         map[string]ContentDoc     `yaml:"in,omitempty" doc:"Content of its own in some placements."`
 	Goals      []GoalDoc                 `yaml:"goals,omitempty" doc:"What counts as success and what it is worth. Default: Decision Clicked within 1h, worth 0.1."`
-	Cost       float64                   `yaml:"cost,omitempty" min:"0" doc:"What giving it once costs, in the deployment's currency."`
-	Purpose    string                    `yaml:"purpose,omitempty" doc:"Purpose the person must have consented to; none for a slot on one's own site."`
-	Channel    string                    `yaml:"channel,omitempty" doc:"Channel it is pushed through (inapp, webhook); the placement's if left out."`
-	Channels   []string                  `yaml:"channels,omitempty" doc:"Channels it may be pushed through instead of one: the person's consent and addresses allow some of them, and which of those is learned per person."`
+	Cost       float64                   `yaml:"cost,omitempty" min:"0" unit:"money" doc:"What giving it once costs, in the deployment's currency."`
+	Purpose    string                    `yaml:"purpose,omitempty" suggest:"action.purpose" doc:"Purpose the person must have consented to; none for a slot on one's own site."`
+	Channel    string                    `yaml:"channel,omitempty" suggest:"channel" doc:"Channel it is pushed through (inapp, webhook); the placement's if left out."`
+	Channels   []string                  `yaml:"channels,omitempty" suggest:"channel" doc:"Channels it may be pushed through instead of one: the person's consent and addresses allow some of them, and which of those is learned per person."`
 	Timing     *TimingDoc                `yaml:"timing,omitempty" doc:"When it is sent where a trigger asks for it; the placement's if left out."`
-	Topic      string                    `yaml:"topic,omitempty" doc:"Subject, for caps of scope topic."`
+	Topic      string                    `yaml:"topic,omitempty" suggest:"action.topic" doc:"Subject, for caps of scope topic."`
 	From       string                    `yaml:"from,omitempty" doc:"First moment of validity (2026-05-01 or 2026-05-01T08:00:00Z)."`
 	Until      string                    `yaml:"until,omitempty" doc:"End of validity, exclusive."`
 	Weight     float64                   `yaml:"weight,omitempty" min:"0" max:"1000" doc:"Multiplier of its expected value; default 1."`
 	Priority   int                       `yaml:"priority,omitempty" min:"0" max:"100" doc:"0 competes by value. Higher goes first among the eligible and is shown even at a loss: for service and safety messages."`
 	Cap        *RateDoc                  `yaml:"cap,omitempty" doc:"How often one person may get this action."`
-	Group      string                    `yaml:"group,omitempty" doc:"Actions of one group exclude each other within a decision."`
-	Share      float64                   `yaml:"share,omitempty" min:"0" max:"0.5" doc:"Least share of its placement's decisions in which it is given to somebody eligible, whatever it is worth; 0 to 0.5. What that costs is shown."`
+	Group      string                    `yaml:"group,omitempty" suggest:"action.group" doc:"Actions of one group exclude each other within a decision."`
+	Share      float64                   `yaml:"share,omitempty" min:"0" max:"0.5" unit:"share" doc:"Least share of its placement's decisions in which it is given to somebody eligible, whatever it is worth; 0 to 0.5. What that costs is shown."`
 	Right      string                    `yaml:"right,omitempty" enum:"recall,safety" doc:"recall or safety: the right to be given beside caps, quiet hours, fatigue, the gate and the holdout. Every use is recorded as such."`
-	Control    float64                   `yaml:"control,omitempty" min:"0" max:"0.5" doc:"Share of people who never get this action, so that its own effect can be measured; 0 to 0.5."`
+	Control    float64                   `yaml:"control,omitempty" min:"0" max:"0.5" unit:"share" doc:"Share of people who never get this action, so that its own effect can be measured; 0 to 0.5."`
 	Stock      int                       `yaml:"stock,omitempty" min:"0" doc:"Most times it is given in all; 0 is without limit."`
 	Budget     *BudgetDoc                `yaml:"budget,omitempty" doc:"Most that its cost may add up to."`
 }
@@ -76,13 +76,13 @@ func (d *ActionDoc) Contents() iter.Seq2[string, rapport.Fields] {
 
 // BudgetDoc limits what an action costs, paced over its period.
 type BudgetDoc struct {
-	Max float64          `yaml:"max" required:"true" min:"0" doc:"Most money, in the deployment's currency."`
+	Max float64          `yaml:"max" required:"true" min:"0" unit:"money" doc:"Most money, in the deployment's currency."`
 	Per rapport.Duration `yaml:"per" required:"true" max:"90d" doc:"In this long; it is spent evenly over it."`
 }
 
 // FatigueDoc makes every further contact dearer while contacts stay unanswered.
 type FatigueDoc struct {
-	Cost     float64          `yaml:"cost" required:"true" min:"0" doc:"What each unanswered contact adds to the cost of the next, in the deployment's currency."`
+	Cost     float64          `yaml:"cost" required:"true" min:"0" unit:"money" doc:"What each unanswered contact adds to the cost of the next, in the deployment's currency."`
 	HalfLife rapport.Duration `yaml:"halfLife,omitempty" max:"90d" doc:"How soon half of it is forgotten; default 7d. An answer ends it at once."`
 }
 
@@ -102,10 +102,10 @@ type PauseDoc struct {
 
 // GoalDoc is one outcome of an action.
 type GoalDoc struct {
-	Event  string           `yaml:"event" required:"true" doc:"Name of the event that is the success."`
+	Event  string           `yaml:"event" required:"true" suggest:"event" doc:"Name of the event that is the success."`
 	Within rapport.Duration `yaml:"within" required:"true" max:"90d" doc:"How long after the decision it still counts; at most 90d."`
 	Value  Amount           `yaml:"value,omitempty" doc:"Worth of one success: a number, or properties.path of the event. Default 1. Below 0 for what does harm, such as Unsubscribed."`
-	Margin float64          `yaml:"margin,omitempty" min:"0" max:"1" doc:"Which share of the value is margin; default all of it."`
+	Margin float64          `yaml:"margin,omitempty" min:"0" max:"1" unit:"share" doc:"Which share of the value is margin; default all of it."`
 	CLV    float64          `yaml:"clv,omitempty" min:"-1" max:"1" doc:"By which share a success changes what the person is worth in all (scores.clv); below 0 for what drives people away."`
 }
 
@@ -120,8 +120,8 @@ type RateDoc struct {
 type PlacementDoc struct {
 	ID       string     `yaml:"id" doc:"Name clients ask by."`
 	Slots    int        `yaml:"slots,omitempty" min:"0" max:"16" doc:"Most actions in one decision, 1 to 16; default 1."`
-	Channel  string     `yaml:"channel,omitempty" doc:"Channel its actions are pushed through; none for a slot on one's own site."`
-	Channels []string   `yaml:"channels,omitempty" doc:"Channels to choose from instead of one: which of those open to the person is learned per person."`
+	Channel  string     `yaml:"channel,omitempty" suggest:"channel" doc:"Channel its actions are pushed through; none for a slot on one's own site."`
+	Channels []string   `yaml:"channels,omitempty" suggest:"channel" doc:"Channels to choose from instead of one: which of those open to the person is learned per person."`
 	Timing   *TimingDoc `yaml:"timing,omitempty" doc:"When what a trigger asks for is decided and sent; at once if left out."`
 	Exposure string     `yaml:"exposure,omitempty" enum:"made,shown" doc:"When a decision counts as seen: made (default), or shown if clients always report Decision Shown."`
 	Uncapped bool       `yaml:"uncapped,omitempty" doc:"Decisions here neither count towards caps nor are limited by them."`
@@ -132,11 +132,11 @@ type PlacementDoc struct {
 // decision is under. A deployment has at most one.
 type PolicyDoc struct {
 	ID          string        `yaml:"id" doc:"Name of the policy."`
-	Holdout     float64       `yaml:"holdout,omitempty" min:"0" max:"0.5" doc:"Share of people who never get anything, so that the effect of the rest can be measured; 0 to 0.5."`
+	Holdout     float64       `yaml:"holdout,omitempty" min:"0" max:"0.5" unit:"share" doc:"Share of people who never get anything, so that the effect of the rest can be measured; 0 to 0.5."`
 	Salt        string        `yaml:"salt,omitempty" doc:"Changing it draws another holdout."`
 	Caps        []CapDoc      `yaml:"caps,omitempty" doc:"Limits on how much one person gets."`
 	QuietHours  *QuietDoc     `yaml:"quietHours,omitempty" doc:"When nothing is pushed."`
-	Exploration *float64      `yaml:"exploration,omitempty" min:"0" max:"0.5" doc:"Share of decisions taken uniformly at random to keep learning; 0 to 0.5, default 0.02."`
+	Exploration *float64      `yaml:"exploration,omitempty" min:"0" max:"0.5" unit:"share" doc:"Share of decisions taken uniformly at random to keep learning; 0 to 0.5, default 0.02."`
 	Goals       []GoalDoc     `yaml:"goals,omitempty" doc:"Goals of every action beside its own: what any contact may lead to, such as Unsubscribed."`
 	Fatigue     *FatigueDoc   `yaml:"fatigue,omitempty" doc:"Pressure that rises with contacts nobody answered."`
 	Gate        *GateDoc      `yaml:"gate,omitempty" doc:"When people may be spoken to at all."`
@@ -150,7 +150,7 @@ type PolicyDoc struct {
 // CapDoc is one limit.
 type CapDoc struct {
 	Scope string           `yaml:"scope" required:"true" enum:"person,overall,action,channel,topic" doc:"person or overall (everything), action, channel or topic (each by itself)."`
-	Of    string           `yaml:"of,omitempty" doc:"Only this action, channel or topic."`
+	Of    string           `yaml:"of,omitempty" suggest:"action" doc:"Only this action, channel or topic."`
 	Max   int              `yaml:"max" required:"true" min:"1" max:"1000" doc:"Most actions, 1 to 1000."`
 	Per   rapport.Duration `yaml:"per" required:"true" max:"90d" doc:"In this long, sliding; at most 90d."`
 }
@@ -164,7 +164,7 @@ type QuietDoc struct {
 
 // OutcomeDoc is an event the whole effect is measured in.
 type OutcomeDoc struct {
-	Event string `yaml:"event" required:"true" doc:"Name of the event."`
+	Event string `yaml:"event" required:"true" suggest:"event" doc:"Name of the event."`
 	Value Amount `yaml:"value,omitempty" doc:"Worth of one: a number or properties.path. Default 1."`
 }
 
@@ -172,7 +172,7 @@ type OutcomeDoc struct {
 // a decision by itself. It passes the same arbitration as every request.
 type TriggerDoc struct {
 	ID        string               `yaml:"id" doc:"Name of the trigger."`
-	On        string               `yaml:"on" required:"true" doc:"Name of the event."`
+	On        string               `yaml:"on" required:"true" suggest:"event" doc:"Name of the event."`
 	When      *condition.Condition `yaml:"when,omitempty" doc:"Condition on person and event (properties.x)."`
 	Placement string               `yaml:"placement" required:"true" ref:"placement" doc:"Placement to decide for."`
 }

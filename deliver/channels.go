@@ -42,7 +42,7 @@ type ChannelDoc struct {
 	Urgency    string           `yaml:"urgency,omitempty" enum:"very-low,low,normal,high" doc:"webpush: whether to wake a device that saves power; default normal. A content's urgency goes before it."`
 
 	Parallel int              `yaml:"parallel,omitempty" min:"0" max:"64" doc:"Most messages at once, 1 to 64; default 4."`
-	Rate     int              `yaml:"rate,omitempty" min:"0" max:"10000" doc:"Most messages a second; no limit if left out."`
+	Rate     int              `yaml:"rate,omitempty" min:"0" max:"10000" unit:"messages/s" doc:"Most messages a second; no limit if left out."`
 	GiveUp   rapport.Duration `yaml:"giveUp,omitempty" max:"7d" doc:"How long to keep trying; default 1d, at most 7d."`
 }
 

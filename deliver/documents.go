@@ -20,7 +20,7 @@ const Part = "deliver"
 type WebhookDoc struct {
 	ID       string               `yaml:"id" doc:"Name of the webhook."`
 	URL      string               `yaml:"url" required:"true" doc:"Where to post; https, unless the deployment allows the host."`
-	Events   []string             `yaml:"events" required:"true" doc:"Names of events (identify, page, screen, group and alias by their type), or \"*\" for all."`
+	Events   []string             `yaml:"events" required:"true" suggest:"event" doc:"Names of events (identify, page, screen, group and alias by their type), or \"*\" for all."`
 	When     *condition.Condition `yaml:"when,omitempty" doc:"Condition on person and event (properties.x)."`
 	Secret   string               `yaml:"secret" required:"true" secret:"true" doc:"Signing secret, from the environment: ${CRM_SECRET}. whsec_ and base64, or any text of 16 bytes or more."`
 	Headers  map[string]string    `yaml:"headers,omitempty" doc:"Further request headers."`

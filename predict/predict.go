@@ -36,10 +36,10 @@ const week = 7
 // PredictionDoc says what is to be foretold; without one the defaults hold.
 type PredictionDoc struct {
 	ID       string           `yaml:"id"`
-	Event    string           `yaml:"event" doc:"Event that is a purchase"`
+	Event    string           `yaml:"event" suggest:"event" doc:"Event that is a purchase"`
 	Value    string           `yaml:"value" doc:"Property that holds its value"`
 	Horizon  rapport.Duration `yaml:"horizon" min:"7d" max:"3650d" doc:"How far ahead the lifetime value looks"`
-	Discount float64          `yaml:"discount" min:"0" max:"1" doc:"How much less money is worth a year later"`
+	Discount float64          `yaml:"discount" min:"0" max:"1" unit:"share" doc:"How much less money is worth a year later"`
 	// Attributes of products.
 	Attributes []string `yaml:"attributes" max:"8" doc:"Properties of products that tell what people like"`
 }

@@ -15,7 +15,7 @@ import (
 // kept up to date from what a person does, read as computed.ID.
 type ComputedDoc struct {
 	ID       string               `yaml:"id" doc:"Name of the trait: computed.ID in conditions and in the profile."`
-	Event    string               `yaml:"event" required:"true" doc:"Name of the event it is computed from."`
+	Event    string               `yaml:"event" required:"true" suggest:"event" doc:"Name of the event it is computed from."`
 	Where    *condition.Condition `yaml:"where,omitempty" doc:"Which of the events count: a condition on properties.x."`
 	Op       string               `yaml:"op" required:"true" enum:"count,sum,average,min,max,first,last,distinct,top,frequency,since,streak,ratio,decayed" doc:"What is computed."`
 	Property string               `yaml:"property,omitempty" doc:"Property of the event; needed by sum, average, min, max, distinct and top, allowed for first, last (else their time), ratio and decayed (else events)."`
@@ -31,7 +31,7 @@ type ComputedDoc struct {
 
 // OverDoc is the lower half of a ratio.
 type OverDoc struct {
-	Event    string               `yaml:"event" required:"true" doc:"Name of the event."`
+	Event    string               `yaml:"event" required:"true" suggest:"event" doc:"Name of the event."`
 	Where    *condition.Condition `yaml:"where,omitempty" doc:"Which of the events count: a condition on properties.x."`
 	Property string               `yaml:"property,omitempty" doc:"Property to add up; left out, events are counted."`
 }

@@ -14,7 +14,7 @@ import (
 // TagDoc is the config document of kind "tag": the keys of the NFC tags on some products.
 type TagDoc struct {
 	ID        string   `yaml:"id" doc:"Name of the set of tags."`
-	Products  []string `yaml:"products,omitempty" doc:"GTINs the tags are on; all if left out."`
+	Products  []string `yaml:"products,omitempty" suggest:"product.gtin" doc:"GTINs the tags are on; all if left out."`
 	MetaKey   string   `yaml:"metaKey,omitempty" secret:"true" doc:"K_SDMMetaRead, which hides UID and counter: 32 hexadecimal digits, from the environment."`
 	FileKey   string   `yaml:"fileKey,omitempty" secret:"true" doc:"K_SDMFileRead, which signs: 32 hexadecimal digits, from the environment. The master key if diversify is set."`
 	KeyFile   string   `yaml:"keyFile,omitempty" doc:"File with the keys instead, lines such as metaKey: 00112233... and fileKey: ..., readable by the server alone."`

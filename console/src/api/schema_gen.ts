@@ -2750,7 +2750,9 @@ export interface components {
             required?: boolean;
             same?: string;
             secret?: boolean;
+            suggest?: string;
             type: string;
+            unit?: string;
         };
         FieldChange: {
             after?: string;

@@ -408,6 +408,12 @@ export interface ConfigField {
   min?: string
   max?: string
   ref?: string
+  /** What its values usually are: event, kind, a kind of documents, or kind.key. */
+  suggest?: string
+  /** What a number counts in. */
+  unit?: string
+  /** An object that holds its own kind again has the fields of the one around it. */
+  same?: string
   default?: Json
   fields?: ConfigField[]
   item?: ConfigField

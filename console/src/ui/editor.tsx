@@ -2,8 +2,8 @@ import { defaultKeymap, history, historyKeymap, indentWithTab } from '@codemirro
 import { yaml } from '@codemirror/lang-yaml'
 import { bracketMatching, HighlightStyle, indentOnInput, indentUnit, syntaxHighlighting } from '@codemirror/language'
 import { lintGutter, setDiagnostics, type Diagnostic } from '@codemirror/lint'
-import { EditorState } from '@codemirror/state'
-import { drawSelection, EditorView, highlightActiveLine, highlightSpecialChars, keymap, lineNumbers } from '@codemirror/view'
+import { EditorState, StateEffect, StateField } from '@codemirror/state'
+import { Decoration, drawSelection, EditorView, type DecorationSet, highlightActiveLine, highlightSpecialChars, keymap, lineNumbers } from '@codemirror/view'
 import { tags } from '@lezer/highlight'
 import { useEffect, useRef } from 'react'
 import type { ConfigError } from '@/api/types'
@@ -13,18 +13,28 @@ interface EditorProps {
   value: string
   onChange?: (value: string) => void
   errors?: ConfigError[]
+  /** A part of the text that is looked at elsewhere: its lines are marked and shown. */
+  spot?: Spot
+  /** Tells where the reader's cursor is, while it is in the text. */
+  onCursor?: (offset: number | undefined) => void
   className?: string
+}
+
+export interface Spot {
+  from: number
+  to: number
 }
 
 /**
  * The YAML editor (JSON is YAML, too). It lives in a shadow root, where its
  * styles are adopted sheets: the content security policy allows no style tags.
  */
-export default function Editor({ label, value, onChange, errors, className }: EditorProps) {
+export default function Editor({ label, value, onChange, errors, spot, onCursor, className }: EditorProps) {
   const host = useRef<HTMLDivElement>(null)
   const view = useRef<EditorView>(null)
-  const latest = useRef({ onChange, value })
+  const latest = useRef({ onChange, onCursor, value })
   latest.current.onChange = onChange
+  latest.current.onCursor = onCursor
 
   useEffect(() => {
     const box = host.current
@@ -54,7 +64,9 @@ export default function Editor({ label, value, onChange, errors, className }: Ed
           // Escape, then Tab, leaves the editor: the keyboard is never caught.
           keymap.of([indentWithTab, ...defaultKeymap, ...historyKeymap]),
           typeOver,
+          spots,
           EditorView.updateListener.of((update) => {
+            if (update.focusChanged || (update.selectionSet && update.view.hasFocus)) latest.current.onCursor?.(update.view.hasFocus ? update.state.selection.main.head : undefined)
             if (!update.docChanged) return
             latest.current.value = update.state.doc.toString()
             latest.current.onChange?.(latest.current.value)
@@ -73,8 +85,16 @@ export default function Editor({ label, value, onChange, errors, className }: Ed
     const editor = view.current
     if (!editor || value === latest.current.value) return
     latest.current.value = value
-    editor.dispatch({ changes: { from: 0, to: editor.state.doc.length, insert: value } })
+    editor.dispatch({ changes: difference(editor.state.doc.toString(), value) })
   }, [value])
+
+  useEffect(() => {
+    const editor = view.current
+    if (!editor) return
+    const { length } = editor.state.doc
+    const shown = spot && { from: Math.min(spot.from, length), to: Math.min(spot.to, length) }
+    editor.dispatch({ effects: [mark.of(shown), ...(shown && !editor.hasFocus ? [EditorView.scrollIntoView(shown.from, { y: 'nearest', yMargin: 40 })] : [])] })
+  }, [spot])
 
   useEffect(() => {
     const editor = view.current
@@ -83,6 +103,33 @@ export default function Editor({ label, value, onChange, errors, className }: Ed
 
   return <div ref={host} data-editor="" className={className} />
 }
+
+/** The one stretch in which two texts differ: the cursor and the history outside of it stay. */
+function difference(before: string, after: string) {
+  let from = 0
+  while (from < before.length && before[from] === after[from]) from++
+  let end = 0
+  while (end < before.length - from && end < after.length - from && before[before.length - 1 - end] === after[after.length - 1 - end]) end++
+  return { from, to: before.length - end, insert: after.slice(from, after.length - end) }
+}
+
+const mark = StateEffect.define<Spot | undefined>()
+const marked = Decoration.line({ class: 'cm-spot' })
+const spots = StateField.define<DecorationSet>({
+  create: () => Decoration.none,
+  update(lines, transaction) {
+    let next = lines.map(transaction.changes)
+    for (const effect of transaction.effects) {
+      if (!effect.is(mark)) continue
+      const { doc } = transaction.state
+      const first = effect.value && doc.lineAt(effect.value.from).number
+      const last = effect.value && doc.lineAt(effect.value.to).number
+      next = first && last ? Decoration.set(Array.from({ length: last - first + 1 }, (_, i) => marked.range(doc.line(first + i).from))) : Decoration.none
+    }
+    return next
+  },
+  provide: (field) => EditorView.decorations.from(field),
+})
 
 // Chromium keeps the style of a selection that is typed over by writing it into
 // the markup, which the content security policy refuses with a console error.
@@ -118,6 +165,7 @@ const looks = EditorView.theme({
   '.cm-gutters': { backgroundColor: 'transparent', color: 'var(--muted)', border: 'none' },
   '.cm-lineNumbers .cm-gutterElement': { padding: '0 6px 0 12px', minWidth: '34px' },
   '.cm-activeLine': { backgroundColor: 'color-mix(in srgb, var(--sunken) 70%, transparent)' },
+  '.cm-spot': { backgroundColor: 'var(--accent-soft)' },
   '&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground': { backgroundColor: 'color-mix(in srgb, var(--accent) 26%, transparent) !important' },
   '.cm-cursor': { borderLeftColor: 'var(--accent)' },
   '.cm-matchingBracket': { backgroundColor: 'var(--accent-soft) !important', outline: 'none' },

@@ -1,11 +1,10 @@
-import { lazy, Suspense } from 'react'
-import type { ConfigError } from '@/api/types'
+import { lazy, Suspense, type ComponentProps } from 'react'
 import { Skeleton } from './states'
 
 const Editor = lazy(() => import('./editor'))
 
 /** The editor, fetched when it is first needed. */
-export function YamlEditor(props: { label: string; value: string; onChange?: (value: string) => void; errors?: ConfigError[]; className?: string }) {
+export function YamlEditor(props: ComponentProps<typeof Editor>) {
   return (
     <Suspense fallback={<Skeleton className={props.className} />}>
       <Editor {...props} />

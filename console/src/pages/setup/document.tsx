@@ -1,12 +1,13 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { getRouteApi, Link, useNavigate } from '@tanstack/react-router'
 import { ArrowLeft, CircleAlert, CircleCheck, Trash2 } from 'lucide-react'
-import { useEffect, useMemo, useState, type ReactNode } from 'react'
+import { lazy, Suspense, useCallback, useEffect, useMemo, useState, type ReactNode } from 'react'
 import { ApiError, post } from '@/api/client'
 import { configKindsQuery, configQuery, documentHistoryQuery, documentQuery } from '@/api/queries'
-import type { ConfigApplied, ConfigDocument, ConfigError, ConfigField } from '@/api/types'
+import type { ConfigApplied, ConfigDocument, ConfigError } from '@/api/types'
 import { lineDiff } from '@/format/diff'
 import { moment } from '@/format/time'
+import { useCurrency } from '@/shell/currency'
 import { useMay } from '@/shell/session'
 import { Button } from '@/ui/button'
 import { Diff } from '@/ui/diff'
@@ -21,6 +22,8 @@ import { useDraft } from './draft'
 import { PublishDialog, useUndo } from './publish'
 import { RulesPreviewCard } from './rulespreview'
 import { template } from './template'
+
+const Form = lazy(() => import('./form/form'))
 
 const route = getRouteApi('/setup/config/$kind/$id')
 
@@ -60,7 +63,7 @@ export function DocumentPage() {
       <Tabs
         label="Document"
         tabs={[
-          { label: 'Text', bySearch: true, link: { to: '/setup/config/$kind/$id', params: { kind, id }, search: {} } },
+          { label: 'Edit', bySearch: true, link: { to: '/setup/config/$kind/$id', params: { kind, id }, search: {} } },
           { label: 'History', bySearch: true, link: { to: '/setup/config/$kind/$id', params: { kind, id }, search: { view: 'history' } } },
         ]}
       />
@@ -90,7 +93,10 @@ function useCheck(yaml: string): { errors: ConfigError[]; checked: boolean } {
 }
 
 export function Editing({ kind, id, doc, version, beside }: { kind: string; id: string; doc?: ConfigDocument; version: number; beside?: (text: string) => ReactNode }) {
-  const about = useQuery(configKindsQuery).data?.find((k) => k.name === kind)
+  const kinds = useQuery(configKindsQuery).data
+  const about = kinds?.find((k) => k.name === kind)
+  const documents = useQuery(configQuery).data?.documents
+  const currency = useCurrency()
   const may = useMay()
   const navigate = useNavigate()
   const [draft, keep] = useDraft(kind, id)
@@ -104,15 +110,29 @@ export function Editing({ kind, id, doc, version, beside }: { kind: string; id: 
   const undo = useUndo()
   const [review, setReview] = useState(false)
   const [deleting, setDeleting] = useState(false)
+  const [spot, setSpot] = useState<{ from: number; to: number }>()
+  const [cursor, setCursor] = useState<number>()
+  const base = draft?.base ?? version
+  const write = useCallback((yaml: string) => keep({ yaml, base }), [keep, base])
+  const change = may.edit ? write : undefined
 
   return (
-    <div className="grid min-h-0 flex-1 items-stretch gap-3 lg:grid-cols-[minmax(0,1fr)_300px]">
-      <div className="flex min-h-[420px] flex-col gap-3 md:min-h-0">
-        <div className="card flex min-h-0 flex-1 flex-col overflow-hidden focus-within:border-line-strong">
-          <YamlEditor label={`Text of ${kind} ${id}`} value={text} onChange={may.edit ? (yaml) => keep({ yaml, base: draft?.base ?? version }) : undefined} errors={errors} className="min-h-[300px] flex-1 overflow-hidden" />
+    <div className="flex min-h-0 flex-1 flex-col gap-3">
+      <div className="grid min-h-0 flex-1 items-stretch gap-3 lg:grid-cols-2">
+        <div className="flex min-h-0 flex-col gap-3 lg:overflow-y-auto">
+          {beside?.(text)}
+          <div role="region" aria-label={`Form of ${kind} ${id}`} tabIndex={-1} className="card p-4">
+            <Suspense fallback={<Skeleton className="h-72" />}>
+              {about && documents && kinds ? <Form kind={about} kinds={kinds.map((k) => k.name)} text={text} onChange={change} errors={errors} documents={documents} currency={currency} cursor={cursor} onEnter={setSpot} /> : kinds && !about ? <Empty title={`There is no kind ${kind}`}>Its text can still be edited beside.</Empty> : <Skeleton className="h-72" />}
+            </Suspense>
+          </div>
+        </div>
+        <div className="card flex min-h-[420px] flex-col overflow-hidden focus-within:border-line-strong md:min-h-0">
+          <YamlEditor label={`Text of ${kind} ${id}`} value={text} onChange={change} errors={errors} spot={spot} onCursor={setCursor} className="min-h-[300px] flex-1 overflow-hidden" />
           <Problems errors={errors} checked={checked} />
         </div>
-        {may.edit && (
+      </div>
+      {may.edit && (
           <div className="flex flex-wrap items-center gap-2">
             <Button look="solid" disabled={!dirty || !checked || errors.length > 0} onClick={() => setReview(true)}>
               Review and apply
@@ -130,13 +150,7 @@ export function Editing({ kind, id, doc, version, beside }: { kind: string; id: 
               </Button>
             )}
           </div>
-        )}
-      </div>
-      {beside ? <div className="space-y-3 overflow-y-auto">{beside(text)}</div> : <div role="region" aria-label={`Keys of ${kind}`} tabIndex={0} className="card min-h-0 overflow-y-auto p-4 max-lg:hidden">
-        <h2 className="text-card font-semibold">Keys of {kind}</h2>
-        <p className="mb-2 text-meta text-muted">{about?.doc}</p>
-        <Fields fields={about?.fields ?? []} />
-      </div>}
+      )}
       <PublishDialog open={review} onClose={() => setReview(false)} yaml={text} base={draft?.base ?? version} onApplied={() => keep(undefined)} />
       <Confirm
         open={deleting}
@@ -194,29 +208,6 @@ function Problems({ errors, checked }: { errors: ConfigError[]; checked: boolean
         </ul>
       )}
     </div>
-  )
-}
-
-function Fields({ fields, depth = 0 }: { fields: ConfigField[]; depth?: number }) {
-  if (fields.length === 0) return <p className="text-muted">Any keys its room declares.</p>
-  return (
-    <ul className={depth ? 'mt-1 ml-1 border-l border-line pl-3' : ''}>
-      {fields.map((field) => (
-        <li key={field.name} className="py-1.5">
-          <p className="flex flex-wrap items-baseline gap-x-1.5">
-            <code className="font-mono text-meta font-semibold">{field.name}</code>
-            <span className="text-meta text-muted">{field.ref ? `${field.type} of ${field.ref}` : field.type}</span>
-            {field.required && <span className="text-meta text-warn">required</span>}
-          </p>
-          <p className="text-meta text-muted">
-            {field.doc}
-            {field.enum && ` One of ${field.enum.join(', ')}.`}
-            {field.default !== undefined && field.default !== null && field.default !== '' && ` Default ${JSON.stringify(field.default)}.`}
-          </p>
-          {depth < 2 && (field.fields ?? field.item?.fields)?.length ? <Fields fields={field.fields ?? field.item?.fields ?? []} depth={depth + 1} /> : null}
-        </li>
-      ))}
-    </ul>
   )
 }
 
