@@ -31,21 +31,21 @@ const (
 
 // Field describes one key of a kind, for forms, schemas and the reference.
 type Field struct {
-	Name     string          `json:"name"`
-	Type     FieldType       `json:"type"`
-	Doc      string          `json:"doc,omitempty"`
-	Required bool            `json:"required,omitempty"`
-	Secret   bool            `json:"secret,omitempty"`
-	Enum     []string        `json:"enum,omitempty"`
-	Min      string          `json:"min,omitempty"`
-	Max      string          `json:"max,omitempty"`
-	Ref      string          `json:"ref,omitempty"` // kind of the documents it names
+	Name     string    `json:"name"`
+	Type     FieldType `json:"type"`
+	Doc      string    `json:"doc,omitempty"`
+	Required bool      `json:"required,omitempty"`
+	Secret   bool      `json:"secret,omitempty"`
+	Enum     []string  `json:"enum,omitempty"`
+	Min      string    `json:"min,omitempty"`
+	Max      string    `json:"max,omitempty"`
+	Ref      string    `json:"ref,omitempty"` // kind of the documents it names
 	// Suggest says what its values usually are, for pickers; nothing holds them to it: event, kind, a kind of
 	// documents (their ids), or kind.key (what the documents of a kind hold there).
 	Suggest string `json:"suggest,omitempty"`
 	// Unit is what a number counts in: money (the deployment's currency), share (1 is all), %, events/s, ...
-	Unit string `json:"unit,omitempty"`
-	Default  json.RawMessage `json:"default,omitempty"`
+	Unit    string          `json:"unit,omitempty"`
+	Default json.RawMessage `json:"default,omitempty"`
 	// Fields are the keys of an object, Item the elements of a list or the values of a map.
 	Fields []Field `json:"fields,omitempty"`
 	Item   *Field  `json:"item,omitempty"`
