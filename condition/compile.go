@@ -296,6 +296,16 @@ func compileText(n *node) boolFunc {
 
 // compileNumber compiles a node that is used as a number.
 func compileNumber(n *node) numberFunc {
+	if slot := n.slot; slot > 0 {
+		f := compileNumber(n.alone())
+		return func(env Env, item int) (float64, bool) {
+			if m, ok := env.(*Memo); ok {
+				a := m.answer(slot)
+				return a.number, a.isNumber
+			}
+			return f(env, item)
+		}
+	}
 	switch n.kind {
 	case kindPath: // this and the next save a call on the way to a value
 		root, path := n.root, n.path
@@ -353,6 +363,15 @@ func compileNumber(n *node) numberFunc {
 
 // compileValue compiles a node of any type.
 func compileValue(n *node) valueFunc {
+	if slot := n.slot; slot > 0 {
+		f := compileValue(n.alone())
+		return func(env Env, item int) rapport.Value {
+			if m, ok := env.(*Memo); ok {
+				return m.answer(slot).value
+			}
+			return f(env, item)
+		}
+	}
 	switch n.kind {
 	case kindLiteral:
 		v := n.value
@@ -376,6 +395,13 @@ func compileValue(n *node) valueFunc {
 	}
 	f := compileBool(n)
 	return func(env Env, item int) rapport.Value { return rapport.BoolValue(f(env, item)) }
+}
+
+// alone returns the node without its place in a Memo.
+func (n *node) alone() *node {
+	c := *n
+	c.slot = 0
+	return &c
 }
 
 func listValue(n *node) rapport.Value {

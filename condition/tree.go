@@ -65,6 +65,7 @@ type node struct {
 	absent bool // the last step must not have followed
 	op     Op
 	agg    *Aggregate // set when the tree is built
+	slot   int32      // of the answer in a Memo; 0 is none
 }
 
 // step is one more event of a sequence.

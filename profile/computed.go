@@ -265,6 +265,19 @@ func (t *Computed) Asks() []*condition.Aggregate {
 	return []*condition.Aggregate{t.main, t.aux}
 }
 
+// Trend returns which way the trait goes when the answers it is computed from
+// go as told.
+func (t *Computed) Trend(of func(*condition.Aggregate) condition.Trend) condition.Trend {
+	main := of(t.main)
+	switch {
+	case t.aux != nil && (main != condition.Stays || of(t.aux) != condition.Stays):
+		return condition.Varies
+	case t.op == "since" && main == condition.RisesOrAppears: // time since the latest
+		return condition.FallsOrAppears
+	}
+	return main
+}
+
 func (t *Computed) bind(c *Config) {
 	t.mainDef = c.find(t.main.Key)
 	if t.aux != nil {

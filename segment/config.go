@@ -14,6 +14,7 @@ package segment
 import (
 	"cmp"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -78,22 +79,18 @@ type Told struct{ Entered, Left bool }
 
 // Config is the segments in force. It is immutable.
 type Config struct {
-	defs    []*Definition // what a segment names comes before it
+	defs    []*Definition     // what a segment names comes before it
+	shared  *condition.Shared // the conditions of defs
 	byID    map[string]*Definition
 	byKey   map[uint64]int
+	keys    []uint64 // of defs, ascending
+	places  []int32  // in defs, by keys
 	byEvent map[string][]asked
 	byTrait map[string][]int
 	consent []int
 	zone    []int // those that look at the clock on the wall
 	every   []int // those that anything may change
 	newborn []int // those that a person of whom nothing is known may be in
-}
-
-// asked are the segments that ask for the events of a name for which where holds.
-type asked struct {
-	where    condition.Expr // nil: all of them
-	text     string         // of where
-	segments []int
 }
 
 // Documents are what a Config is compiled from.
@@ -118,8 +115,13 @@ func Compile(docs Documents) (*Config, error) {
 		return nil, err
 	}
 	c := &Config{byID: map[string]*Definition{}, byKey: map[uint64]int{}, byEvent: map[string][]asked{}, byTrait: map[string][]int{}}
+	whens := make([]*condition.Condition, len(ordered))
 	for i, doc := range ordered {
-		d := &Definition{ID: doc.ID, Name: doc.Name, Key: Key(doc.ID), When: doc.When, Quiet: docs.Quiet != nil && docs.Quiet(doc.ID)}
+		whens[i] = doc.When
+	}
+	c.shared = condition.Share(whens)
+	for i, doc := range ordered {
+		d := &Definition{ID: doc.ID, Name: doc.Name, Key: Key(doc.ID), When: c.shared.Condition(i), Quiet: docs.Quiet != nil && docs.Quiet(doc.ID)}
 		if doc.Record {
 			d.Told = Told{true, true}
 		} else if docs.Told != nil {
@@ -129,6 +131,10 @@ func Compile(docs Documents) (*Config, error) {
 		c.defs = append(c.defs, d)
 		c.byID[d.ID], c.byKey[d.Key] = d, i
 		c.index(i, docs.Profile)
+	}
+	c.keys = slices.Sorted(maps.Keys(c.byKey))
+	for _, key := range c.keys {
+		c.places = append(c.places, int32(c.byKey[key]))
 	}
 	return c, nil
 }
@@ -153,9 +159,9 @@ func (c *Config) index(i int, p *profile.Config) {
 		}
 	}
 	for _, q := range questions {
-		c.ask(i, q.Event, q.Where)
+		c.ask(i, q.Event, q.Where, q.Property, p)
 		for _, step := range q.Then {
-			c.ask(i, step.Event, step.Where)
+			c.ask(i, step.Event, step.Where, nil, p)
 		}
 	}
 	for _, s := range u.Segments {
@@ -178,23 +184,6 @@ func (c *Config) index(i int, p *profile.Config) {
 	if holds, certain := d.When.Always(stranger); holds || !certain || len(u.Segments) > 0 {
 		c.newborn = append(c.newborn, i)
 	}
-}
-
-// ask notes that events of a name for which where holds can change a segment.
-func (c *Config) ask(i int, event string, where condition.Expr) {
-	text := ""
-	if where != nil {
-		text = where.String()
-	}
-	list := c.byEvent[event]
-	at := slices.IndexFunc(list, func(a asked) bool { return a.text == text })
-	if at < 0 {
-		at, list = len(list), append(list, asked{where: where, text: text})
-	}
-	if a := &list[at]; !slices.Contains(a.segments, i) {
-		a.segments = append(a.segments, i)
-	}
-	c.byEvent[event] = list
 }
 
 // order puts the segments a segment names before it.

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
-	"math/bits"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -23,19 +23,22 @@ type Fold struct{ person *person }
 
 // person fills Envs, which are used again: evaluation makes none.
 type person struct {
-	fill func(c *engine.Context, into *profile.Env)
-	envs sync.Pool // of *envs
+	fill  func(c *engine.Context, into *profile.Env)
+	works sync.Pool // of *work
 }
 
-type envs struct {
+// work is what the evaluation of one record needs.
+type work struct {
 	person profile.Env
+	memo   condition.Memo
 	event  condition.EventEnv
+	marks  []uint64 // segments to evaluate, a bit each
 }
 
 // NewFold returns the fold. env makes into the person as of the record at hand;
 // it must be pure.
 func NewFold(env func(c *engine.Context, into *profile.Env)) Fold {
-	return Fold{&person{fill: env, envs: sync.Pool{New: func() any { return new(envs) }}}}
+	return Fold{&person{fill: env, works: sync.Pool{New: func() any { return new(work) }}}}
 }
 
 var (
@@ -50,7 +53,7 @@ var (
 func (Fold) Name() string { return FoldName }
 
 // Version implements [engine.Fold].
-func (Fold) Version() uint32 { return 2 }
+func (Fold) Version() uint32 { return 3 }
 
 // Scope implements [engine.Fold].
 func (Fold) Scope() engine.Scope { return engine.PerEntity }
@@ -69,9 +72,10 @@ type Memberships struct {
 	of   []member // by key
 	past []Change // the newest that were told nobody, oldest first
 
-	marks []uint64 // scratch: segments to evaluate, a bit each
-	kept  *Config  // the last that of was matched with; no state
-	armed int64    // the time the timer was last set to; no state
+	// No state, but known of it:
+	kept  *Config  // the last that of was matched with
+	bits  []uint64 // by place in kept: the segments they are in, then those with a due time
+	armed int64    // the time the timer was last set to; 0 if that is not known
 }
 
 // member is what is kept of one segment: at least one of the times.
@@ -99,6 +103,9 @@ const ChangesKept = 64
 
 // timerName is the name of a person's timer.
 const timerName = "due"
+
+// never is later than every time.
+const never = math.MaxInt64
 
 // List returns the segments of a config the person is in, by id.
 func (m *Memberships) List(c *Config) (list []Membership) {
@@ -185,187 +192,210 @@ func (m *Memberships) Apply(c *engine.Context, e *rapport.Event) {
 	}
 	if e.Type == rapport.TypeSystem {
 		if e.Name == profile.SystemReview {
-			m.begin(cfg)
-			m.review(c, cfg, e.Body)
+			m.review(c, cfg, m.begin(cfg), e.Body)
 		}
 		return
 	}
-	m.begin(cfg)
-	with := m.envs.Get().(*envs)
+	w := m.begin(cfg)
 	if !m.born {
-		m.markKnown(c, cfg)
+		m.markKnown(c, cfg, w.marks)
 	}
-	m.markEvent(cfg, e, &with.event)
-	m.evaluate(c, cfg, with, c.History, false)
+	m.markEvent(c, cfg, e, w)
+	m.evaluate(c, cfg, w, c.History, false)
 }
 
-// begin readies the scratch and drops what is kept of segments that are gone.
-func (m *Memberships) begin(cfg *Config) {
+// begin matches what is kept with the segments in force, dropping what is kept
+// of those that are gone, and returns what evaluation needs.
+func (m *Memberships) begin(cfg *Config) *work {
+	w := m.works.Get().(*work)
 	words := (len(cfg.defs) + 63) / 64
-	if cap(m.marks) < words {
-		m.marks = make([]uint64, words)
+	w.marks = slices.Grow(w.marks[:0], words)[:words]
+	clear(w.marks)
+	if m.kept == cfg {
+		return w
 	}
-	m.marks = m.marks[:words]
-	clear(m.marks)
-	if m.kept != cfg {
-		m.kept = cfg
-		gone := func(key uint64) bool { _, ok := cfg.byKey[key]; return !ok }
-		m.of = slices.DeleteFunc(m.of, func(x member) bool { return gone(x.key) })
-		m.past = slices.DeleteFunc(m.past, func(x Change) bool { return gone(x.Key) })
-	}
+	m.kept, m.armed = cfg, 0
+	m.bits = slices.Grow(m.bits[:0], 2*words)[:2*words]
+	clear(m.bits)
+	at := 0 // in cfg.keys, ascending as of is
+	m.of = slices.DeleteFunc(m.of, func(x member) bool {
+		for at < len(cfg.keys) && cfg.keys[at] < x.key {
+			at++
+		}
+		if at == len(cfg.keys) || cfg.keys[at] != x.key {
+			return true
+		}
+		m.note(int(cfg.places[at]), &x)
+		return false
+	})
+	m.past = slices.DeleteFunc(m.past, func(x Change) bool { _, ok := cfg.byKey[x.Key]; return !ok })
+	return w
 }
 
-func (m *Memberships) mark(i int) { m.marks[i/64] |= 1 << (i % 64) }
-
-func (m *Memberships) markList(list []int) {
-	for _, i := range list {
-		m.mark(i)
+// note brings the bits of the i-th segment in line with what is kept of it.
+func (m *Memberships) note(i int, x *member) {
+	in, timed, bit := i/64, len(m.bits)/2+i/64, uint64(1)<<(i%64)
+	if m.bits[in] &^= bit; x.since != 0 {
+		m.bits[in] |= bit
+	}
+	if m.bits[timed] &^= bit; x.due != 0 {
+		m.bits[timed] |= bit
 	}
 }
 
 // markKnown marks all that a person may be in by what is known of them.
-func (m *Memberships) markKnown(c *engine.Context, cfg *Config) {
-	m.markList(cfg.newborn)
-	m.markList(cfg.every)
+func (m *Memberships) markKnown(c *engine.Context, cfg *Config, marks []uint64) {
+	mark(marks, cfg.newborn)
+	mark(marks, cfg.every)
 	if said, _ := c.State(profile.FoldConsent).(*profile.Consent); said != nil && len(said.All()) > 0 {
-		m.markList(cfg.consent)
+		mark(marks, cfg.consent)
 	}
 	if len(cfg.byTrait)+len(cfg.zone) > 0 {
 		if about, _ := c.State(profile.FoldAbout).(*profile.About); about != nil {
 			for _, t := range about.Traits() {
-				m.markTrait(cfg, t.Name)
+				cfg.markTrait(t.Name, marks)
 			}
 		}
 	}
 	if a, _ := c.State(profile.FoldActivity).(*profile.Activity); a != nil {
 		if !a.Whole() {
 			for name := range cfg.byEvent {
-				m.markName(cfg, name)
+				cfg.markAll(name, marks)
 			}
 		}
-		a.Counts(func(name string, _, _ int64) { m.markName(cfg, name) })
+		a.Counts(func(name string, _, _ int64) { cfg.markAll(name, marks) })
 	}
-	for i := range m.of { // what they were in by what is known no more
-		m.mark(cfg.byKey[m.of[i].key])
-	}
-}
-
-func (m *Memberships) markName(cfg *Config, event string) {
-	for _, a := range cfg.byEvent[event] {
-		m.markList(a.segments)
+	for w := range marks { // what they were in by what is known no more
+		marks[w] |= m.bits[w] | m.bits[len(marks)+w]
 	}
 }
 
-func (m *Memberships) markTrait(cfg *Config, name string) {
-	m.markList(cfg.byTrait[name])
+func (c *Config) markTrait(name string, marks []uint64) {
+	mark(marks, c.byTrait[name])
 	if name == "timezone" {
-		m.markList(cfg.zone)
+		mark(marks, c.zone)
 	}
 }
 
 // markEvent marks what an event can change.
-func (m *Memberships) markEvent(cfg *Config, e *rapport.Event, env *condition.EventEnv) {
-	m.markList(cfg.every)
-	env.Properties = e.Properties
-	for _, a := range cfg.byEvent[profile.EventName(e)] {
-		if a.where == nil || a.where.Holds(env) {
-			m.markList(a.segments)
+func (m *Memberships) markEvent(c *engine.Context, cfg *Config, e *rapport.Event, w *work) {
+	mark(w.marks, cfg.every)
+	w.event.Properties = e.Properties
+	in := m.bits[:len(w.marks)]
+	list := cfg.byEvent[profile.EventName(e)]
+	for i := range list {
+		if a := &list[i]; a.where == nil || a.where.Holds(&w.event) {
+			a.mark(e, c.Time, in, w.marks)
 		}
 	}
 	if len(cfg.byTrait)+len(cfg.zone) > 0 {
 		for name := range profile.TraitsOf(e).All() {
-			m.markTrait(cfg, string(name))
+			cfg.markTrait(string(name), w.marks)
 		}
 	}
 	if len(cfg.consent) > 0 {
 		if _, told := e.Context.Get("consent"); told || e.Name == profile.ConsentUpdated {
-			m.markList(cfg.consent)
+			mark(w.marks, cfg.consent)
 		}
 	}
 }
 
 // evaluate brings the marked segments in line with their conditions. quiet
 // marks what changes as history; silent tells nobody at all.
-func (m *Memberships) evaluate(c *engine.Context, cfg *Config, with *envs, quiet, silent bool) {
+func (m *Memberships) evaluate(c *engine.Context, cfg *Config, with *work, quiet, silent bool) {
 	if len(cfg.zone) > 0 {
 		if a, _ := c.State(profile.FoldActivity).(*profile.Activity); a != nil {
 			if zone := uint32(condition.HashID(a.Zone.Value)); zone != m.zone {
 				m.zone = zone
-				m.markList(cfg.zone)
+				mark(with.marks, cfg.zone)
 			}
 		}
 	}
 	m.born = true
-	var env *profile.Env
+	asked := false
 	n := uint32(0)
-	for w := range m.marks {
-		for m.marks[w] != 0 {
-			i := 64*w + bits.TrailingZeros64(m.marks[w])
-			m.marks[w] &= m.marks[w] - 1
-			if env == nil {
-				env = &with.person
-				m.fill(c, env)
-				Attach(env)
+	for w := range with.marks {
+		for with.marks[w] != 0 {
+			i := 64*w + next(&with.marks[w])
+			if !asked {
+				asked = true
+				m.fill(c, &with.person)
+				with.memo.Begin(cfg.shared, Attach(&with.person))
 			}
 			d := cfg.defs[i]
-			var next int64
+			var due int64
 			var holds bool
 			if d.timeless {
-				holds = d.When.Holds(env)
-			} else if holds, next = d.When.Look(env); next > 0 {
-				next = max(next, c.Time+1)
+				holds = d.When.Holds(&with.memo)
+			} else if holds, due = d.When.Look(&with.memo); due > 0 {
+				due = max(due, c.Time+1)
 			}
-			if !m.set(d.Key, holds, next, c.Time) {
+			if !m.set(i, holds, due, c.Time) {
 				continue
 			}
-			m.markList(d.dependents)
+			mark(with.marks, d.dependents)
 			if !silent {
 				n++
 				m.tell(c, d, holds, quiet || d.Quiet, n)
 			}
 		}
 	}
-	*with = envs{}
-	m.envs.Put(with)
+	if asked {
+		with.memo.End()
+		with.person = profile.Env{}
+	}
+	with.event.Properties = nil
+	m.works.Put(with)
 	m.arm(c)
 }
 
-// set notes whether the person is in a segment, and when that may change.
-func (m *Memberships) set(key uint64, holds bool, due, now int64) (changed bool) {
-	at, known := m.find(key)
-	switch {
-	case !known && !holds && due == 0:
+// set notes whether the person is in the i-th segment, and when that may change.
+func (m *Memberships) set(i int, holds bool, due, now int64) (changed bool) {
+	words, bit := len(m.bits)/2, uint64(1)<<(i%64)
+	in, timed := m.bits[i/64]&bit != 0, m.bits[words+i/64]&bit != 0
+	if changed = in != holds; !changed && due == 0 && !timed {
 		return false
-	case !known:
+	}
+	key := m.kept.defs[i].Key
+	at, known := m.find(key)
+	if !known {
 		m.of = slices.Insert(m.of, at, member{key: key})
-	case !holds && due == 0:
-		changed = m.of[at].since != 0
-		m.of = slices.Delete(m.of, at, at+1)
-		return changed
 	}
 	x := &m.of[at]
-	x.due = due
-	switch changed = holds != (x.since != 0); {
+	if x.due != due {
+		if x.due == m.armed || due != 0 && due < m.armed {
+			m.armed = 0 // the earliest is another one now
+		}
+		x.due = due
+	}
+	switch {
 	case changed && holds:
 		x.since = max(now, 1)
 	case changed:
 		x.since = 0
+	}
+	m.note(i, x)
+	if x.since == 0 && x.due == 0 {
+		m.of = slices.Delete(m.of, at, at+1)
 	}
 	return changed
 }
 
 // arm sets the person's timer to the first time at which a membership may change.
 func (m *Memberships) arm(c *engine.Context) {
-	at := int64(0)
+	if m.armed != 0 {
+		return
+	}
+	at := int64(never)
 	for i := range m.of {
-		if due := m.of[i].due; due != 0 && (at == 0 || due < at) {
-			at = due
+		if due := m.of[i].due; due != 0 {
+			at = min(at, due)
 		}
 	}
-	if at != m.armed || at == 0 {
-		m.armed = at
-		c.SetTimer(at, timerName)
+	if m.armed = at; at == never {
+		at = 0
 	}
+	c.SetTimer(at, timerName)
 }
 
 // tell makes entering or leaving an event if somebody listens, and else part of
@@ -397,13 +427,14 @@ func (m *Memberships) Fire(c *engine.Context, _ string) {
 	if cfg == nil {
 		return
 	}
-	m.begin(cfg)
+	w := m.begin(cfg)
 	for i := range m.of {
 		if x := &m.of[i]; x.due != 0 && x.due <= c.Time {
-			m.mark(cfg.byKey[x.key])
+			place := cfg.byKey[x.key]
+			w.marks[place/64] |= 1 << (place % 64)
 		}
 	}
-	m.evaluate(c, cfg, m.envs.Get().(*envs), false, false)
+	m.evaluate(c, cfg, w, false, false)
 }
 
 // Regroup implements [engine.Regrouped]: who is one person changed. Nobody did
@@ -413,10 +444,10 @@ func (m *Memberships) Regroup(c *engine.Context) {
 	if cfg == nil || c.Entity.Rank() == rapport.RankItem {
 		return
 	}
-	m.begin(cfg)
-	m.markKnown(c, cfg)
+	w := m.begin(cfg)
 	m.armed = 0
-	m.evaluate(c, cfg, m.envs.Get().(*envs), true, false)
+	m.markKnown(c, cfg, w.marks)
+	m.evaluate(c, cfg, w, true, false)
 }
 
 // ReviewBody is the body of the system event [profile.SystemReview] that asks
@@ -431,19 +462,20 @@ func ReviewBody(ids []string) []byte {
 
 // review evaluates segments whose definition is new to the person. They are
 // entered and left without an event: only the definition changed.
-func (m *Memberships) review(c *engine.Context, cfg *Config, body []byte) {
+func (m *Memberships) review(c *engine.Context, cfg *Config, w *work, body []byte) {
 	for ; len(body) >= 8; body = body[8:] {
 		if i, ok := cfg.byKey[binary.LittleEndian.Uint64(body)]; ok {
-			m.mark(i)
+			w.marks[i/64] |= 1 << (i % 64)
 		}
 	}
-	m.evaluate(c, cfg, m.envs.Get().(*envs), true, true)
+	m.evaluate(c, cfg, w, true, true)
 }
 
 // Merge implements [engine.State]. Two people that become one are in what
 // either was in, since the earlier time, until [Memberships.Regroup] looks at them as one.
 func (m *Memberships) Merge(other engine.State) {
 	o := other.(*Memberships)
+	m.kept = nil
 	m.born = m.born || o.born
 	for _, x := range o.of {
 		i, ok := m.find(x.key)

@@ -1,0 +1,180 @@
+package condition
+
+import "github.com/rapport-engine/rapport"
+
+// Shared are conditions that are asked of the same person at the same moment.
+// What several of them ask is asked of the person once: see [Memo]. It is
+// immutable; each of its conditions may also be used by itself, in any [Env].
+type Shared struct {
+	conditions []*Condition
+	questions  []*node // by slot, from 1
+}
+
+// Share compiles conditions to be asked together. Equal aggregates of theirs
+// become one [Aggregate]; the conditions given stay as they are.
+func Share(list []*Condition) *Shared {
+	s := &Shared{questions: []*node{nil}}
+	slots := map[string]int32{}
+	aggregates := map[string]*Aggregate{}
+	for _, c := range list {
+		if c.IsZero() {
+			s.conditions = append(s.conditions, c)
+			continue
+		}
+		tree := c.tree.clone()
+		shared := &Condition{tree: tree, text: c.text}
+		tree.walk(func(n *node) bool {
+			if n.kind == kindPerformed {
+				if aggregates[n.agg.ID] == nil {
+					a := *n.agg
+					aggregates[a.ID] = &a
+				}
+				n.agg = aggregates[n.agg.ID]
+			}
+			if n.kind == kindPerformed || n.kind == kindPath && (n.root == Traits || n.root == Computed || n.root == Scores) {
+				text := n.String()
+				if slots[text] == 0 {
+					slots[text] = int32(len(s.questions))
+					s.questions = append(s.questions, n)
+				}
+				n.slot = slots[text]
+			}
+			return n.kind != kindPerformed
+		})
+		for _, a := range c.aggregates {
+			shared.aggregates = append(shared.aggregates, aggregates[a.ID])
+		}
+		shared.holds, shared.clock = compileBool(tree), clockOf(tree)
+		s.conditions = append(s.conditions, shared)
+	}
+	return s
+}
+
+// Condition returns the i-th of the conditions, as compiled here.
+func (s *Shared) Condition(i int) *Condition { return s.conditions[i] }
+
+// Aggregates returns the questions about the past of all of them, each once.
+// Whoever made s may set their Slot.
+func (s *Shared) Aggregates() (list []*Aggregate) {
+	for _, n := range s.questions[1:] {
+		if n.kind == kindPerformed {
+			list = append(list, n.agg)
+		}
+	}
+	return list
+}
+
+// clone copies the tree but for what is inside where(...).
+func (n *node) clone() *node {
+	c := *n
+	c.args = make([]*node, len(n.args))
+	for i, a := range n.args {
+		c.args[i] = a.clone()
+	}
+	return &c
+}
+
+// Memo is an [Env] that remembers what another one answered to the conditions
+// of a [Shared]. The zero Memo is ready; it is for one goroutine, and what it
+// remembers is good as long as the person and the moment stay the same.
+type Memo struct {
+	Env
+	timed   Timed
+	moment  Moment
+	owner   Owner
+	shared  *Shared
+	answers []answer // by slot
+	asked   []int32  // the slots that are known
+}
+
+// answer is what was answered to a question.
+type answer struct {
+	known, isNumber bool
+	number          float64
+	value           rapport.Value
+}
+
+var (
+	_ Env    = (*Memo)(nil)
+	_ Timed  = (*Memo)(nil)
+	_ Moment = (*Memo)(nil)
+	_ Owner  = (*Memo)(nil)
+)
+
+// Begin makes m remember what env answers to the conditions of s.
+func (m *Memo) Begin(s *Shared, env Env) {
+	m.End()
+	m.Env, m.shared = env, s
+	m.timed, _ = env.(Timed)
+	m.moment, _ = env.(Moment)
+	m.owner, _ = env.(Owner)
+	if cap(m.answers) < len(s.questions) {
+		m.answers = make([]answer, len(s.questions))
+	}
+	m.answers = m.answers[:len(s.questions)]
+}
+
+// End forgets everything.
+func (m *Memo) End() {
+	for _, slot := range m.asked {
+		m.answers[slot] = answer{}
+	}
+	m.asked = m.asked[:0]
+	m.Env, m.timed, m.moment, m.owner, m.shared = nil, nil, nil, nil, nil
+}
+
+// answer returns what is known of a question, asking it if need be.
+func (m *Memo) answer(slot int32) *answer {
+	a := &m.answers[slot]
+	if !a.known {
+		if n := m.shared.questions[slot]; n.kind == kindPerformed {
+			a.value = m.Performed(n.agg)
+		} else {
+			a.value = m.Value(n.root, n.path)
+		}
+		a.known = true
+		a.number, a.isNumber = a.value.Number()
+		m.asked = append(m.asked, slot)
+	}
+	return a
+}
+
+// NextPerformed implements [Timed].
+func (m *Memo) NextPerformed(a *Aggregate, matters Turn) int64 {
+	if m.timed == nil {
+		return 0
+	}
+	return m.timed.NextPerformed(a, matters)
+}
+
+// NextComputed implements [Timed].
+func (m *Memo) NextComputed(path []string, matters Turn) int64 {
+	if m.timed == nil {
+		return 0
+	}
+	return m.timed.NextComputed(path, matters)
+}
+
+// UnixMilli implements [Moment].
+func (m *Memo) UnixMilli() int64 {
+	if m.moment == nil {
+		return m.Now().UnixMilli()
+	}
+	return m.moment.UnixMilli()
+}
+
+// NumItems implements [Owner].
+func (m *Memo) NumItems() int {
+	if m.owner == nil {
+		return 0
+	}
+	return m.owner.NumItems()
+}
+
+// ItemValue implements [Owner].
+func (m *Memo) ItemValue(i int, path []string) rapport.Value {
+	if m.owner == nil {
+		return rapport.Value{}
+	}
+	return m.owner.ItemValue(i, path)
+}
