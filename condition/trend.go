@@ -1,5 +1,7 @@
 package condition
 
+import "github.com/rapport-engine/rapport"
+
 // Trend says which way an answer, or a condition's result, can go at the
 // moment something happens. Of a result, Rises is from false to true at most.
 type Trend uint8
@@ -130,4 +132,51 @@ func opposite(t Trend) Trend {
 		return Rises
 	}
 	return t
+}
+
+// Limit is a number that an answer is compared with.
+type Limit struct {
+	Than float64
+	// Beyond says that the comparison turns between Than and what is above it;
+	// else it turns between Than and what is below.
+	Beyond bool
+}
+
+// Passed reports whether the comparison turns when the answer rises.
+func (l Limit) Passed(from, to float64) bool {
+	if l.Beyond {
+		return from <= l.Than && to > l.Than
+	}
+	return from < l.Than && to >= l.Than
+}
+
+// Limits returns the numbers above or below which the condition wants an
+// answer. It is not ok if the condition asks anything else of that answer.
+func (c *Condition) Limits(performed func(*Aggregate) bool, computed func(name string) bool) (limits []Limit, ok bool) {
+	if c.IsZero() {
+		return nil, true
+	}
+	is := func(n *node) bool {
+		return n.kind == kindPerformed && performed(n.agg) || n.kind == kindPath && n.root == Computed && len(n.path) == 1 && computed(n.path[0])
+	}
+	ok = true
+	c.tree.walk(func(n *node) bool {
+		switch n.kind {
+		case kindLess, kindAtMost, kindMore, kindAtLeast:
+			kind, leaf, than := n.kind, n.args[0], n.args[1]
+			if leaf.kind == kindLiteral {
+				kind, leaf, than = mirrored(kind), than, leaf
+			}
+			if is(leaf) && than.kind == kindLiteral && than.value.Kind() == rapport.KindNumber {
+				x, _ := than.value.Number()
+				limits = append(limits, Limit{x, kind == kindMore || kind == kindAtMost})
+				return false
+			}
+		case kindPerformed, kindPath:
+			ok = ok && !is(n)
+			return false
+		}
+		return true
+	})
+	return limits, ok
 }

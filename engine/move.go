@@ -142,8 +142,11 @@ func (p *partition) sendOff(e *entity, to rapport.ID, c cause) {
 // appendNothing appends the tail of an entity that had nothing.
 func appendNothing(b []byte, id rapport.ID) []byte {
 	b = appendIDs(append(b, id[:]...), []rapport.ID{id})
-	return append(b, 0, 0, 0) // states, timers, effects
+	return append(b, nothing...)
 }
+
+// nothing ends a tail without states, timers and effects.
+const nothing = "\x00\x00\x00"
 
 // sendFragment moves a decoded fragment to another partition.
 func (p *partition) sendFragment(f *fragment, to rapport.ID, c cause) {
@@ -267,8 +270,10 @@ func (p *partition) arrive(r *eventlog.Record, target rapport.ID, data []byte, p
 	}
 	p.bear(w)
 	p.touch(w)
+	if string(rd.b) != nothing { // as in mergeNothing
+		p.regroup(w)
+	}
 	p.readStates(&rd, w, w.id, p.layout.serial, w.serial)
-	p.regroup(w)
 	for n := rd.count(3); n > 0; n-- {
 		fold, at, name := rd.text(), rd.varint(), rd.text()
 		if s := p.layout.byName(fold); s != nil && !s.dark {

@@ -265,6 +265,15 @@ func (t *Computed) Asks() []*condition.Aggregate {
 	return []*condition.Aggregate{t.main, t.aux}
 }
 
+// Answer returns the question whose answer the trait is; nil if it is computed
+// from answers.
+func (t *Computed) Answer() *condition.Aggregate {
+	if t.aux != nil || t.op == "since" || t.op == "frequency" {
+		return nil
+	}
+	return t.main
+}
+
 // Trend returns which way the trait goes when the answers it is computed from
 // go as told.
 func (t *Computed) Trend(of func(*condition.Aggregate) condition.Trend) condition.Trend {
@@ -272,7 +281,11 @@ func (t *Computed) Trend(of func(*condition.Aggregate) condition.Trend) conditio
 	switch {
 	case t.aux != nil && (main != condition.Stays || of(t.aux) != condition.Stays):
 		return condition.Varies
-	case t.op == "since" && main == condition.RisesOrAppears: // time since the latest
+	case t.op != "since": // the latest
+		return main
+	case main == condition.Rises:
+		return condition.Falls
+	case main == condition.RisesOrAppears:
 		return condition.FallsOrAppears
 	}
 	return main

@@ -1,34 +1,90 @@
 package segment
 
 import (
+	"cmp"
 	"math/bits"
 	"slices"
 	"strings"
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/condition"
+	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/profile"
 )
 
 // asked are the segments that ask for the events of a name for which where
-// holds and that have the property.
+// holds and that have the property. An event of them is looked at once, however
+// many segments there are; evaluated are those that it may have turned.
 type asked struct {
 	where    condition.Expr // nil: all of them
 	property []string       // nil: with or without
-	text     string         // of both
-	segments []trends       // by word
+	text     string         // of all that
+	all      words
+	turns    words // by what such an event can do, whatever the answers are
+	probes   []probe
 }
 
-// trends are up to 64 segments, a bit each, by what such an event can do: move
-// people in (rises), out (falls), or either (varies). It is said of events that
-// are not dated ahead and whose property is not negative; others may do either.
-type trends struct {
-	word                 int
+// words are segments, 64 to a word.
+type words []word
+
+// word is up to 64 segments, a bit each, by what an event can do: move people
+// in (rises), out (falls), or either (varies). It is said of events that are not
+// dated ahead and whose property is not negative.
+type word struct {
+	at                   int
 	rises, falls, varies uint64
 }
 
-// all returns the segments, whatever the event can do.
-func (t *trends) all() uint64 { return t.rises | t.falls | t.varies }
+// probe is a question whose answer tells which segments an event can have turned.
+type probe struct {
+	*condition.Aggregate
+	// limits are what counts and sums are compared with: passing one can turn
+	// its segments, and nothing else does.
+	limits []limit
+	// known are segments that look at the latest, earliest, highest or lowest,
+	// by what a further event can do; the first one can do anything.
+	known words
+	all   words // of both
+}
+
+type limit struct {
+	condition.Limit
+	segments words
+}
+
+// add adds a segment by its trend.
+func (ws *words) add(i int, t condition.Trend) {
+	at, found := slices.BinarySearchFunc(*ws, i/64, func(w word, at int) int { return cmp.Compare(w.at, at) })
+	if !found {
+		*ws = slices.Insert(*ws, at, word{at: i / 64})
+	}
+	w, bit := &(*ws)[at], uint64(1)<<(i%64)
+	switch t {
+	case condition.Rises:
+		w.rises |= bit
+	case condition.Falls:
+		w.falls |= bit
+	default:
+		w.varies |= bit
+	}
+}
+
+// mark marks all.
+func (ws words) mark(marks []uint64) {
+	for i := range ws {
+		marks[ws[i].at] |= ws[i].rises | ws[i].falls | ws[i].varies
+	}
+}
+
+// turn marks those that can turn, in being the segments the person is in: one
+// that only lets people in need not be asked about who is in it, and the time
+// at which they may be out again can only move away.
+func (ws words) turn(in, marks []uint64) {
+	for i := range ws {
+		w := &ws[i]
+		marks[w.at] |= w.varies | w.rises&^in[w.at] | w.falls&in[w.at]
+	}
+}
 
 // question is what an aggregate asks of one event: which group it belongs to.
 func question(event string, where condition.Expr, property []string) string {
@@ -49,71 +105,170 @@ func (c *Config) ask(i int, event string, where condition.Expr, property []strin
 		at, list = len(list), append(list, asked{where: where, property: property, text: text})
 		c.byEvent[event] = list
 	}
-	moves := func(q *condition.Aggregate) condition.Trend {
-		steps := slices.ContainsFunc(q.Then, func(s condition.Step) bool { return question(s.Event, s.Where, nil) == text })
-		if !steps && question(q.Event, q.Where, q.Property) != text {
-			return condition.Stays
-		}
-		return q.Trend()
-	}
-	computed := func(name string) condition.Trend {
-		if t := p.ComputedTrait(name); t != nil {
-			return t.Trend(moves)
-		}
-		return condition.Stays
-	}
 	a := &list[at]
-	t, bit := a.word(i/64), uint64(1)<<(i%64)
-	switch c.defs[i].When.Trend(moves, computed) {
-	case condition.Rises:
-		t.rises |= bit
-	case condition.Falls:
-		t.falls |= bit
-	default:
-		t.varies |= bit
+	if slices.ContainsFunc(a.all, func(w word) bool { return w.at == i/64 && w.varies&(1<<(i%64)) != 0 }) {
+		return // for another of its questions
+	}
+	a.all.add(i, condition.Varies)
+	when := c.defs[i].When
+	belongs := func(q *condition.Aggregate) bool {
+		return question(q.Event, q.Where, q.Property) == text || slices.ContainsFunc(q.Then, func(s condition.Step) bool { return question(s.Event, s.Where, nil) == text })
+	}
+	// Counts and sums that are only compared with numbers turn where those are passed.
+	limited := map[uint64]bool{}
+	for _, q := range questionsOf(when, p) {
+		if limited[q.Key] || !belongs(q) || q.Op != condition.Count && q.Op != condition.Sum {
+			continue
+		}
+		same := func(o *condition.Aggregate) bool { return o != nil && o.Key == q.Key }
+		limits, ok := when.Limits(same, func(name string) bool {
+			t := p.ComputedTrait(name)
+			return t != nil && slices.ContainsFunc(t.Asks(), same) && same(t.Answer())
+		})
+		derived := slices.ContainsFunc(when.Uses().Computed, func(name string) bool {
+			t := p.ComputedTrait(name)
+			return t != nil && slices.ContainsFunc(t.Asks(), same) && !same(t.Answer())
+		})
+		if !ok || derived {
+			continue
+		}
+		limited[q.Key] = true
+		r := a.probe(q)
+		r.all.add(i, condition.Varies)
+		for _, l := range limits {
+			r.limit(l).segments.add(i, condition.Varies)
+		}
+	}
+	// What else such an event does to the answers. That of one question may have
+	// been null before; of all time, it is null no more.
+	var appears *condition.Aggregate
+	several := false
+	trend := func(known bool) condition.Trend {
+		moves := func(q *condition.Aggregate) condition.Trend {
+			if limited[q.Key] || !belongs(q) {
+				return condition.Stays
+			}
+			t := q.Trend()
+			if t == condition.RisesOrAppears || t == condition.FallsOrAppears {
+				several = several || appears != nil && appears.Key != q.Key || q.Within != 0 || q.Calendar != ""
+				appears = q
+			}
+			switch {
+			case known && t == condition.RisesOrAppears:
+				return condition.Rises
+			case known && t == condition.FallsOrAppears:
+				return condition.Falls
+			}
+			return t
+		}
+		return when.Trend(moves, func(name string) condition.Trend {
+			t := p.ComputedTrait(name)
+			if t == nil {
+				return condition.Stays
+			}
+			return t.Trend(moves)
+		})
+	}
+	always := trend(false)
+	if known := trend(true); always == condition.Varies && known != condition.Varies && appears != nil && !several {
+		r := a.probe(appears)
+		r.all.add(i, condition.Varies)
+		r.known.add(i, known)
+		return
+	}
+	if always != condition.Stays {
+		a.turns.add(i, always)
 	}
 }
 
-// word returns the trends of a word, made if need be.
-func (a *asked) word(w int) *trends {
-	at, ok := slices.BinarySearchFunc(a.segments, w, func(t trends, w int) int { return t.word - w })
-	if !ok {
-		a.segments = slices.Insert(a.segments, at, trends{word: w})
+// questionsOf returns what a condition asks of the past, itself or through
+// computed traits.
+func questionsOf(when *condition.Condition, p *profile.Config) []*condition.Aggregate {
+	list := slices.Clone(when.Aggregates())
+	for _, name := range when.Uses().Computed {
+		if t := p.ComputedTrait(name); t != nil {
+			list = append(list, t.Asks()...)
+		}
 	}
-	return &a.segments[at]
+	return list
 }
 
-// mark marks those of the segments that an event for which where holds can
-// change. in are those the person is in: a segment that only lets people in
-// need not be asked about who is in it, and the time at which they may be out
-// again can only move away.
-func (a *asked) mark(e *rapport.Event, now int64, in, marks []uint64) {
-	certain := e.Timestamp <= now
+// probe returns the probe of a question, made if need be.
+func (a *asked) probe(q *condition.Aggregate) *probe {
+	i := slices.IndexFunc(a.probes, func(p probe) bool { return p.Key == q.Key })
+	if i < 0 {
+		i, a.probes = len(a.probes), append(a.probes, probe{Aggregate: q})
+	}
+	return &a.probes[i]
+}
+
+// limit returns the limit with a value, made if need be.
+func (p *probe) limit(l condition.Limit) *limit {
+	i, found := slices.BinarySearchFunc(p.limits, l, func(have limit, l condition.Limit) int {
+		beyond := map[bool]int{true: 1}
+		return cmp.Or(cmp.Compare(have.Than, l.Than), cmp.Compare(beyond[have.Beyond], beyond[l.Beyond]))
+	})
+	if !found {
+		p.limits = slices.Insert(p.limits, i, limit{Limit: l})
+	}
+	return &p.limits[i]
+}
+
+// mark marks those of the segments that an event for which where holds can have
+// turned.
+func (a *asked) mark(c *engine.Context, e *rapport.Event, in, marks []uint64) {
+	x, certain := 0.0, e.Timestamp <= c.Time
 	if len(a.property) > 0 {
 		v, _ := e.Properties.Path(a.property...)
 		if v.IsNull() {
 			return
 		}
-		x, isNumber := v.Number()
+		isNumber := false
+		x, isNumber = v.Number()
 		certain = certain && isNumber && x >= 0
 	}
-	for i := range a.segments {
-		t := &a.segments[i]
-		if !certain {
-			marks[t.word] |= t.all()
+	if !certain {
+		a.all.mark(marks)
+		return
+	}
+	a.turns.turn(in, marks)
+	if len(a.probes) == 0 {
+		return
+	}
+	answers, _ := c.State(profile.FoldAggregate).(*profile.Aggregates)
+	questions, _ := c.Config.Part(profile.Part).(*profile.Config)
+	for i := range a.probes {
+		p := &a.probes[i]
+		if answers == nil {
+			p.all.mark(marks)
 			continue
 		}
-		marks[t.word] |= t.varies | t.rises&^in[t.word] | t.falls&in[t.word]
+		m, ok := answers.Moved(questions, p.Aggregate, e.Timestamp, x, c.Time)
+		if !ok {
+			p.all.mark(marks)
+			continue
+		}
+		if m.First {
+			p.known.mark(marks)
+		} else {
+			p.known.turn(in, marks)
+		}
+		if len(p.limits) == 0 {
+			continue
+		}
+		first, _ := slices.BinarySearchFunc(p.limits, m.From, func(l limit, from float64) int { return cmp.Compare(l.Than, from) })
+		for j := first; j < len(p.limits) && p.limits[j].Than <= m.To; j++ {
+			if p.limits[j].Passed(m.From, m.To) {
+				p.limits[j].segments.mark(marks)
+			}
+		}
 	}
 }
 
 // markAll marks every segment that asks for events of a name.
 func (c *Config) markAll(event string, marks []uint64) {
 	for i := range c.byEvent[event] {
-		for j := range c.byEvent[event][i].segments {
-			t := &c.byEvent[event][i].segments[j]
-			marks[t.word] |= t.all()
-		}
+		c.byEvent[event][i].all.mark(marks)
 	}
 }
 

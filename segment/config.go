@@ -152,13 +152,7 @@ func (c *Config) index(i int, p *profile.Config) {
 		name, _, _ := strings.Cut(t, ".")
 		add(c.byTrait, strings.Trim(strings.SplitN(name, "]", 2)[0], `["`))
 	}
-	questions := d.When.Aggregates()
-	for _, name := range u.Computed {
-		if t := p.ComputedTrait(name); t != nil {
-			questions = append(slices.Clip(questions), t.Asks()...)
-		}
-	}
-	for _, q := range questions {
+	for _, q := range questionsOf(d.When, p) {
 		c.ask(i, q.Event, q.Where, q.Property, p)
 		for _, step := range q.Then {
 			c.ask(i, step.Event, step.Where, nil, p)

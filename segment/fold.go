@@ -198,7 +198,7 @@ func (m *Memberships) Apply(c *engine.Context, e *rapport.Event) {
 	}
 	w := m.begin(cfg)
 	if !m.born {
-		m.markKnown(c, cfg, w.marks)
+		m.markKnown(c, cfg, 1, w.marks)
 	}
 	m.markEvent(c, cfg, e, w)
 	m.evaluate(c, cfg, w, c.History, false)
@@ -243,8 +243,9 @@ func (m *Memberships) note(i int, x *member) {
 	}
 }
 
-// markKnown marks all that a person may be in by what is known of them.
-func (m *Memberships) markKnown(c *engine.Context, cfg *Config, marks []uint64) {
+// markKnown marks all that a person may be in by what is known of them, but for
+// what the last so many events did.
+func (m *Memberships) markKnown(c *engine.Context, cfg *Config, told int64, marks []uint64) {
 	mark(marks, cfg.newborn)
 	mark(marks, cfg.every)
 	if said, _ := c.State(profile.FoldConsent).(*profile.Consent); said != nil && len(said.All()) > 0 {
@@ -257,7 +258,7 @@ func (m *Memberships) markKnown(c *engine.Context, cfg *Config, marks []uint64) 
 			}
 		}
 	}
-	if a, _ := c.State(profile.FoldActivity).(*profile.Activity); a != nil {
+	if a, _ := c.State(profile.FoldActivity).(*profile.Activity); a != nil && a.Events > told {
 		if !a.Whole() {
 			for name := range cfg.byEvent {
 				cfg.markAll(name, marks)
@@ -285,7 +286,7 @@ func (m *Memberships) markEvent(c *engine.Context, cfg *Config, e *rapport.Event
 	list := cfg.byEvent[profile.EventName(e)]
 	for i := range list {
 		if a := &list[i]; a.where == nil || a.where.Holds(&w.event) {
-			a.mark(e, c.Time, in, w.marks)
+			a.mark(c, e, in, w.marks)
 		}
 	}
 	if len(cfg.byTrait)+len(cfg.zone) > 0 {
@@ -446,7 +447,7 @@ func (m *Memberships) Regroup(c *engine.Context) {
 	}
 	w := m.begin(cfg)
 	m.armed = 0
-	m.markKnown(c, cfg, w.marks)
+	m.markKnown(c, cfg, 0, w.marks)
 	m.evaluate(c, cfg, w, true, false)
 }
 

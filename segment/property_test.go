@@ -25,10 +25,12 @@ func randomCondition(r *rand.Rand, depth int) string {
 	window := pick("", `.within("1d")`, `.within("7d")`, `.within("30d")`, `.within("90d")`)
 	event := `performed("` + pick("Order", "Visit") + `")` + pick("", "", ".where(properties.revenue > 20)") + window
 	return pick(
-		event+".count()"+pick(" >= ", " < ", " == ")+pick("1", "2", "3"), event+`.sum("revenue")`+pick(" > ", " < ")+pick("20", "60"),
+		event+".count()"+pick(" >= ", " < ", " == ", " <= ", " > ")+pick("1", "2", "3", "5"), event+`.sum("revenue")`+pick(" > ", " < ", " >= ")+pick("20", "60"),
+		pick("1", "4")+pick(" < ", " >= ")+event+".count()", event+`.count() > `+event+`.sum("revenue")`, event+"."+pick("max", "min", "avg")+`("revenue")`+pick(" > ", " <= ")+pick("20", "40"),
 		event+`.distinct("sku") >= 2`, event+`.last() < now.unix - duration("`+pick("3d", "20d")+`")`, event+`.last("sku") == "s1"`,
 		`performed("Visit").then("Order")`+window+`.happened()`, `performed("Visit").notThen("Order")`+window+`.happened()`,
 		`traits.plan == "`+pick("a", "b")+`"`, `consent.allows("ads")`, `now.hour >= `+pick("6", "21"), "now.weekday in [6, 7]",
+		"computed.spent"+pick(" > ", " < ", " == ")+pick("0", "30", "45"), "computed.mean > 25",
 		"computed.days"+pick(" > 3", " >= 30", " == 2", " == 25", " in [19, 33]"), "computed.streak >= 2", "computed.heat "+pick("> 0.5", "> 2", "< 0.1"), "computed.month >= 2",
 	)
 }
@@ -54,7 +56,8 @@ func TestMembershipIsWhatTheHistorySays(t *testing.T) {
 		day := rapport.Duration(24 * time.Hour)
 		config := compile(t, whens,
 			profile.ComputedDoc{ID: "days", Event: "Order", Op: "since"}, profile.ComputedDoc{ID: "streak", Event: "Visit", Op: "streak", Zone: "Europe/Oslo"},
-			profile.ComputedDoc{ID: "heat", Event: "Visit", Op: "decayed", HalfLife: 3 * day}, profile.ComputedDoc{ID: "month", Event: "Order", Op: "count", Calendar: "month"})
+			profile.ComputedDoc{ID: "heat", Event: "Visit", Op: "decayed", HalfLife: 3 * day}, profile.ComputedDoc{ID: "month", Event: "Order", Op: "count", Calendar: "month"},
+			profile.ComputedDoc{ID: "spent", Event: "Order", Op: "sum", Property: "revenue", Within: 20 * day}, profile.ComputedDoc{ID: "mean", Event: "Order", Op: "average", Property: "revenue"})
 		questions, _ := config.Part(profile.Part).(*profile.Config)
 		segments, _ := config.Part(segment.Part).(*segment.Config)
 		w := newWorld(t, config)
@@ -68,7 +71,7 @@ func TestMembershipIsWhatTheHistorySays(t *testing.T) {
 			ago := time.Duration(r.IntN(3)*r.IntN(40)) * time.Hour
 			switch r.IntN(9) {
 			case 0, 1:
-				e = w.event(user, rapport.TypeTrack, "Order", ago, map[string]any{"revenue": float64(r.IntN(60)), "sku": fmt.Sprintf("s%d", r.IntN(4))})
+				e = w.event(user, rapport.TypeTrack, "Order", ago, map[string]any{"revenue": float64(r.IntN(66) - 6), "sku": fmt.Sprintf("s%d", r.IntN(4))})
 			case 2, 3:
 				e = w.event(user, rapport.TypeTrack, "Visit", ago, map[string]any{"revenue": 1.0})
 			case 4:
