@@ -130,7 +130,7 @@ func partsAt(set *config.Set, at *stage) (map[string]any, error) {
 	if err := checkTemplates(set, sends.Channels()); err != nil {
 		return nil, err
 	}
-	predictions, err := compilePredictions(set)
+	predictions, err := compilePredictions(set, at)
 	if err != nil {
 		return nil, err
 	}

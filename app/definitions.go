@@ -12,6 +12,7 @@ import (
 	"github.com/rapport-engine/rapport/condition"
 	"github.com/rapport-engine/rapport/config"
 	"github.com/rapport-engine/rapport/engine"
+	"github.com/rapport-engine/rapport/predict"
 	"github.com/rapport-engine/rapport/profile"
 	"github.com/rapport-engine/rapport/segment"
 )
@@ -156,6 +157,7 @@ func (d *definitions) next(version int64, set *config.Set) *stage {
 			asked[a.Key] = true
 		}
 	}
+	asked[predict.DeclaredKey(deref(config.Specs[*predict.PredictionDoc](set, "prediction")))] = true
 	for key := range asked {
 		if _, known := s.since[key]; !known {
 			s.since[key] = s.number()
@@ -231,6 +233,7 @@ func (d *definitions) activate(s *stage) {
 	was := s.active
 	s.active = map[string]activation{}
 	prints := map[config.Ref]string{}
+	foretold := d.foretold(s)
 	var print func(ref config.Ref, depth int) string
 	print = func(ref config.Ref, depth int) string {
 		if p, ok := prints[ref]; ok || depth > 100 {
@@ -244,6 +247,9 @@ func (d *definitions) activate(s *stage) {
 		switch spec := d.spec(doc).(type) {
 		case *segment.Doc:
 			p = spec.When.String()
+			if len(spec.When.Uses().Scores) > 0 || slices.ContainsFunc(spec.When.Uses().Segments, func(id string) bool { return s.effective[config.Ref{Kind: "segment", ID: id}] == nil }) {
+				p += "\n" + foretold
+			}
 		case *profile.ComputedDoc:
 			b, _ := json.Marshal(spec)
 			p = string(b)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/config"
@@ -22,8 +23,36 @@ func predictionKinds() []config.Kind {
 }
 
 // compilePredictions makes predict's part of a configuration.
-func compilePredictions(set *config.Set) (*predict.Config, error) {
-	return predict.Compile(deref(config.Specs[*predict.PredictionDoc](set, "prediction")), deref(config.Specs[*predict.ModelDoc](set, "model")), deref(config.Specs[*predict.SoftDoc](set, "softSegment")))
+func compilePredictions(set *config.Set, at *stage) (*predict.Config, error) {
+	docs := predict.Documents{
+		Predictions: deref(config.Specs[*predict.PredictionDoc](set, "prediction")), Models: deref(config.Specs[*predict.ModelDoc](set, "model")),
+		Names: deref(config.Specs[*predict.SoftDoc](set, "softSegment")),
+	}
+	if at != nil {
+		key := predict.DeclaredKey(docs.Predictions)
+		docs.Since, docs.Building = at.since[key], !at.ready[key]
+	}
+	return predict.Compile(docs)
+}
+
+// foretold describes what scores mean among the documents in force.
+func (d *definitions) foretold(s *stage) string {
+	var docs []*config.Document
+	for ref, doc := range s.effective {
+		if ref.Kind == "prediction" || ref.Kind == "model" {
+			docs = append(docs, doc)
+		}
+	}
+	c, err := compilePredictions(config.NewSet(docs...), s)
+	if err != nil {
+		return "" // it is not published
+	}
+	return c.InForce()
+}
+
+// sendBuilt brings everybody's statistics under a new definition.
+func (b *sender) sendBuilt(ctx context.Context, of *predict.Building) error {
+	return of.Each(func(entity, fragment rapport.ID, body []byte) error { return b.send(ctx, entity, fragment, body) })
 }
 
 // newFitter returns what fits the models of this server.
@@ -31,7 +60,7 @@ func (s *Server) newFitter() *predict.Fitter {
 	return predict.NewFitter(predict.Deps{
 		Home: s.engine, Clock: s.opts.Clock, Logger: s.log, Publish: s.publishModel, History: s.newestEvents,
 		Config: func() *engine.Config {
-			c, err := s.compiled.at(s.config.Version())
+			c, err := s.compiled.at(s.compiled.defs.number())
 			if err != nil {
 				return nil // the defaults hold
 			}
@@ -75,4 +104,15 @@ func nextScore(env *profile.Env, path []string) (at int64, ok bool) {
 func softDegree(env *profile.Env, id string) float64 {
 	degree, _ := predict.At(env.State, env.Config(), env.At(), nil).Degree(id)
 	return degree
+}
+
+// foretold returns the configuration to count people's history for, if what
+// predictions declare is among the keys asked.
+func (s *Server) foretold(keys []uint64) (*engine.Config, error) {
+	set, _ := s.config.Current()
+	key := predict.DeclaredKey(deref(config.Specs[*predict.PredictionDoc](set, "prediction")))
+	if !slices.Contains(keys, key) {
+		return nil, nil
+	}
+	return s.compiled.at(s.compiled.defs.number())
 }

@@ -3,7 +3,6 @@ package app_test
 import (
 	"encoding/json"
 	"fmt"
-	"hash/fnv"
 	"testing"
 	"time"
 
@@ -16,10 +15,8 @@ import (
 func TestScoresFollowPeopleWhoMergeAndPart(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir(), nil)
-	settings := fnv.New32a()
-	_, _ = settings.Write([]byte("Order Completed\x00revenue"))
 	model, err := json.Marshal(predict.Purchasing{
-		Settings: settings.Sum32(), Kind: btyd.BGNBD.String(), Each: 30,
+		Settings: uint32(predict.NewPredictionDoc().Key()), Definition: *predict.NewPredictionDoc(), Kind: btyd.BGNBD.String(), Each: 30,
 		Model: btyd.Model{Kind: btyd.BGNBD, R: .2426, Alpha: 4.4136, A: .7929, B: 2.4259, K: 1},
 	})
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/engine/dedup"
 	"github.com/rapport-engine/rapport/eventlog"
+	"github.com/rapport-engine/rapport/predict"
 	"github.com/rapport-engine/rapport/profile"
 	"github.com/rapport-engine/rapport/segment"
 )
@@ -214,6 +215,10 @@ func (s *Server) buildAnswers(ctx context.Context, since int64, keys []uint64) e
 	if err != nil {
 		return err
 	}
+	foretold, err := s.foretold(keys)
+	if err != nil {
+		return err
+	}
 	questions := compiled.Only(func(key uint64) bool { _, ok := slices.BinarySearch(keys, key); return ok })
 	ends := s.engine.Ends()
 	total := int64(0)
@@ -225,7 +230,7 @@ func (s *Server) buildAnswers(ctx context.Context, since int64, keys []uint64) e
 	group, inner := errgroup.WithContext(ctx)
 	group.SetLimit(2)
 	for _, end := range ends {
-		group.Go(func() error { return s.readHistory(inner, questions, since, end) })
+		group.Go(func() error { return s.readHistory(inner, questions, foretold, since, end) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
@@ -240,6 +245,9 @@ func (s *Server) buildAnswers(ctx context.Context, since int64, keys []uint64) e
 	if err := s.tellReady(ctx, f); err != nil {
 		return err
 	}
+	if foretold != nil {
+		s.fitter.Wake()
+	}
 	s.log.Info("questions about the past are answered from history", "questions", len(keys), "records", total, "took", time.Since(begin).Round(time.Millisecond))
 	return s.settled(ctx)
 }
@@ -249,7 +257,7 @@ const historyChunk = 20_000
 
 // readHistory builds the answers of one partition's events accepted before
 // since was adopted, up to end.
-func (s *Server) readHistory(ctx context.Context, questions *profile.Config, since int64, end engine.Token) (err error) {
+func (s *Server) readHistory(ctx context.Context, questions *profile.Config, foretold *engine.Config, since int64, end engine.Token) (err error) {
 	first, _ := s.events.Bounds(eventlog.Events, end.Partition)
 	if end.Offset < first {
 		return nil
@@ -271,6 +279,11 @@ func (s *Server) readHistory(ctx context.Context, questions *profile.Config, sin
 	sender := s.newSender(fmt.Sprintf("answers/%d/%d", since, end.Partition), profile.SystemAnswers)
 	fold := profile.AggregateFold{Config: questions}
 	gathered := map[rapport.ID]*gathering{}
+	var building *predict.Building
+	built := s.newSender(fmt.Sprintf("predictions/%d/%d", since, end.Partition), predict.SystemBuilt)
+	if foretold != nil {
+		building = predict.NewBuilding(foretold)
+	}
 	adopted, now := false, int64(0)
 	var e rapport.Event
 	for at := first; at <= end.Offset; {
@@ -291,10 +304,25 @@ func (s *Server) readHistory(ctx context.Context, questions *profile.Config, sin
 			if err != nil {
 				return err
 			}
-			if !counts || e.Type == rapport.TypeSystem || !questions.Wants(profile.EventName(&e)) {
+			if !counts || e.Type == rapport.TypeSystem {
+				continue
+			}
+			asked, foretells := questions.Wants(profile.EventName(&e)), building != nil && building.Wants(&e)
+			if !asked && !foretells {
 				continue
 			}
 			if r.Kind == engine.KindEvent && seen.Seen([16]byte(r.Data[:16]), now) {
+				continue
+			}
+			if foretells {
+				building.Apply(&e)
+				if building.Len() >= historyChunk {
+					if err := built.sendBuilt(ctx, building); err != nil {
+						return err
+					}
+				}
+			}
+			if !asked {
 				continue
 			}
 			fragment := e.Fragment
@@ -317,10 +345,15 @@ func (s *Server) readHistory(ctx context.Context, questions *profile.Config, sin
 		}
 		s.builder.done.Add(int64(len(records)))
 	}
+	if building != nil {
+		if err := built.sendBuilt(ctx, building); err != nil {
+			return err
+		}
+	}
 	if err := sender.answers(ctx, gathered); err != nil {
 		return err
 	}
-	return sender.flush(ctx)
+	return errors.Join(built.flush(ctx), sender.flush(ctx))
 }
 
 type gathering struct {

@@ -55,6 +55,7 @@ type Deps struct {
 type Fitter struct {
 	d Deps
 
+	wake    chan struct{} // one word is enough
 	fitting sync.Mutex
 	mu      sync.Mutex
 	tries   map[string]try // by model
@@ -67,11 +68,14 @@ type Fitter struct {
 // try is the last try to fit a model.
 type try struct {
 	at     time.Time
+	of     key    // what was declared then
 	reason string // why there is no model, or why the fit failed
 }
 
 // NewFitter returns a Fitter; Run makes it work by itself.
-func NewFitter(d Deps) *Fitter { return &Fitter{d: d, tries: map[string]try{}} }
+func NewFitter(d Deps) *Fitter {
+	return &Fitter{d: d, tries: map[string]try{}, wake: make(chan struct{}, 1)}
+}
 
 // Models lists the ids of the models.
 func Models() []string { return []string{ModelPurchases, ModelTastes, ModelIntent} }
@@ -89,8 +93,8 @@ func (c *Config) made(id string) (at int64, ok bool) {
 	return 0, false
 }
 
-// Run fits where there is no model yet, less and less often while there is not
-// enough to learn from, and again every day.
+// Run fits where there is no model of what is declared yet, less and less often
+// while there is not enough to learn from, and again every day.
 func (f *Fitter) Run(ctx context.Context) error {
 	wait := firstWait
 	for {
@@ -98,16 +102,27 @@ func (f *Fitter) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-f.d.Clock.After(wait):
+			wait = min(2*wait, longWait)
+		case <-f.wake:
 		}
-		wait = min(2*wait, longWait)
 		for _, id := range Models() {
-			if at, ok := configOf(f.d.Config()).made(id); ok && f.d.Clock.Now().Sub(rapport.Time(at)) < refitAfter {
+			config := configOf(f.d.Config())
+			at, ok := config.made(id)
+			if ok && !config.changing(id) && f.d.Clock.Now().Sub(rapport.Time(at)) < refitAfter || config.building && id != ModelIntent {
 				continue
 			}
 			if err := f.Fit(ctx, id); err != nil && rapport.KindOf(err) != rapport.Conflict && ctx.Err() == nil {
 				f.d.Logger.Warn("a model was not fitted", "model", id, "error", err)
 			}
 		}
+	}
+}
+
+// Wake has what is declared anew fitted at once.
+func (f *Fitter) Wake() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -126,15 +141,11 @@ func (f *Fitter) Fit(ctx context.Context, id string) error {
 	now := f.d.Clock.Now()
 	var m any
 	var err error
-	switch id {
-	case ModelPurchases:
-		m, err = f.fit(ctx, config, now)
-	case ModelTastes:
-		m, err = f.fitTastes(ctx, config, now)
-	case ModelIntent:
-		m, err = f.fitIntent(ctx, config, now)
+	switch {
+	case config.building && id != ModelIntent:
+		err = rapport.Errorf(rapport.Unavailable, "history is still being read for what counts as a purchase now; the model is fitted right after")
 	default:
-		err = rapport.Errorf(rapport.NotFound, "there is no model %s", id)
+		m, err = f.make(ctx, id, config, now)
 	}
 	if err == nil {
 		var data []byte
@@ -143,7 +154,7 @@ func (f *Fitter) Fit(ctx context.Context, id string) error {
 		}
 	}
 	f.set(func() {
-		last := try{at: now}
+		last := try{at: now, of: config.key}
 		if err != nil {
 			last.reason = err.Error()
 		}
@@ -154,6 +165,20 @@ func (f *Fitter) Fit(ctx context.Context, id string) error {
 		return rapport.Errorf(rapport.Conflict, "not enough data: %s", few.reason)
 	}
 	return err
+}
+
+func (f *Fitter) make(ctx context.Context, id string, config *Config, now time.Time) (m any, err error) {
+	switch id {
+	case ModelPurchases:
+		m, err = f.fit(ctx, config, now)
+	case ModelTastes:
+		m, err = f.fitTastes(ctx, config, now)
+	case ModelIntent:
+		m, err = f.fitIntent(ctx, config, now)
+	default:
+		err = rapport.Errorf(rapport.NotFound, "there is no model %s", id)
+	}
+	return m, err
 }
 
 func (f *Fitter) set(fn func()) {
@@ -197,17 +222,19 @@ func (c *crowd) add(m member) {
 // hashOf spreads people evenly: their ids are hashes behind the first byte.
 func hashOf(id rapport.ID) uint64 { return binary.BigEndian.Uint64(id[4:12]) * 0x9e3779b97f4a7c15 }
 
-// gather reads everybody's purchases up to a day.
-func (f *Fitter) gather(ctx context.Context, end int32) (*crowd, error) {
+// gather reads everybody's purchases under a definition up to a day.
+func (f *Fitter) gather(ctx context.Context, k key, end int32) (*crowd, error) {
 	c := &crowd{below: math.MaxUint64}
 	err := f.d.Home.Scan(ctx, engine.ScanOptions{Background: true}, func(_ int, v *engine.View) error {
 		hash := hashOf(v.ID())
 		if !c.wants(hash) {
 			return nil
 		}
-		if p, _ := v.State(FoldPurchases).(*Purchases); p != nil && len(p.days) > 0 {
-			if days := p.orders(end); len(days) > 0 {
-				c.add(member{v.ID(), hash, days})
+		if p, _ := v.State(FoldPurchases).(*Purchases); p != nil {
+			if of := p.in(k); of != nil {
+				if days := of.orders(end); len(days) > 0 {
+					c.add(member{v.ID(), hash, days})
+				}
 			}
 		}
 		return nil
@@ -218,7 +245,7 @@ func (f *Fitter) gather(ctx context.Context, end int32) (*crowd, error) {
 
 func (f *Fitter) fit(ctx context.Context, config *Config, now time.Time) (*Purchasing, error) {
 	end := dayOf(now.UnixMilli())
-	c, err := f.gather(ctx, end)
+	c, err := f.gather(ctx, config.key, end)
 	if err != nil {
 		return nil, err
 	}
@@ -251,7 +278,7 @@ func (f *Fitter) fit(ctx context.Context, config *Config, now time.Time) (*Purch
 		return nil, errNotEnough{"no model fits: " + models[0].Err.Error()}
 	}
 	out := &Purchasing{
-		Settings: config.settings.digest(), Made: now.UnixMilli(), End: end, Kind: models[chosen].Kind.String(), Model: *models[chosen].Model, Each: value / repeats,
+		Settings: config.key.digest, Since: config.key.since, Definition: config.settings, Made: now.UnixMilli(), End: end, Kind: models[chosen].Kind.String(), Model: *models[chosen].Model, Each: value / repeats,
 	}
 	for _, m := range models {
 		if m.Err != nil {
@@ -269,7 +296,7 @@ func (f *Fitter) fit(ctx context.Context, config *Config, now time.Time) (*Purch
 		return nil, err
 	}
 	judge(&health, people, out.Model.Kind, first, end)
-	if old := config.purchases; old != nil && end > old.End {
+	if old := config.purchases; old != nil && !config.changing(ModelPurchases) && end > old.End {
 		health.Tracking = tracking(people, old, end)
 	}
 	out.Health = health
@@ -410,6 +437,12 @@ func (f *Fitter) Pages() []ModelPage {
 			p.Status, p.Reason = "not enough data", last.reason
 		case !ok:
 			p.Status, p.Reason = "waiting", "the first fit comes a minute after the start"
+		case config.changing(id) && config.building:
+			p.Status, p.Reason = "good", "what counts as a purchase was changed; history is being read for that, and until then the scores are what they were"
+		case config.changing(id) && last.of == config.key && last.reason != "":
+			p.Status, p.Reason = "stale", "what counts as a purchase was changed; the scores are what they were, because there is not enough of the new: "+last.reason
+		case config.changing(id):
+			p.Status, p.Reason = "good", "what counts as a purchase was changed; a model of that is being fitted, and until then the scores are what they were"
 		case age > 3*refitAfter:
 			p.Status, p.Reason = "stale", "it was fitted more than three days ago"
 		case id == ModelPurchases:

@@ -280,7 +280,7 @@ func (f *Fitter) fitIntent(ctx context.Context, config *Config, now time.Time) (
 	if err != nil {
 		return nil, err
 	}
-	out := &Intent{Settings: config.settings.digest(), Made: now.UnixMilli(), Columns: m.columns, Health: IntentHealth{People: m.people, Sessions: len(m.rows), Calibration: []Point{}, Inputs: []IntentInput{}}}
+	out := &Intent{Event: config.settings.Event, Made: now.UnixMilli(), Columns: m.columns, Health: IntentHealth{People: m.people, Sessions: len(m.rows), Calibration: []Point{}, Inputs: []IntentInput{}}}
 	h := &out.Health
 	for _, y := range m.bought {
 		h.Purchases += int(y)

@@ -37,7 +37,11 @@ func (f *Fitter) fitTastes(ctx context.Context, config *Config, now time.Time) (
 	below := uint64(math.MaxUint64)
 	err := f.d.Home.Scan(ctx, engine.ScanOptions{}, func(_ int, v *engine.View) error {
 		hash := hashOf(v.ID())
-		t, _ := v.State(FoldTastes).(*Tastes)
+		all, _ := v.State(FoldTastes).(*Tastes)
+		if all == nil {
+			return nil
+		}
+		t := all.in(config.key)
 		if t == nil || len(t.signs)+len(t.bought) == 0 {
 			return nil
 		}
@@ -57,7 +61,7 @@ func (f *Fitter) fitTastes(ctx context.Context, config *Config, now time.Time) (
 		return nil, err
 	}
 	slices.SortFunc(people, func(a, b taster) int { return cmp.Compare(a.hash, b.hash) })
-	out := &Liking{Made: at, People: len(people), Rates: map[string]float64{}, Products: map[string]*replenish.Model{}}
+	out := &Liking{Settings: config.key.digest, Since: config.key.since, Definition: config.settings, Made: at, People: len(people), Rates: map[string]float64{}, Products: map[string]*replenish.Model{}}
 	persons := out.rates(people, at)
 	for name, n := range persons {
 		if n >= leastPersons {

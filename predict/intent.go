@@ -15,11 +15,11 @@ const ModelIntent = "intent"
 
 // Intent is the fitted model of intent.
 type Intent struct {
-	Settings uint32            `json:"settings"` // what counts as a purchase
-	Made     int64             `json:"made"`     // Unix ms
-	Columns  []IntentColumn    `json:"columns"`
-	Model    *propensity.Model `json:"model"`
-	Health   IntentHealth      `json:"health"`
+	Event   string            `json:"event"` // what counts as a purchase
+	Made    int64             `json:"made"`  // Unix ms
+	Columns []IntentColumn    `json:"columns"`
+	Model   *propensity.Model `json:"model"`
+	Health  IntentHealth      `json:"health"`
 }
 
 // IntentColumn is one input of the model of intent.
@@ -120,7 +120,7 @@ func (m *Intent) code(column int, hash uint32) float64 {
 
 func (m *Intent) check() error {
 	bad := rapport.Errorf(rapport.Invalid, "the model of intent is damaged")
-	if m.Model == nil || len(m.Columns) < fixedInputs {
+	if m.Event == "" || m.Model == nil || len(m.Columns) < fixedInputs {
 		return bad
 	}
 	for i, c := range m.columns() {
@@ -222,4 +222,12 @@ func (p *Person) explainIntent() (e ScoreExplanation, ok bool) {
 		}
 	}
 	return e, true
+}
+
+// purchase returns the event that ends the way to a purchase.
+func (c *Config) purchase() string {
+	if c.intent != nil {
+		return c.intent.Event
+	}
+	return c.settings.Event
 }

@@ -12,7 +12,6 @@ package predict
 
 import (
 	"encoding/json"
-	"hash/fnv"
 	"slices"
 	"time"
 
@@ -35,13 +34,13 @@ const week = 7
 
 // PredictionDoc says what is to be foretold; without one the defaults hold.
 type PredictionDoc struct {
-	ID       string           `yaml:"id"`
-	Event    string           `yaml:"event" suggest:"event" doc:"Event that is a purchase"`
-	Value    string           `yaml:"value" doc:"Property that holds its value"`
-	Horizon  rapport.Duration `yaml:"horizon" min:"7d" max:"3650d" doc:"How far ahead the lifetime value looks"`
-	Discount float64          `yaml:"discount" min:"0" max:"1" unit:"share" doc:"How much less money is worth a year later"`
+	ID       string           `json:"id" yaml:"id"`
+	Event    string           `json:"event" yaml:"event" suggest:"event" doc:"Event that is a purchase"`
+	Value    string           `json:"value" yaml:"value" doc:"Property that holds its value"`
+	Horizon  rapport.Duration `json:"horizon" yaml:"horizon" min:"7d" max:"3650d" doc:"How far ahead the lifetime value looks"`
+	Discount float64          `json:"discount" yaml:"discount" min:"0" max:"1" unit:"share" doc:"How much less money is worth a year later"`
 	// Attributes of products.
-	Attributes []string `yaml:"attributes" max:"8" doc:"Properties of products that tell what people like"`
+	Attributes []string `json:"attributes" yaml:"attributes" max:"8" doc:"Properties of products that tell what people like"`
 }
 
 // NewPredictionDoc returns a document with the defaults.
@@ -94,11 +93,17 @@ func (d *ModelDoc) Validate() error {
 
 // Config is this room's compiled part of the configuration.
 type Config struct {
-	settings  PredictionDoc
+	settings PredictionDoc // as declared
+	key      key           // of settings
+	// building is set while history is being read for settings.
+	building  bool
 	purchases *Purchasing // nil while there is no model
 	liking    *Liking     // nil while there is no model
 	intent    *Intent     // nil while there is no model
 	named     []SoftDoc
+
+	bought, liked     key // in force
+	purchased, tasted []counted
 }
 
 // soft returns the document that names a topic, or nil.
@@ -111,41 +116,45 @@ func (c *Config) soft(topic int) *SoftDoc {
 	return nil
 }
 
+// Documents are what a Config is compiled from.
+type Documents struct {
+	Predictions []PredictionDoc
+	Models      []ModelDoc
+	Names       []SoftDoc
+	// Since is the number of the configuration at which what the predictions
+	// declare was taken up, Building whether history is still read for it.
+	Since    int64
+	Building bool
+}
+
 // Compile makes the room's part from its documents.
-func Compile(predictions []PredictionDoc, models []ModelDoc, names []SoftDoc) (*Config, error) {
-	c := &Config{settings: *NewPredictionDoc(), named: names}
-	for i, d := range names {
-		for _, other := range names[:i] {
+func Compile(docs Documents) (*Config, error) {
+	c := &Config{settings: *NewPredictionDoc(), named: docs.Names, building: docs.Building}
+	for i, d := range docs.Names {
+		for _, other := range docs.Names[:i] {
 			if other.Topic == d.Topic {
 				return nil, rapport.Errorf(rapport.Invalid, "softSegment %s: the topic %d has a name already, %s", d.ID, d.Topic, other.ID)
 			}
 		}
 	}
-	for i, d := range predictions {
+	for i, d := range docs.Predictions {
 		if i > 0 {
-			return nil, rapport.Errorf(rapport.Invalid, "prediction %s: there is one already, %s", d.ID, predictions[0].ID)
+			return nil, rapport.Errorf(rapport.Invalid, "prediction %s: there is one already, %s", d.ID, docs.Predictions[0].ID)
 		}
 		c.settings = d
 	}
-	for _, m := range models {
-		if m.liking != nil {
+	for _, m := range docs.Models {
+		switch {
+		case m.liking != nil:
 			c.liking = m.liking
-		}
-		if m.intent != nil {
+		case m.intent != nil:
 			c.intent = m.intent
-		}
-		if m.purchases != nil && m.purchases.Settings == c.settings.digest() {
-			c.purchases = m.purchases // fitted to purchases as they are defined now
+		case m.purchases != nil:
+			c.purchases = m.purchases
 		}
 	}
+	c.declare(docs.Since)
 	return c, nil
-}
-
-// digest names what counts as a purchase: a model of other purchases is of no use.
-func (d *PredictionDoc) digest() uint32 {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(d.Event + "\x00" + d.Value))
-	return h.Sum32()
 }
 
 // Digest names what the configuration takes for a purchase; a model is fitted to one digest.
@@ -156,20 +165,25 @@ func configOf(c *engine.Config) *Config {
 	if p, ok := c.Part(Part).(*Config); ok {
 		return p
 	}
-	return &Config{settings: *NewPredictionDoc()}
+	d := &Config{settings: *NewPredictionDoc()}
+	d.declare(0)
+	return d
 }
 
 // Purchasing is the fitted model of purchases.
 type Purchasing struct {
-	Settings uint32       `json:"settings"`
-	Made     int64        `json:"made"` // Unix ms
-	End      int32        `json:"end"`  // last day seen, days since 1970
-	Kind     string       `json:"kind"`
-	Model    btyd.Model   `json:"model"`
-	Spend    *btyd.Spend  `json:"spend"` // nil if every purchase is worth Each
-	Each     float64      `json:"each"`  // mean value of a repeat purchase
-	Health   ModelHealth  `json:"health"`
-	Fitted   []FittedKind `json:"fitted"`
+	// Settings, Since and Definition say what it takes for a purchase.
+	Settings   uint32        `json:"settings"`
+	Since      int64         `json:"since"`
+	Definition PredictionDoc `json:"definition"`
+	Made       int64         `json:"made"` // Unix ms
+	End        int32         `json:"end"`  // last day seen, days since 1970
+	Kind       string        `json:"kind"`
+	Model      btyd.Model    `json:"model"`
+	Spend      *btyd.Spend   `json:"spend"` // nil if every purchase is worth Each
+	Each       float64       `json:"each"`  // mean value of a repeat purchase
+	Health     ModelHealth   `json:"health"`
+	Fitted     []FittedKind  `json:"fitted"`
 }
 
 // FittedKind is one model that was weighed.
@@ -205,7 +219,7 @@ type Point struct {
 func (p *Purchasing) check() error {
 	kind, ok := btyd.ParseKind(p.Kind)
 	m := &p.Model
-	if !ok || !(m.R > 0 && m.Alpha > 0 && m.A > 0 && m.B > 0) || m.K < 0 || m.K > 100 || p.Spend != nil && !(p.Spend.P > 0 && p.Spend.Q > 0 && p.Spend.V > 0) {
+	if p.Definition.Event == "" || !ok || !(m.R > 0 && m.Alpha > 0 && m.A > 0 && m.B > 0) || m.K < 0 || m.K > 100 || p.Spend != nil && !(p.Spend.P > 0 && p.Spend.Q > 0 && p.Spend.V > 0) {
 		return rapport.Errorf(rapport.Invalid, "the model has impossible parameters")
 	}
 	m.Kind = kind
@@ -223,7 +237,7 @@ func dayOf(ms int64) int32 {
 }
 
 // orders returns the days with a purchase up to end, rising.
-func (p *Purchases) orders(end int32) []btyd.DayOrders {
+func (p *purchaseDays) orders(end int32) []btyd.DayOrders {
 	out := make([]btyd.DayOrders, 0, len(p.days))
 	for _, d := range p.days {
 		if d.orders > 0 && d.day <= end {

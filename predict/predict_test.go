@@ -26,12 +26,12 @@ func order(at int64, properties map[string]any) *rapport.Event {
 // config returns a configuration with a model of purchases in force.
 func config(t testing.TB, change func(*predict.Purchasing)) *engine.Config {
 	t.Helper()
-	empty, err := predict.Compile(nil, nil, nil)
+	empty, err := predict.Compile(predict.Documents{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := predict.Purchasing{
-		Settings: empty.Digest(), Kind: "bg-nbd", Each: 35,
+		Settings: empty.Digest(), Definition: *predict.NewPredictionDoc(), Kind: "bg-nbd", Each: 35,
 		Model: btyd.Model{R: .2426, Alpha: 4.4136, A: .7929, B: 2.4259, K: 1}, Spend: &btyd.Spend{P: 6.25, Q: 3.74, V: 15.44},
 	}
 	if change != nil {
@@ -45,7 +45,7 @@ func config(t testing.TB, change func(*predict.Purchasing)) *engine.Config {
 	if err := doc.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	c, err := predict.Compile(nil, []predict.ModelDoc{doc}, nil)
+	c, err := predict.Compile(predict.Documents{Models: []predict.ModelDoc{doc}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,14 +24,15 @@ const (
 
 // PurchasesFold keeps, per fragment, on which days what was bought for how
 // much: all that the models of purchases need, whatever the order of events. It
-// is cold: only purchases touch it.
+// is cold: only purchases touch it. While the definition of a purchase changes,
+// both are kept.
 type PurchasesFold struct{}
 
 // Name implements engine.Fold.
 func (PurchasesFold) Name() string { return FoldPurchases }
 
 // Version implements engine.Fold.
-func (PurchasesFold) Version() uint32 { return 1 }
+func (PurchasesFold) Version() uint32 { return 2 }
 
 // Scope implements engine.Fold.
 func (PurchasesFold) Scope() engine.Scope { return engine.PerFragment }
@@ -44,11 +45,25 @@ func (PurchasesFold) New() engine.State { return &Purchases{} }
 
 // Wants implements engine.Cold.
 func (PurchasesFold) Wants(c *engine.Context, e *rapport.Event) bool {
-	return e.Type == rapport.TypeTrack && e.Name == configOf(c.Config).settings.Event
+	if e.Type != rapport.TypeTrack {
+		return e.Type == rapport.TypeSystem && e.Name == SystemBuilt
+	}
+	for _, d := range configOf(c.Config).purchased {
+		if d.doc.Event == e.Name {
+			return true
+		}
+	}
+	return false
 }
 
-// Purchases are the newest days on which one fragment, or one person, bought.
-type Purchases struct{ days []day } // rising
+// Purchases are the newest days on which one fragment, or one person, bought,
+// by what counts as a purchase.
+type Purchases struct{ of []purchaseDays } // by key
+
+type purchaseDays struct {
+	key  key
+	days []day // rising
+}
 
 type day struct {
 	day    int32
@@ -56,14 +71,51 @@ type day struct {
 	value  int64 // in 1/valueUnit; returns lessen it
 }
 
+// in returns the days under a definition; nil if there are none.
+func (p *Purchases) in(k key) *purchaseDays {
+	for i := range p.of {
+		if p.of[i].key == k {
+			return &p.of[i]
+		}
+	}
+	return nil
+}
+
+// under returns the days under a definition to add to.
+func (p *Purchases) under(k key) *purchaseDays {
+	i, found := slices.BinarySearchFunc(p.of, k, func(d purchaseDays, k key) int { return d.key.compare(k) })
+	if !found {
+		p.of = slices.Insert(p.of, i, purchaseDays{key: k})
+	}
+	return &p.of[i]
+}
+
 // Apply implements engine.State.
 func (p *Purchases) Apply(c *engine.Context, e *rapport.Event) {
-	s := &configOf(c.Config).settings
-	if e.Type != rapport.TypeTrack || e.Name != s.Event {
+	counts := configOf(c.Config).purchased
+	if len(p.of) > 1 {
+		p.of = slices.DeleteFunc(p.of, func(d purchaseDays) bool { return !known(counts, d.key) })
+	}
+	if e.Type == rapport.TypeSystem {
+		if k, body, _, ok := readBuilt(e); ok && known(counts, k) {
+			var built purchaseDays
+			if d := (&decoder{b: body}); built.decode(d) && len(d.b) == 0 {
+				p.under(k).merge(built)
+			}
+		}
 		return
 	}
+	for _, d := range counts {
+		if e.Type == rapport.TypeTrack && e.Name == d.doc.Event && !engine.Later(d.key.since, c.Accepted) {
+			p.under(d.key).take(d.doc, e, c.Time)
+		}
+	}
+}
+
+// take counts one purchase.
+func (p *purchaseDays) take(s *PredictionDoc, e *rapport.Event, now int64) {
 	at := dayOf(e.Timestamp)
-	if today := dayOf(c.Time); at > today+ahead {
+	if today := dayOf(now); at > today+ahead {
 		at = today // a clock that is wrong by days says nothing
 	}
 	x := value(e.Properties, s.Value)
@@ -95,7 +147,7 @@ func value(f rapport.Fields, property string) float64 {
 	return 0
 }
 
-func (p *Purchases) add(d day) {
+func (p *purchaseDays) add(d day) {
 	i, found := slices.BinarySearchFunc(p.days, d.day, func(a day, b int32) int { return int(a.day) - int(b) })
 	switch {
 	case found:
@@ -124,15 +176,31 @@ func addBounded(a, b int64) int64 {
 	return s
 }
 
+func (p *purchaseDays) merge(o purchaseDays) {
+	for _, d := range o.days {
+		p.add(d)
+	}
+}
+
 // Merge implements engine.State.
 func (p *Purchases) Merge(other engine.State) {
-	for _, d := range other.(*Purchases).days {
-		p.add(d)
+	for _, o := range other.(*Purchases).of {
+		p.under(o.key).merge(o)
 	}
 }
 
 // AppendBinary implements engine.State.
 func (p *Purchases) AppendBinary(b []byte) []byte {
+	for i := range p.of {
+		if d := &p.of[i]; len(d.days) > 0 {
+			b = d.append(d.key.append(b))
+		}
+	}
+	return b
+}
+
+func (p *purchaseDays) append(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(p.days)))
 	last := int32(0)
 	for _, d := range p.days {
 		b = binary.AppendVarint(b, int64(d.day-last))
@@ -145,18 +213,33 @@ func (p *Purchases) AppendBinary(b []byte) []byte {
 
 // DecodeBinary implements engine.State.
 func (p *Purchases) DecodeBinary(b []byte) error {
-	p.days = p.days[:0]
-	last := int64(0)
-	for len(b) > 0 {
-		step, n := binary.Varint(b)
-		orders, m := binary.Uvarint(b[max(n, 0):])
-		value, k := binary.Varint(b[max(n, 0)+max(m, 0):])
-		last += step
-		if n <= 0 || m <= 0 || k <= 0 || last > 1<<31-1 || last < -1<<31 || orders > math.MaxUint32 || len(p.days) == maxDays || len(p.days) > 0 && step <= 0 {
-			return rapport.Errorf(rapport.Internal, "stored purchases of a person are damaged")
+	p.of = nil
+	d := decoder{b: b}
+	for len(d.b) > 0 {
+		days := purchaseDays{key: d.key()}
+		if !days.decode(&d) || len(days.days) == 0 || len(p.of) > 0 && p.of[len(p.of)-1].key.compare(days.key) >= 0 {
+			d.fail()
+			break
 		}
-		p.days = append(p.days, day{int32(last), uint32(orders), value})
-		b = b[n+m+k:]
+		p.of = append(p.of, days)
 	}
-	return nil
+	return d.done("purchases")
+}
+
+func (p *purchaseDays) decode(d *decoder) bool {
+	n, last := d.uint(maxDays), int64(0)
+	p.days = make([]day, 0, min(n, len(d.b)/3))
+	for range n {
+		step := d.int()
+		last += step
+		x := day{int32(last), uint32(d.uint(math.MaxUint32)), d.int()}
+		if last > math.MaxInt32 || last < math.MinInt32 || len(p.days) > 0 && step <= 0 {
+			d.fail()
+		}
+		if d.bad {
+			return false
+		}
+		p.days = append(p.days, x)
+	}
+	return !d.bad
 }

@@ -49,7 +49,7 @@ type Person struct {
 func Of(state func(fold string) engine.State, config *engine.Config, at int64) *Person {
 	p := &Person{config: configOf(config), at: at}
 	p.seePurchases(state)
-	if t, _ := state(FoldTastes).(*Tastes); t != nil {
+	if t := p.taste(state); t != nil {
 		p.tastes, p.bought, p.session = t.signs.clone(), t.bought.clone(), slices.Clone(t.session(at))
 	}
 	if s, _ := state(FoldSessions).(*Sessions); s != nil && p.config.intent != nil {
@@ -69,7 +69,7 @@ func At(state func(fold string) engine.State, config *engine.Config, at int64, p
 			p.sessions, _ = state(FoldSessions).(*Sessions)
 		}
 	case len(path) == 0 || path[0] == "affinity" || path[0] == "replenishment":
-		if t, _ := state(FoldTastes).(*Tastes); t != nil {
+		if t := p.taste(state); t != nil {
 			p.tastes, p.bought = t.signs, t.bought
 		}
 	default:
@@ -79,11 +79,23 @@ func At(state func(fold string) engine.State, config *engine.Config, at int64, p
 }
 
 func (p *Person) seePurchases(state func(fold string) engine.State) {
-	if s, _ := state(FoldPurchases).(*Purchases); s != nil && p.config.purchases != nil {
+	s, _ := state(FoldPurchases).(*Purchases)
+	if s == nil || p.config.purchases == nil {
+		return
+	}
+	if days := s.in(p.config.bought); days != nil {
 		end := dayOf(p.at)
-		p.orders = s.orders(end)
+		p.orders = days.orders(end)
 		p.history, p.spent, _, _ = btyd.Until(p.orders, end, week)
 	}
+}
+
+func (p *Person) taste(state func(fold string) engine.State) *taste {
+	t, _ := state(FoldTastes).(*Tastes)
+	if t == nil {
+		return nil
+	}
+	return t.in(p.config.liked)
 }
 
 // known reports whether the person bought and there is a model of purchases.

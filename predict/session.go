@@ -137,7 +137,7 @@ func (s *Sessions) Apply(c *engine.Context, e *rapport.Event) {
 	if e.Type == rapport.TypeSystem || c.Entity.Rank() == rapport.RankItem {
 		return
 	}
-	x, _, ok := stepOf(configOf(c.Config).settings.Event, e, c.Time)
+	x, _, ok := stepOf(configOf(c.Config).purchase(), e, c.Time)
 	if !ok {
 		return
 	}

@@ -54,7 +54,7 @@ func intentModel(t testing.TB) *engine.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := json.Marshal(predict.Intent{Columns: columns, Model: m})
+	data, err := json.Marshal(predict.Intent{Event: "Order Completed", Columns: columns, Model: m})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func intentModel(t testing.TB) *engine.Config {
 	if err := doc.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	c, err := predict.Compile(nil, []predict.ModelDoc{doc}, nil)
+	c, err := predict.Compile(predict.Documents{Models: []predict.ModelDoc{doc}})
 	if err != nil {
 		t.Fatal(err)
 	}

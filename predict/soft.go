@@ -15,6 +15,11 @@ import (
 // Liking is the fitted model of tastes: soft segments, the rates of affinities,
 // and how fast families of products are used up.
 type Liking struct {
+	// Settings, Since and Definition say what counts.
+	Settings   uint32        `json:"settings"`
+	Since      int64         `json:"since"`
+	Definition PredictionDoc `json:"definition"`
+
 	Made       int64                       `json:"made"`
 	People     int                         `json:"people"`
 	Vocabulary []string                    `json:"vocabulary"` // attribute=value, the most frequent first
@@ -50,6 +55,9 @@ type Refill struct {
 }
 
 func (l *Liking) check() bool {
+	if l.Definition.Event == "" {
+		return false
+	}
 	if l.Topics == nil {
 		return true
 	}

@@ -34,7 +34,7 @@ type TastesFold struct{}
 func (TastesFold) Name() string { return FoldTastes }
 
 // Version implements engine.Fold.
-func (TastesFold) Version() uint32 { return 1 }
+func (TastesFold) Version() uint32 { return 2 }
 
 // Scope implements engine.Fold.
 func (TastesFold) Scope() engine.Scope { return engine.PerFragment }
@@ -47,15 +47,48 @@ func (TastesFold) New() engine.State { return &Tastes{} }
 
 // Wants implements engine.Cold.
 func (TastesFold) Wants(c *engine.Context, e *rapport.Event) bool {
-	_, ok := signOf(&configOf(c.Config).settings, e)
-	return ok
+	if e.Type == rapport.TypeSystem {
+		return e.Name == SystemBuilt
+	}
+	for _, d := range configOf(c.Config).tasted {
+		if _, ok := signOf(d.doc, e); ok {
+			return true
+		}
+	}
+	return false
 }
 
-// Tastes are the signs of one fragment, or one person.
-type Tastes struct {
+// Tastes are the signs of one fragment, or one person, by what counts as a
+// purchase and which attributes count.
+type Tastes struct{ of []taste } // by key
+
+// taste are the signs under one definition.
+type taste struct {
+	key    key
 	signs  ledger // attribute=value: bucket, sign, count
 	bought ledger // product: day, 0, quantity
 	recent []recentSign
+}
+
+func (t *taste) empty() bool { return len(t.signs)+len(t.bought)+len(t.recent) == 0 }
+
+// in returns the signs under a definition; nil if there are none.
+func (t *Tastes) in(k key) *taste {
+	for i := range t.of {
+		if t.of[i].key == k {
+			return &t.of[i]
+		}
+	}
+	return nil
+}
+
+// under returns the signs under a definition to add to.
+func (t *Tastes) under(k key) *taste {
+	i, found := slices.BinarySearchFunc(t.of, k, func(x taste, k key) int { return x.key.compare(k) })
+	if !found {
+		t.of = slices.Insert(t.of, i, taste{key: k})
+	}
+	return &t.of[i]
 }
 
 // recentSign is one sign, for what a session is about.
@@ -103,14 +136,33 @@ func get(f rapport.Fields, key string) rapport.Value {
 
 // Apply implements engine.State.
 func (t *Tastes) Apply(c *engine.Context, e *rapport.Event) {
-	s := &configOf(c.Config).settings
-	sign, ok := signOf(s, e)
-	if !ok {
+	counts := configOf(c.Config).tasted
+	if len(t.of) > 1 {
+		t.of = slices.DeleteFunc(t.of, func(x taste) bool { return !known(counts, x.key) })
+	}
+	if e.Type == rapport.TypeSystem {
+		if k, _, body, ok := readBuilt(e); ok && known(counts, k) {
+			var built taste
+			if d := newDecoder(body); built.decode(d) && len(d.b) == 0 {
+				t.under(k).merge(&built)
+			}
+		}
 		return
 	}
+	for _, d := range counts {
+		if !engine.Later(d.key.since, c.Accepted) {
+			if sign, ok := signOf(d.doc, e); ok {
+				t.under(d.key).take(d.doc, sign, e, c.Time)
+			}
+		}
+	}
+}
+
+// take counts what one event says.
+func (t *taste) take(s *PredictionDoc, sign affinity.Sign, e *rapport.Event, now int64) {
 	day, at := dayOf(e.Timestamp), e.Timestamp
-	if today := dayOf(c.Time); day > today+ahead {
-		day, at = today, c.Time
+	if today := dayOf(now); day > today+ahead {
+		day, at = today, now
 	}
 	if e.Name == eventAnswered {
 		var buf [2 * maxName]byte
@@ -128,7 +180,7 @@ func (t *Tastes) Apply(c *engine.Context, e *rapport.Event) {
 }
 
 // product counts what one product's properties say.
-func (t *Tastes) product(s *PredictionDoc, f rapport.Fields, day int32, at int64, sign affinity.Sign) {
+func (t *taste) product(s *PredictionDoc, f rapport.Fields, day int32, at int64, sign affinity.Sign) {
 	var buf [2 * maxName]byte
 	for _, attribute := range s.Attributes {
 		if name, ok := tokenOf(buf[:0], attribute, get(f, attribute)); ok {
@@ -161,7 +213,7 @@ func tokenOf(b []byte, attribute string, v rapport.Value) ([]byte, bool) {
 	return append(append(append(b, attribute...), '='), text...), true
 }
 
-func (t *Tastes) sign(name []byte, day int32, at int64, sign affinity.Sign) {
+func (t *taste) sign(name []byte, day int32, at int64, sign affinity.Sign) {
 	bucket := day / bucketDays
 	if day%bucketDays < 0 {
 		bucket--
@@ -173,7 +225,7 @@ func (t *Tastes) sign(name []byte, day int32, at int64, sign affinity.Sign) {
 	t.remember(recentSign{at, known, uint8(sign)})
 }
 
-func (t *Tastes) remember(r recentSign) {
+func (t *taste) remember(r recentSign) {
 	i, _ := slices.BinarySearchFunc(t.recent, r, recentSign.compare)
 	switch {
 	case len(t.recent) < maxRecent:
@@ -184,9 +236,7 @@ func (t *Tastes) remember(r recentSign) {
 	}
 }
 
-// Merge implements engine.State.
-func (t *Tastes) Merge(other engine.State) {
-	o := other.(*Tastes)
+func (t *taste) merge(o *taste) {
 	t.signs.merge(o.signs)
 	t.bought.merge(o.bought)
 	for _, r := range o.recent {
@@ -194,11 +244,25 @@ func (t *Tastes) Merge(other engine.State) {
 	}
 }
 
+// Merge implements engine.State.
+func (t *Tastes) Merge(other engine.State) {
+	for i := range other.(*Tastes).of {
+		o := &other.(*Tastes).of[i]
+		t.under(o.key).merge(o)
+	}
+}
+
 // AppendBinary implements engine.State.
 func (t *Tastes) AppendBinary(b []byte) []byte {
-	if len(t.signs)+len(t.bought)+len(t.recent) == 0 {
-		return b
+	for i := range t.of {
+		if x := &t.of[i]; !x.empty() {
+			b = x.append(x.key.append(b))
+		}
 	}
+	return b
+}
+
+func (t *taste) append(b []byte) []byte {
 	b = t.bought.append(t.signs.append(b))
 	b = binary.AppendUvarint(b, uint64(len(t.recent)))
 	last := int64(0)
@@ -214,13 +278,30 @@ func (t *Tastes) AppendBinary(b []byte) []byte {
 
 // DecodeBinary implements engine.State.
 func (t *Tastes) DecodeBinary(b []byte) error {
-	t.recent = t.recent[:0]
+	kept := t.of[:0]
+	t.of = nil
 	if len(b) == 0 {
-		t.signs, t.bought = t.signs[:0], t.bought[:0]
 		return nil
 	}
 	d := newDecoder(b)
-	t.signs, t.bought = d.ledger(t.signs), d.ledger(t.bought)
+	for len(d.b) > 0 {
+		var x taste
+		if n := len(t.of); n < cap(kept) {
+			x = kept[:n+1][n] // its memory is used again
+		}
+		x.key = d.key()
+		if !x.decode(d) || x.empty() || len(t.of) > 0 && t.of[len(t.of)-1].key.compare(x.key) >= 0 {
+			d.fail()
+			break
+		}
+		t.of = append(t.of, x)
+	}
+	return d.done("tastes")
+}
+
+// decode reads what append wrote, in the memory of what is not needed any more.
+func (t *taste) decode(d *decoder) bool {
+	t.signs, t.bought, t.recent = d.ledger(t.signs), d.ledger(t.bought), t.recent[:0]
 	last := int64(0)
 	for range d.uint(maxRecent) {
 		last += d.int()
@@ -231,11 +312,11 @@ func (t *Tastes) DecodeBinary(b []byte) error {
 		}
 		t.recent = append(t.recent, r)
 	}
-	return d.done("tastes")
+	return !d.bad
 }
 
 // session returns the signs of the session that runs at a moment, oldest first.
-func (t *Tastes) session(at int64) []recentSign {
+func (t *taste) session(at int64) []recentSign {
 	from := len(t.recent)
 	for from > 0 && t.recent[from-1].at > at {
 		from-- // what lies ahead has not happened yet
