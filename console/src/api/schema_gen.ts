@@ -3817,6 +3817,22 @@ export interface components {
             /** Format: int64 */
             total: number;
         };
+        PredictionDoc: {
+            /** @description Properties of products that tell what people like */
+            attributes: string[];
+            /**
+             * Format: double
+             * @description How much less money is worth a year later
+             */
+            discount: number;
+            /** @description Event that is a purchase */
+            event: string;
+            /** @description How far ahead the lifetime value looks */
+            horizon: string;
+            id: string;
+            /** @description Property that holds its value */
+            value: string;
+        };
         PreviewAnswer: {
             /**
              * Format: int64
@@ -3998,6 +4014,7 @@ export interface components {
             override?: string;
         };
         Purchasing: {
+            definition: components["schemas"]["PredictionDoc"];
             /** Format: double */
             each: number;
             /** Format: int32 */
@@ -4010,6 +4027,8 @@ export interface components {
             model: components["schemas"]["Model"];
             /** Format: int32 */
             settings: number;
+            /** Format: int64 */
+            since: number;
             spend: components["schemas"]["Spend"];
         };
         PushKeyInfo: {
@@ -4222,6 +4241,11 @@ export interface components {
              * @description Rows answered at most; default 10,000
              */
             maxRows?: number;
+            /**
+             * Format: date
+             * @description First day looked at: files of earlier ones are not opened
+             */
+            since?: string;
             /** @description One SELECT over events, decisions, outcomes and people, in DuckDB's SQL */
             sql?: string;
             /** @description Do not wait until the latest events are in the lake */
@@ -4231,6 +4255,11 @@ export interface components {
              * @description How long the answer may take; default 30
              */
             timeoutSeconds?: number;
+            /**
+             * Format: date
+             * @description Last day looked at
+             */
+            until?: string;
             /** @description Instead of sql: a condition on what people did; the answer lists for whom it held */
             when?: string;
         };
