@@ -67,9 +67,9 @@ export function createMock(options: MockOptions = {}): Mock {
   if (!options.empty) for (const doc of segmentDocuments) config.documents.push({ ...doc, version: 14, author: 'marta', updatedAt: new Date(start - 86_400_000).toISOString() })
   const things = makeThings(() => people, start, options.empty ?? false, () => config.documents)
   const history: (ConfigVersion & { documents: Config['documents'] })[] = [
-    { version: 14, author: 'marta', time: new Date(start - 86_400_000).toISOString(), note: 'Raise the tasting set for regulars', changed: [{ kind: 'action', id: 'tasting-set' }], documents: structuredClone(config.documents) },
-    { version: 13, author: 'marta', time: new Date(start - 2 * 86_400_000).toISOString(), note: '', changed: [{ kind: 'action', id: 'bergen-tasting' }], documents: structuredClone(config.documents) },
-    { version: 12, author: 'file', time: new Date(start - 3 * 86_400_000).toISOString(), note: 'config folder', changed: [{ kind: 'policy', id: 'default' }], documents: structuredClone(config.documents) },
+    { version: 14, author: 'marta', time: new Date(start - 86_400_000).toISOString(), note: 'Raise the tasting set for regulars', changed: [{ kind: 'action', id: 'tasting-set' }], deleted: [], documents: structuredClone(config.documents) },
+    { version: 13, author: 'marta', time: new Date(start - 2 * 86_400_000).toISOString(), note: '', changed: [{ kind: 'action', id: 'bergen-tasting' }], deleted: [], documents: structuredClone(config.documents) },
+    { version: 12, author: 'file', time: new Date(start - 3 * 86_400_000).toISOString(), note: 'config folder', changed: [{ kind: 'policy', id: 'default' }], deleted: [], documents: structuredClone(config.documents) },
   ]
   const sessions = new Set<string>()
   const tokens = [
@@ -83,8 +83,8 @@ export function createMock(options: MockOptions = {}): Mock {
     { time: new Date(start - 4e6).toISOString(), author: 'marta', action: 'people.unmerge', object: 'p_08x…', request: 'rq_6b1d03' },
     { time: new Date(start - 8e6).toISOString(), author: 'ci', action: 'config.apply', object: 'policy default', detail: 'refused: denied', request: 'rq_5aa912' },
   ]
-  const noDemo: Demo = { running: false, phase: 'absent', done: 0, total: 0, speed: 1 }
-  let demo: Demo = options.empty ? noDemo : { running: true, phase: 'live', done: 1, total: 1, speed: 1 }
+  const noDemo: Demo = { running: false, phase: 'absent', done: 0, total: 0, rate: 0, secondsLeft: 0, speed: 1 }
+  let demo: Demo = options.empty ? noDemo : { running: true, phase: 'live', done: 1, total: 1, rate: 0, secondsLeft: 0, speed: 1 }
   let firstEventAt: string | null = options.empty ? null : new Date(start - 9e9).toISOString()
   let events = options.empty ? 0 : 1_502_800
   let decided = options.empty ? 0 : 100_387
@@ -139,11 +139,11 @@ export function createMock(options: MockOptions = {}): Mock {
   }
 
   const overview = (): Overview => ({
+    clock: new Date().toISOString(),
     people: people.length > 0 ? people.length + 18_342 : firstEventAt ? 1 : 0,
     events: { total: events, perSecond: people.length > 0 ? 4.2 : 0, lastHour: people.length > 0 ? Array.from({ length: 60 }, (_, i) => Math.round(210 + 70 * Math.sin(i / 9) + 14 * Math.sin(i * 1.3) + 9 * Math.sin(i * 2.9))) : Array.from({ length: 60 }, () => 0) },
     decisions: { total: decided, perSecond: people.length > 0 ? 1.1 : 0, p50Millis: people.length > 0 ? 0.7 : 0, p99Millis: people.length > 0 ? 3.7 : 0, nothingShare: people.length > 0 ? 0.41 : 0 },
-    lift: people.length > 0 ? { value: 0.42, low: 0.27, high: 0.57, treated: 17_810, holdout: 921, unit: 'value per person' } : null,
-    clv: null,
+    lift: people.length > 0 ? { value: 0.42, low: 0.27, high: 0.57, treated: 17_810, holdout: 921, unit: 'value per person' } : (null as never), // the document says that it is there
     holdoutShare: 0.05,
     quarantine: { open: quarantine.length },
     deadLetters: deliveries.filter((d) => d.status === 'dead').length,
@@ -180,8 +180,9 @@ export function createMock(options: MockOptions = {}): Mock {
       changes: documentsOf(yaml).flatMap((doc) => {
         const before = config.documents.find((d) => d.kind === doc.kind && d.id === doc.id)
         if (before?.yaml.trim() === doc.yaml.trim()) return []
-        return [{ kind: doc.kind, id: doc.id, op: before ? ('changed' as const) : ('created' as const), diff: diffText(before?.yaml ?? '', doc.yaml) }]
+        return [{ kind: doc.kind, id: doc.id, op: before ? ('changed' as const) : ('created' as const), fields: [], diff: diffText(before?.yaml ?? '', doc.yaml) }]
       }),
+      errors,
     }
   }
 
@@ -319,7 +320,7 @@ export function createMock(options: MockOptions = {}): Mock {
       case 'GET demo':
         return demo
       case 'POST demo': {
-        demo = { running: true, phase: 'history', done: 0, total: 1_500_000, secondsLeft: 40, speed: 1 }
+        demo = { running: true, phase: 'history', done: 0, total: 1_500_000, rate: 600_000, secondsLeft: 40, speed: 1 }
         const filling = setInterval(() => {
           demo.done = Math.min(demo.total, demo.done + 300_000)
           if (demo.done !== demo.total) return
@@ -362,7 +363,7 @@ export function createMock(options: MockOptions = {}): Mock {
         if (a === 'check') return { errors: check(text('yaml')) }
         if (a === 'plan') return plan(text('yaml'))
         if (a === 'undo' || a === 'apply') {
-          const planned: ConfigPlan = a === 'apply' && text('yaml') ? plan(text('yaml')) : { changes: a === 'undo' ? [{ op: 'changed', kind: 'action', id: 'tasting-set' }] : [], errors: [] }
+          const planned: ConfigPlan = a === 'apply' && text('yaml') ? plan(text('yaml')) : { version: config.version, changes: a === 'undo' ? [{ op: 'changed', kind: 'action', id: 'tasting-set', fields: [], diff: '' }] : [], errors: [] }
           if (planned.errors?.length) throw new Refusal(400, 'The config has errors', planned.errors[0]!.message)
           if (a === 'apply' && Number(call.body.expectVersion) !== config.version) throw new Refusal(409, 'The config has moved on', `somebody applied version ${config.version} since you began from ${Number(call.body.expectVersion)}`)
           if (a === 'undo') config.documents = structuredClone(history[1]?.documents ?? config.documents)
@@ -373,7 +374,7 @@ export function createMock(options: MockOptions = {}): Mock {
           }
           const drop = (call.body.delete ?? []) as { kind: string; id: string }[]
           config.documents = config.documents.filter((d) => !drop.some((ref) => ref.kind === d.kind && ref.id === d.id))
-          history.unshift({ version: config.version, author: 'bootstrap', time: new Date().toISOString(), note: text('note'), undoes: a === 'undo' ? Number(call.body.version) : undefined, changed: planned.changes.map(({ kind, id }) => ({ kind, id })), documents: structuredClone(config.documents) })
+          history.unshift({ version: config.version, author: 'bootstrap', time: new Date().toISOString(), note: text('note'), undoes: a === 'undo' ? Number(call.body.version) : undefined, changed: planned.changes.map(({ kind, id }) => ({ kind, id })), deleted: drop, documents: structuredClone(config.documents) })
           return { version: config.version }
         }
       }
@@ -452,7 +453,7 @@ export function createMock(options: MockOptions = {}): Mock {
       people.unshift(who)
     }
     const name = String(body.event ?? 'Page view')
-    who.timeline.unshift({ id: makeId('e', next).slice(0, 16), type: 'track', event: name, timestamp: new Date().toISOString(), source: 'web', properties: (body.properties ?? {}) as Fields })
+    who.timeline.unshift({ id: makeId('e', next).slice(0, 16), type: 'track', event: name, timestamp: new Date().toISOString(), receivedAt: new Date().toISOString(), source: 'web', properties: (body.properties ?? {}) as Fields })
     who.person.lastSeen = new Date().toISOString()
     who.person.counters[name] = (who.person.counters[name] ?? 0) + 1
     emit({ personId: who.person.id, person: who.person.name, name, detail: String((body.properties as Fields | undefined)?.name ?? ''), source: 'web' })

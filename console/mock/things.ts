@@ -1,5 +1,5 @@
 // Segments, product items, recalls and models of the mock's small world.
-import type { Affected, CaptureJob, Item, ModelPage, Recall, Scores, Segment, SegmentHistory, SegmentPreview, Series } from '../src/api/types'
+import type { Fields, Affected, CaptureJob, Item, ModelPage, Recall, Scores, Segment, SegmentHistory, SegmentPreview, Series } from '../src/api/types'
 import type { MockPerson } from './world'
 
 const day = 86_400_000
@@ -24,7 +24,7 @@ export function makeThings(people: () => MockPerson[], start: number, empty: boo
   const items: Item[] = empty ? [] : [id, '01_09506000134352_21_NB1-00977'].map((itemId, i): Item => ({
     id: itemId, uri: `https://id.gs1.org/01/09506000134352/21/${itemId.split('_21_')[1]}`, gtin: '09506000134352', serial: itemId.split('_21_')[1] ?? '',
     product: { id: 'northbean-one', name: 'Northbean One', brand: 'Northbean', category: 'machines' }, state: i ? 'sold' : 'activated', owner: i ? undefined : owner?.id, ownedSince: i ? undefined : iso(start - 90 * day), proof: i ? undefined : 'receipt',
-    household: [], readings: i ? ({} as Item['readings']) : { temperature: { value: 92.4, at: iso(start - 60_000), count: 812, mean: 91.8, min: 88.1, max: 95.2 }, cycles: { value: 412, at: iso(start - 60_000), count: 412, mean: 206, min: 1, max: 412 } },
+    household: [], readings: i ? ({} as Item['readings']) : { temperature: { value: 92.4, at: iso(start - 60_000), count: 812, mean: 91.8, min: 88.1, max: 95.2, fast: 92.2, slow: 91.8, deviation: 1.1 }, cycles: { value: 412, at: iso(start - 60_000), count: 412, mean: 206, min: 1, max: 412, fast: 408, slow: 390, deviation: 9 } },
     reported: i ? ({} as Item['reported']) : { brewTemperature: 92, eco: false }, desired: i ? ({} as Item['desired']) : { brewTemperature: 92, eco: true }, delta: i ? ({} as Item['delta']) : { eco: true }, firmware: i ? '' : '2.4.1',
     warranty: { from: iso(start - 90 * day), until: iso(start + 640 * day), valid: true }, recall: undefined, facts: { lot: 'L7' },
     provenance: [
@@ -34,18 +34,18 @@ export function makeThings(people: () => MockPerson[], start: number, empty: boo
     ],
     parents: [{ item: '00_095060000000000012', from: iso(start - 131 * day), to: iso(start - 120 * day) }],
     commands: i ? [] : [{ id: 'c_1', name: 'descale', args: {}, state: 'done', at: iso(start - 5 * day), expires: iso(start - 4 * day), changed: iso(start - 5 * day), result: { minutes: 21 }, by: 'marta' }],
-    rejected: [], connected: i === 0, registeredAt: iso(start - 140 * day), seenAt: i ? undefined : iso(start - 60_000), taps: 3,
+    desiredVersion: 3, epoch: 1, forecast: {}, moments: {}, segments: [], stages: [], reportedVersion: 3, telemetry: {}, version: 9, rejected: [], connected: i === 0, registeredAt: iso(start - 140 * day), seenAt: i ? undefined : iso(start - 60_000), taps: 3,
   }))
   const recalls: Recall[] = empty ? [] : [{ id: 'rc_1', of: '01/09506000134352/10/L4', reason: 'The water tank may crack', instructions: 'Stop using it; we send another.', url: '', by: 'marta', createdAt: iso(start - 20 * day), changedAt: iso(start - 20 * day), lifted: false, told: true, items: 14 }]
   const captures: CaptureJob[] = empty ? [] : [
     { captureID: '5c1f0c9e', createdAt: iso(start - 3_600_000), finishedAt: iso(start - 3_599_000), running: false, success: true, captureErrorBehaviour: 'rollback', events: 42, errors: [] },
     { captureID: '77aa01b2', createdAt: iso(start - 7_200_000), finishedAt: iso(start - 7_199_000), running: false, success: false, captureErrorBehaviour: 'rollback', events: 3, errors: [{ type: 'epcisException:ValidationException', title: 'Bad Request', status: 400, detail: 'event 2: eventTimeZoneOffset is missing', eventID: 'urn:uuid:0f1' }] },
   ]
-  const health = { people: 14_800, repeat: 9410, orders: 50_900, coverage80: 0.81, calibration: Array.from({ length: 8 }, (_, i) => ({ predicted: 0.2 + i * 0.55, actual: 0.18 + i * 0.57, count: 1800 - i * 190 })), tracking: 0.04 }
+  const health = { people: 14_800, repeat: 9410, orders: 50_900, coverage80: 0.81, sampled: 14_800, calibration: Array.from({ length: 8 }, (_, i) => ({ predicted: 0.2 + i * 0.55, actual: 0.18 + i * 0.57, count: 1800 - i * 190 })), tracking: 0.04 }
   const models: ModelPage[] = [
     empty
-      ? { id: 'purchases', status: 'waiting', reason: 'the first fit comes a minute after the start', fitting: false, tried: null, made: null, model: null, seen: { people: 0, repeat: 0, orders: 0, coverage80: 0, calibration: null, tracking: null } }
-      : { id: 'purchases', status: 'good', reason: 'fresh, and its intervals hold what they say', fitting: false, tried: iso(start - 600_000), made: iso(start - 600_000), model: { kind: 'bg-nbd', health, fitted: [{ kind: 'bg-nbd', params: { r: 0.24, alpha: 4.41 }, logLikelihood: -9582, backtest: 0.031 }, { kind: 'pareto-nbd', params: { r: 0.55, alpha: 10.6 }, logLikelihood: -9594, backtest: 0.044 }] }, seen: health },
+      ? { id: 'purchases', status: 'waiting', reason: 'the first fit comes a minute after the start', fitting: false, tried: null, made: null, seen: { people: 0, repeat: 0, orders: 0, coverage80: 0, sampled: 0, calibration: [], tracking: null } }
+      : { id: 'purchases', status: 'good', reason: 'fresh, and its intervals hold what they say', fitting: false, tried: iso(start - 600_000), made: iso(start - 600_000), model: { kind: 'bg-nbd', each: 1, end: start, made: start, settings: 1, model: { A: 1, Alpha: 4.41, B: 2, K: 1, Kind: 0, LogLikelihood: -9582, People: 14_800, R: 0.24 }, spend: { LogLikelihood: -1, P: 6, People: 9410, Q: 4, V: 15 }, health, fitted: [{ kind: 'bg-nbd', params: { r: 0.24, alpha: 4.41 }, logLikelihood: -9582, backtest: 0.031 }, { kind: 'pareto-nbd', params: { r: 0.55, alpha: 10.6 }, logLikelihood: -9594, backtest: 0.044 }] }, seen: health },
   ]
   const affected = (of: string): Affected => ({ of, items: of.includes('L7') ? items.map((item) => ({ item: item.id, known: true, state: item.state, owner: item.owner })) : [], owners: of.includes('L7') ? 1 : 0, truncated: false })
 
@@ -67,7 +67,7 @@ export function makeThings(people: () => MockPerson[], start: number, empty: boo
     timeline: () => ({ events: [{ id: 'ie_1', type: 'track', event: 'Item Brewed', timestamp: iso(start - 60_000), properties: { drink: 'espresso' } }] }),
     series: (reading: string, step: string): Series => ({ reading, step, points: Array.from({ length: 60 }, (_, i) => ({ at: iso(start - (60 - i) * 60_000), n: 1, mean: 91.5 + Math.sin(i / 5), min: 90.9 + Math.sin(i / 5), max: 92.1 + Math.sin(i / 5) })) }),
     command: (itemId: string, name: string) => {
-      const made = { id: `c_${Date.now()}`, name, args: {}, state: 'sent', at: iso(Date.now()), expires: iso(Date.now() + day), changed: iso(Date.now()) }
+      const made = { id: `c_${Date.now()}`, name, args: {} as Fields, state: 'sent' as const, at: iso(Date.now()), expires: iso(Date.now() + day), changed: iso(Date.now()) }
       items.find((item) => item.id === itemId)?.commands.push(made)
       return made
     },

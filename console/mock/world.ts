@@ -48,10 +48,10 @@ export const actions: Action[] = [
 for (const place of placements) place.actions = actions.filter((a) => a.placements.includes(place.id)).map((a) => a.id)
 
 export const sources: Source[] = [
-  { id: 'web', key: 'wk_web_5mK2qP8rVn', name: 'Web shop', enabled: true, events: 981_204, lastEventAt: Date.now() - 900, eventsPerMinute: 212 },
-  { id: 'app', key: 'wk_app_t4Wz9LcXb2', name: 'App', enabled: true, events: 402_118, lastEventAt: Date.now() - 2100, eventsPerMinute: 87 },
-  { id: 'till', key: 'wk_till_Q7nB3dHs0a', name: 'Store till', enabled: true, events: 88_031, lastEventAt: Date.now() - 65_000, eventsPerMinute: 6 },
-  { id: 'legacy-crm', key: 'wk_crm_e1Yg6UoPk8', name: 'Old CRM export', enabled: false, events: 31_447, lastEventAt: Date.now() - 41 * 86_400_000, eventsPerMinute: 0 },
+  { id: 'web', key: 'wk_web_5mK2qP8rVn', name: 'Web shop', enabled: true, events: 981_204, lastEventAt: new Date(Date.now() - 900).toISOString(), quarantined: 0, eventsPerMinute: 212 },
+  { id: 'app', key: 'wk_app_t4Wz9LcXb2', name: 'App', enabled: true, events: 402_118, lastEventAt: new Date(Date.now() - 2100).toISOString(), quarantined: 0, eventsPerMinute: 87 },
+  { id: 'till', key: 'wk_till_Q7nB3dHs0a', name: 'Store till', enabled: true, events: 88_031, lastEventAt: new Date(Date.now() - 65_000).toISOString(), quarantined: 0, eventsPerMinute: 6 },
+  { id: 'legacy-crm', key: 'wk_crm_e1Yg6UoPk8', name: 'Old CRM export', enabled: false, events: 31_447, lastEventAt: new Date(Date.now() - 41 * 86_400_000).toISOString(), quarantined: 0, eventsPerMinute: 0 },
 ]
 
 export function makePeople(n: number, now: number): MockPerson[] {
@@ -75,9 +75,9 @@ export function makePeople(n: number, now: number): MockPerson[] {
     for (let e = 0; e < length && at > firstSeen; e++) {
       const roll = next()
       const [product, price] = pick(products)
-      const base = { id: makeId('e', next).slice(0, 16), timestamp: new Date(at).toISOString() }
+      const base = { id: makeId('e', next).slice(0, 16), timestamp: new Date(at).toISOString(), receivedAt: new Date(at).toISOString() }
       const order = `NB-${48_000 + Math.floor(next() * 900)}`
-      const found: Omit<TimelineEvent, 'id' | 'timestamp'> =
+      const found: Omit<TimelineEvent, 'id' | 'timestamp' | 'receivedAt'> =
         roll < 0.3 ? { type: 'page', event: '', source: 'web', properties: { path: pick(paths), title: 'Northbean' } }
         : roll < 0.55 ? { type: 'track', event: 'Product Viewed', source: pick(['web', 'app']), properties: { name: product, price } }
         : roll < 0.65 ? { type: 'track', event: 'Product Added', source: 'web', properties: { name: product, quantity: 1, price } }
@@ -86,7 +86,7 @@ export function makePeople(n: number, now: number): MockPerson[] {
         : roll < 0.9 ? { type: 'track', event: 'Machine Brewed', source: 'app', properties: { drink: pick(['espresso', 'lungo', 'flat white']), cycles: Math.floor(next() * 900) } }
         : roll < 0.94 ? { type: 'track', event: 'Survey Answered', source: 'app', properties: { question: 'How was the delivery?', answer: 1 + Math.floor(next() * 5) } }
         : roll < 0.97 ? { type: 'track', event: 'Search Performed', source: 'web', properties: { query: pick(['decaf', 'grinder', 'oat milk', 'gift card']) } }
-        : { type: 'identify', event: '', source: 'web', traits: { email, city } }
+        : { type: 'identify', event: '', source: 'web', properties: {} as Fields, traits: { email, city } }
       timeline.push({ ...base, ...found })
       counters[found.event || 'Page view'] = (counters[found.event || 'Page view'] ?? 0) + 1
       at -= next() < 0.6 ? next() * 900_000 : next() * 3.2 * 86_400_000
@@ -104,10 +104,12 @@ export function makePeople(n: number, now: number): MockPerson[] {
       traits,
       traitSources: Object.fromEntries(Object.keys(traits).map((key) => [key, { source: pick(['web', 'app', 'till']), at: new Date(lastSeen - next() * 9e9).toISOString() }])),
       computed: anonymous ? {} : { 'orders.365d': orders, 'basket.mean': Math.round((18 + next() * 60) * 100) / 100, 'lastOrder.days': Math.floor(next() * 40) },
-      segments: orders >= 3 ? [{ id: 'regulars', since: new Date(lastSeen - 3e9).toISOString() }] : [],
+      segments: orders >= 3 ? [{ id: 'regulars', degree: 1, since: new Date(lastSeen - 3e9).toISOString() }] : [],
       scores: anonymous ? {} : { clv: { value: clv, low: clv * 0.72, high: clv * 1.35 }, churn: 0.04 + next() * 0.5, intent: next() * 0.9 },
       consent: anonymous ? {} : { analytics: { all: { allowed: true, at: new Date(firstSeen + 1e7).toISOString(), source: 'web' } }, marketing: { email: { allowed: next() < 0.7, at: new Date(firstSeen + 1e7).toISOString(), source: 'web' }, push: { allowed: next() < 0.4, at: new Date(firstSeen + 1e7).toISOString(), source: 'app' } } },
       items: [],
+      households: [],
+      events: timeline.length,
       counters,
       fragments: [],
       firstSeen: new Date(firstSeen).toISOString(),
@@ -119,8 +121,8 @@ export function makePeople(n: number, now: number): MockPerson[] {
     const links: IdentityLink[] = anonymous
       ? []
       : [
-          { id: makeId('l', next).slice(0, 14), kind: 'device', evidence: `userId nb-${10_000 + i} and device ${device} were on one event, “Signed In” from web`, bits: 34, at: new Date(firstSeen + 4e6).toISOString(), by: 'web', a: fragments[0]?.id ?? id, b: id, state: 'counts', identifiers: [{ kind: 'anonymousId', value: device }, { kind: 'userId', value: `nb-${10_000 + i}` }] },
-          { id: makeId('l', next).slice(0, 14), kind: 'verified', evidence: `identify by nb-${10_000 + i} carried the e-mail ${email}`, bits: 28, at: new Date(firstSeen + 5e6).toISOString(), by: 'web', a: fragments[0]?.id ?? id, b: id, state: 'counts', identifiers: [{ kind: 'email', value: email }, { kind: 'userId', value: `nb-${10_000 + i}` }] },
+          { id: makeId('l', next).slice(0, 14), kind: 'device', evidence: `userId nb-${10_000 + i} and device ${device} were on one event, “Signed In” from web`, bits: 34, at: new Date(firstSeen + 4e6).toISOString(), by: 'web', waterfall: [], a: fragments[0]?.id ?? id, b: id, state: 'counts', identifiers: [{ kind: 'anonymousId', value: device }, { kind: 'userId', value: `nb-${10_000 + i}` }] },
+          { id: makeId('l', next).slice(0, 14), kind: 'verified', evidence: `identify by nb-${10_000 + i} carried the e-mail ${email}`, bits: 28, at: new Date(firstSeen + 5e6).toISOString(), by: 'web', waterfall: [], a: fragments[0]?.id ?? id, b: id, state: 'counts', identifiers: [{ kind: 'email', value: email }, { kind: 'userId', value: `nb-${10_000 + i}` }] },
         ]
     return { person, timeline, identity: { person: id, fragments, links }, holdout: i % 20 === 7 }
   })
@@ -154,11 +156,11 @@ export function decide(who: MockPerson, placement: string, time: number, next: (
   const winner = [...open].sort((a, b) => (b.score ?? 0) - (a.score ?? 0))[0]
   const chosen = winner && (winner.score ?? 0) > 0.08 ? winner : undefined
   const items: Choice[] = chosen
-    ? [{ action: chosen.action, kind: actions.find((a) => a.id === chosen.action)?.type ?? 'offer', slot: 0, content: { title: chosen.action.replaceAll('-', ' '), url: `/${chosen.action}` }, value: chosen.mean, propensity: chosen.propensity, reason: 'highest expected value after exploration' }]
+    ? [{ action: chosen.action, kind: actions.find((a) => a.id === chosen.action)?.type ?? 'offer', value: chosen.mean ?? 0, propensity: chosen.propensity ?? 0, reason: 'highest expected value after exploration' }]
     : []
   const capped = candidates.some((candidate) => candidate.excluded === 'cap')
   return {
-    decisionId: makeId('d', next), personId: who.person.id, person: who.person.name, placement, time: new Date(time).toISOString(), config: 14, model: 2210, seed: Math.floor(next() * 2 ** 48), cause,
+    decisionId: makeId('d', next), personId: who.person.id, person: who.person.name, placement, time: new Date(time).toISOString(), config: 14, model: 2210, seed: String(Math.floor(next() * 2 ** 48)), cause,
     holdout: who.holdout, items, nothing: chosen ? undefined : who.holdout ? 'in the holdout' : capped ? 'frequency cap' : open.length > 0 ? 'nothing is worth more than silence' : 'no action is eligible',
     candidates, context,
     features: { 'orders.90d': who.person.counters['Order Completed'] ?? 0, 'views.7d': who.person.counters['Product Viewed'] ?? 0, 'hour': new Date(time).getHours(), 'days.since.seen': 0, 'machine': String(who.person.traits.machine ?? 'unknown'), 'country': String(who.person.traits.country ?? '') },
@@ -198,7 +200,7 @@ export function explain(decision: Decision, name: string, asked?: string): Expla
     detail: about.detail,
     clauses: when?.split(' && ').map((text) => ({ text, held: about.excluded !== 'condition', decisive: about.excluded === 'condition', found: about.excluded === 'condition' ? (about.detail ?? '') : 'held' })),
   }
-  return { sentence, funnel, candidates: decision.candidates, whatWouldChange: asked ? whatWouldChange : [], action, decision }
+  return { sentence, funnel: funnel.map((step, i) => ({ ...step, left: decision.candidates.length - funnel.slice(0, i + 1).reduce((sum, s) => sum + s.removed, 0) })), candidates: decision.candidates, whatWouldChange: asked ? whatWouldChange : [], action, decision }
 }
 
 export function makeQuarantine(now: number): QuarantineItem[] {
@@ -224,9 +226,9 @@ export function makeDeliveries(now: number, people: MockPerson[]): Delivery[] {
 }
 
 export const makeDestinations = (now: number): Destination[] => [
-  { kind: 'inapp', state: 'working', retrying: 0, delivered: 12_904, failed: 0, lastSuccess: new Date(now - 2000).toISOString() },
-  { kind: 'webhook:crm-sync', state: 'paused', pausedUntil: new Date(now + 42_000).toISOString(), retrying: 1, delivered: 4120, failed: 24, lastError: '410 Gone from hooks.example.com' },
-  { kind: 'webhook:warehouse', state: 'failing', retrying: 1, delivered: 982, failed: 3, lastError: 'connection refused', lastSuccess: new Date(now - 400_000).toISOString() },
+  { kind: 'inapp', state: 'working', attempts: 12_904, underWay: 0, retrying: 0, delivered: 12_904, failed: 0, lastSuccess: new Date(now - 2000).toISOString() },
+  { kind: 'webhook:crm-sync', state: 'paused', pausedUntil: new Date(now + 42_000).toISOString(), attempts: 4390, underWay: 0, retrying: 1, delivered: 4120, failed: 24, lastError: '410 Gone from hooks.example.com' },
+  { kind: 'webhook:warehouse', state: 'failing', attempts: 1003, underWay: 1, retrying: 1, delivered: 982, failed: 3, lastError: 'connection refused', lastSuccess: new Date(now - 400_000).toISOString() },
 ]
 
 const yamlOf = (action: Action) => `kind: action

@@ -1,11 +1,10 @@
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query'
 import { toDate } from '@/format/time'
 import { get, post } from './client'
-import { wholeExplanation } from './read'
 import { list } from './shell'
 import type {
   Artifact, HeldValue, Portfolio, Proposal, ProposalDetail, Review, Rollout, RolloutDevice, Affected, CaptureJob, ItemsPage, Item, ModelPage, Recall, Scores, Segment, SegmentHistory, SegmentMembers, SegmentOverlap, SegmentPreview, Series,
-  Action, AuditEntry, Config, ConfigDocument, ConfigKind, ConfigVersion, ConfigPlan, DecisionsPage, Deliveries, Demo,
+  Action, AuditEntry, Explanation, Config, ConfigDocument, ConfigField, ConfigVersion, ConfigPlan, DecisionsPage, Deliveries, Demo,
   Identity, Job, PeoplePage, Person, Placement, QuarantinePage, Source, System,
   Timeline, Token,
 } from './types'
@@ -73,7 +72,7 @@ export const decisionsQuery = (filter: DecisionFilter) =>
 export const explainQuery = (id: string) =>
   queryOptions({
     queryKey: ['decision', id, 'explain'],
-    queryFn: async ({ signal }) => wholeExplanation(await get(`/v1/decisions/${enc(id)}/explain`, { signal })),
+    queryFn: ({ signal }) => get<Explanation>(`/v1/decisions/${enc(id)}/explain`, { signal }),
     // A decision is a fact: its explanation does not change.
     staleTime: Infinity,
   })
@@ -136,7 +135,7 @@ export const versionQuery = (version: number) =>
 
 export const configKindsQuery = queryOptions({
   queryKey: ['config', 'kinds'],
-  queryFn: async ({ signal }) => list<ConfigKind>(await get('/v1/config/kinds', { signal }), 'kinds'),
+  queryFn: async ({ signal }) => list<ConfigField>(await get('/v1/config/kinds', { signal }), 'kinds'),
   staleTime: Infinity,
 })
 

@@ -48,10 +48,9 @@ describe('people', () => {
     expect([initials('Ingrid Halvorsen'), initials('Öykü'), initials('李 小龍'), initials(''), initials('p_1 77')]).toEqual(['IH', 'Ö', '李小', '', ''])
   })
   it('reads consent in every shape it comes in', () => {
-    expect(consentRows({ analytics: true, marketing: { email: { allowed: false, source: 'web' }, all: true } })).toEqual([
-      { purpose: 'analytics', channel: undefined, allowed: true },
-      { purpose: 'marketing', channel: 'email', allowed: false, at: undefined, source: 'web' },
-      { purpose: 'marketing', channel: undefined, allowed: true },
+    expect(consentRows({ analytics: { all: { allowed: true, at: '2026-01-01', source: 'app' } }, marketing: { email: { allowed: false, at: '', source: 'web' } } })).toEqual([
+      { purpose: 'analytics', channel: undefined, allowed: true, at: '2026-01-01', source: 'app' },
+      { purpose: 'marketing', channel: 'email', allowed: false, at: '', source: 'web' },
     ])
     expect(consentRows(undefined)).toEqual([])
   })
@@ -71,7 +70,7 @@ describe('people', () => {
 })
 
 describe('events', () => {
-  const event = (part: object) => ({ id: 'e', type: 'track', event: '', timestamp: 0, ...part })
+  const event = (part: object) => ({ id: 'e', type: 'track', event: '', timestamp: '', receivedAt: '', source: '', properties: {}, ...part })
   it('names the nameless', () => {
     expect([spokenName('page'), spokenName('Order Completed')]).toEqual(['Page view', 'Order Completed'])
     expect([eventName(event({ type: 'page' })), eventName(event({ type: 'identify' })), eventName(event({ event: 'Order Completed' }))]).toEqual(['Page view', 'Identified', 'Order Completed'])

@@ -1,4 +1,4 @@
-import type { Consent, ConsentValue, Identifier, Json, Person, Score, Time } from '@/api/types'
+import type { Identifier, Json, Person, Time } from '@/api/types'
 
 /** What to call a person: their name, or a visitor told apart by a piece of the id. */
 export const called = (name: string | undefined, id: string) => (name && !name.startsWith('p_') ? name : `Visitor ${id.slice(4, 10)}`)
@@ -21,13 +21,20 @@ const kindNames: Record<string, string> = { userId: 'User', anonymousId: 'Device
 export const identifierKind = (kind: string) => kindNames[kind] ?? kind
 
 /** The identifier a reader recognises first. */
-export function mainIdentifier(identifiers: Identifier[] | null): Identifier | undefined {
+export function mainIdentifier(identifiers: Identifier[] | null | undefined): Identifier | undefined {
   if (!identifiers) return undefined
   for (const kind of ['email', 'userId', 'phone']) {
     const found = identifiers.find((identifier) => identifier.kind === kind)
     if (found) return found
   }
   return identifiers[0]
+}
+
+/** An estimate, with its range where it has one. */
+export interface Score {
+  value: number
+  low?: number
+  high?: number
 }
 
 export const readScore = (score: number | Score): Score => (typeof score === 'number' ? { value: score } : score)
@@ -40,22 +47,9 @@ export interface ConsentRow {
   source?: string
 }
 
-const isValue = (value: unknown): value is ConsentValue =>
-  typeof value === 'boolean' || (typeof value === 'object' && value !== null && typeof (value as { allowed?: unknown }).allowed === 'boolean')
-
-/** Flattens consent into one row a purpose and channel. */
-export function consentRows(consent: Consent | undefined): ConsentRow[] {
-  const rows: ConsentRow[] = []
-  for (const [purpose, value] of Object.entries(consent ?? {})) {
-    if (isValue(value)) rows.push(row(purpose, undefined, value))
-    else for (const [channel, inner] of Object.entries(value)) if (isValue(inner)) rows.push(row(purpose, channel === 'all' ? undefined : channel, inner))
-  }
-  return rows
-}
-
-function row(purpose: string, channel: string | undefined, value: ConsentValue): ConsentRow {
-  return typeof value === 'boolean' ? { purpose, channel, allowed: value } : { purpose, channel, allowed: value.allowed, at: value.at, source: value.source }
-}
+/** Flattens consent into one row a purpose and channel. The channel "all" is every channel. */
+export const consentRows = (consent: Person['consent'] | undefined): ConsentRow[] =>
+  Object.entries(consent ?? {}).flatMap(([purpose, channels]) => Object.entries(channels).map(([channel, { allowed, at, source }]) => ({ purpose, channel: channel === 'all' ? undefined : channel, allowed, at, source })))
 
 /** "Bergen, NO" from whatever the traits tell of a place. */
 export function place(person: Pick<Person, 'traits'>): string {

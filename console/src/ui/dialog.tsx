@@ -2,7 +2,7 @@ import { Dialog as Base } from '@base-ui/react/dialog'
 import { useState, type FormEvent, type ReactNode } from 'react'
 import { Button } from './button'
 import { cx } from './cx'
-import { Input } from './field'
+import { Field, Input } from './field'
 import { Refusal } from './states'
 
 export function Dialog({ open, onClose, title, note, children, wide }: { open: boolean; onClose: () => void; title: string; note?: ReactNode; children: ReactNode; wide?: boolean }) {
@@ -81,6 +81,58 @@ export function Confirm({ open, onClose, title, children, verb, typed, onConfirm
         <DialogButtons>
           <Button onClick={close}>Cancel</Button>
           <Button type="submit" look="danger" busy={busy} disabled={typed !== undefined && text.trim() !== typed}>
+            {verb}
+          </Button>
+        </DialogButtons>
+      </form>
+    </Dialog>
+  )
+}
+
+/** Asks for a decision and why it is taken. */
+export function ReasonDialog({ open, onClose, title, note, hint, verb, look = 'solid', required, ready = true, children, onSubmit }: {
+  open: boolean
+  onClose: () => void
+  title: string
+  note: ReactNode
+  /** Who reads the reason. */
+  hint: string
+  verb: string
+  look?: 'solid' | 'danger'
+  required?: boolean
+  /** Whether what stands above the reason is filled in. */
+  ready?: boolean
+  children?: ReactNode
+  onSubmit: (reason: string) => Promise<unknown>
+}) {
+  const [reason, setReason] = useState('')
+  const [error, setError] = useState<unknown>()
+  const [busy, setBusy] = useState(false)
+  const submit = async (event: FormEvent) => {
+    event.preventDefault()
+    setError(undefined)
+    setBusy(true)
+    try {
+      await onSubmit(reason.trim())
+      setReason('')
+      onClose()
+    } catch (cause) {
+      setError(cause)
+    } finally {
+      setBusy(false)
+    }
+  }
+  return (
+    <Dialog open={open} onClose={onClose} title={title} note={note}>
+      <form onSubmit={(event) => void submit(event)} className="space-y-3">
+        {children}
+        <Field label="Why" hint={hint}>
+          {(id) => <Input id={id} value={reason} onChange={(event) => setReason(event.target.value)} required={required} maxLength={300} autoComplete="off" className="w-full" />}
+        </Field>
+        <Refusal error={error} />
+        <DialogButtons>
+          <Button onClick={onClose}>Cancel</Button>
+          <Button type="submit" look={look} busy={busy} disabled={!ready || (required && !reason.trim())}>
             {verb}
           </Button>
         </DialogButtons>

@@ -5,8 +5,8 @@ import { funnelBars, ranked, whyNot, widestTerm } from './reading'
 const explanation: Explanation = {
   sentence: '',
   funnel: [
-    { rule: 'condition', label: 'Condition not met', removed: 1, actions: [{ action: 'c', detail: 'traits.country is "SE"' }] },
-    { rule: 'cap', label: 'Frequency cap', removed: 1, actions: [{ action: 'd', detail: '3 of 3' }] },
+    { rule: 'condition', label: 'Condition not met', removed: 1, left: 3, actions: [{ action: 'c', detail: 'traits.country is "SE"' }] },
+    { rule: 'cap', label: 'Frequency cap', removed: 1, left: 2, actions: [{ action: 'd', detail: '3 of 3' }] },
   ],
   candidates: [
     { action: 'a', mean: 0.2, score: 0.21, propensity: 0.4, terms: [{ name: 'x', value: 0.3 }, { name: 'y', value: -0.5 }] },
@@ -15,7 +15,7 @@ const explanation: Explanation = {
     { action: 'd', excluded: 'cap', detail: '3 of 3' },
   ],
   whatWouldChange: [],
-  decision: { decisionId: 'd_1', personId: 'p_1', placement: 'home', time: 0, holdout: false, items: [{ action: 'b', kind: 'offer', propensity: 0.6 }], cause: 'request', config: 1, model: 1, seed: 1, candidates: [], features: {}, context: {} },
+  decision: { decisionId: 'd_1', personId: 'p_1', person: '', placement: 'home', time: '2026-01-01T00:00:00Z', holdout: false, items: [{ action: 'b', kind: 'offer', propensity: 0.6, reason: '', value: 0.3 }], cause: 'request', config: 1, model: 1, seed: '1', candidates: [], features: {}, context: {} },
 }
 
 describe('why', () => {

@@ -1,32 +1,18 @@
 import type { Overview } from '@/api/types'
 import { liftValue } from '@/format/lift'
-import { compact, count, decimal, millis, money, percent, plural } from '@/format/number'
+import { compact, count, decimal, millis, percent } from '@/format/number'
 import { Spark } from '@/ui/charts'
 import { Tile, Tiles, type TileProps } from '@/ui/tile'
 
-/** The four figures: value first when it is known, then lift, then the flow. */
+/** The four figures: who is known, what decisions add, and the flow. */
 export function NowTiles({ overview }: { overview: Overview }) {
   return (
     <Tiles>
-      {[overview.clv ? valueTile(overview, overview.clv) : peopleTile(overview), liftTile(overview), eventsTile(overview), decisionsTile(overview)].map((tile) => (
+      {[peopleTile(overview), liftTile(overview), eventsTile(overview), decisionsTile(overview)].map((tile) => (
         <Tile key={tile.label} {...tile} />
       ))}
     </Tiles>
   )
-}
-
-function valueTile({ currency, people }: Overview, clv: NonNullable<Overview['clv']>): TileProps {
-  return {
-    label: 'Customer lifetime value',
-    value: money(clv.value, currency),
-    sub: `80 % range ${money(clv.low, currency)} – ${money(clv.high, currency)}`,
-    explain: (
-      <>
-        <p>The mean expected value of one active person, from the purchases seen so far.</p>
-        <p>Over {plural(clv.people ?? people, 'person', 'people')}, updated with every event.</p>
-      </>
-    ),
-  }
 }
 
 function peopleTile({ people, events }: Overview): TileProps {

@@ -4,8 +4,7 @@ import { Braces } from 'lucide-react'
 import { useMemo, useState } from 'react'
 import { post } from '@/api/client'
 import { placementsQuery } from '@/api/queries'
-import { wholeExplanation } from '@/api/read'
-import type { Fields, Person } from '@/api/types'
+import type { Explanation, Fields, Person } from '@/api/types'
 import { called } from '@/format/person'
 import { Button } from '@/ui/button'
 import { Select } from '@/ui/field'
@@ -27,7 +26,7 @@ export function WhyTab({ person }: { person: Person }) {
   const body = { person: { id: person.id }, placement, ...(action ? { action } : {}), ...(context.value ? { context: context.value } : {}) }
   const query = useQuery({
     queryKey: ['person', person.id, 'explain', body],
-    queryFn: async () => wholeExplanation(await post('/v1/explain', body)),
+    queryFn: () => post<Explanation>('/v1/explain', body),
     enabled: placement !== undefined && !context.error,
     placeholderData: keepPreviousData,
   })

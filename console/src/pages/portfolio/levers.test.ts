@@ -15,6 +15,6 @@ describe('the levers of the board', () => {
     expect(numberIn(yaml, 'cost')).toBe(0.02)
     expect(withNumber(yaml, 'cost', 0.5)).toBe(yaml.replace('0.02', '0.5'))
     expect(withNumber(yaml, 'weight', 2)).toBe(yaml + 'weight: 2\n')
-    expect(changedTexts([{ action: 'a', cost: 1 }], [{ kind: 'action', id: 'a', yaml, version: 1, author: 'x', updatedAt: 0 }])).toContain('cost: 1 # per mail')
+    expect(changedTexts([{ action: 'a', cost: 1 }], [{ kind: 'action', id: 'a', yaml, version: 1, author: 'x', updatedAt: '' }])).toContain('cost: 1 # per mail')
   })
 })

@@ -1,7 +1,7 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { getRouteApi, Link } from '@tanstack/react-router'
 import { Ban, Check, GitMerge, ShieldQuestion, X } from 'lucide-react'
-import { useState, type FormEvent } from 'react'
+import { useState } from 'react'
 import { post } from '@/api/client'
 import { configQuery, heldValuesQuery, reviewsQuery } from '@/api/queries'
 import type { HeldValue, Review } from '@/api/types'
@@ -11,10 +11,10 @@ import { moment } from '@/format/time'
 import { Evidence, joined } from '@/pages/person/evidence'
 import { useMay } from '@/shell/session'
 import { Button } from '@/ui/button'
-import { Confirm, Dialog, DialogButtons } from '@/ui/dialog'
+import { Confirm, ReasonDialog } from '@/ui/dialog'
 import { Field, Input } from '@/ui/field'
 import { Ago, Badge, Card } from '@/ui/parts'
-import { Empty, Loaded, Refusal } from '@/ui/states'
+import { Empty, Loaded } from '@/ui/states'
 import { Table, TableCard, type Column } from '@/ui/table'
 import { Tabs } from '@/ui/tabs'
 import { useToast } from '@/ui/toast'
@@ -210,50 +210,39 @@ function Values() {
 function HoldDialog({ open, onClose }: { open: boolean; onClose: () => void }) {
   const [kind, setKind] = useState('email')
   const [value, setValue] = useState('')
-  const [reason, setReason] = useState('')
-  const [error, setError] = useState<unknown>()
   const client = useQueryClient()
   const toast = useToast()
-  const submit = async (event: FormEvent) => {
-    event.preventDefault()
-    setError(undefined)
-    try {
-      await post('/v1/identity/quarantine', { kind: kind.trim(), value: value.trim(), reason: reason.trim() })
-      toast.say('It names nobody from now on')
-      setValue('')
-      setReason('')
-      onClose()
-      await client.invalidateQueries({ queryKey: ['identity'] })
-    } catch (cause) {
-      setError(cause)
-    }
+  const hold = async (reason: string) => {
+    await post('/v1/identity/quarantine', { kind: kind.trim(), value: value.trim(), reason })
+    toast.say('It names nobody from now on')
+    setValue('')
+    await client.invalidateQueries({ queryKey: ['identity'] })
   }
   return (
-    <Dialog open={open} onClose={onClose} title="Hold a value" note="It names nobody until it is released; whoever was united by it alone comes apart.">
-      <form onSubmit={(event) => void submit(event)} className="space-y-3">
-        <Field label="Kind">
-          {(id) => (
-            <>
-              <Input id={id} list={`${id}-kinds`} value={kind} onChange={(event) => setKind(event.target.value)} required className="w-full" />
-              <datalist id={`${id}-kinds`}>
-                {['email', 'phone', 'userId', 'anonymousId', 'loyaltyCard'].map((known) => (
-                  <option key={known} value={known} />
-                ))}
-              </datalist>
-            </>
-          )}
-        </Field>
-        <Field label="Value">{(id) => <Input id={id} value={value} onChange={(event) => setValue(event.target.value)} required autoComplete="off" className="w-full" />}</Field>
-        <Field label="Why" hint="Kept with it, for whoever asks later">{(id) => <Input id={id} value={reason} onChange={(event) => setReason(event.target.value)} maxLength={300} className="w-full" />}</Field>
-        <Refusal error={error} />
-        <DialogButtons>
-          <Button onClick={onClose}>Cancel</Button>
-          <Button type="submit" look="solid" disabled={!kind.trim() || !value.trim()}>
-            Hold it
-          </Button>
-        </DialogButtons>
-      </form>
-    </Dialog>
+    <ReasonDialog
+      open={open}
+      onClose={onClose}
+      title="Hold a value"
+      note="It names nobody until it is released; whoever was united by it alone comes apart."
+      hint="Kept with it, for whoever asks later"
+      verb="Hold it"
+      ready={Boolean(kind.trim() && value.trim())}
+      onSubmit={hold}
+    >
+      <Field label="Kind">
+        {(id) => (
+          <>
+            <Input id={id} list={`${id}-kinds`} value={kind} onChange={(event) => setKind(event.target.value)} required className="w-full" />
+            <datalist id={`${id}-kinds`}>
+              {['email', 'phone', 'userId', 'anonymousId', 'loyaltyCard'].map((known) => (
+                <option key={known} value={known} />
+              ))}
+            </datalist>
+          </>
+        )}
+      </Field>
+      <Field label="Value">{(id) => <Input id={id} value={value} onChange={(event) => setValue(event.target.value)} required autoComplete="off" className="w-full" />}</Field>
+    </ReasonDialog>
   )
 }
 

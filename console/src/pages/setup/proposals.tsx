@@ -1,6 +1,6 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { ChevronRight, GitPullRequest } from 'lucide-react'
-import { useState, type FormEvent } from 'react'
+import { useState } from 'react'
 import { post } from '@/api/client'
 import { proposalQuery, proposalsQuery } from '@/api/queries'
 import type { ConfigApplied, Proposal, ProposalDetail } from '@/api/types'
@@ -9,9 +9,8 @@ import { moment } from '@/format/time'
 import { useMay, useSession } from '@/shell/session'
 import { Button } from '@/ui/button'
 import { cx } from '@/ui/cx'
-import { Dialog, DialogButtons } from '@/ui/dialog'
+import { ReasonDialog } from '@/ui/dialog'
 import { Diff } from '@/ui/diff'
-import { Field, Input } from '@/ui/field'
 import { Ago, Badge } from '@/ui/parts'
 import { Empty, Loaded, Refusal } from '@/ui/states'
 import { useToast } from '@/ui/toast'
@@ -160,36 +159,24 @@ function Review({ proposal }: { proposal: ProposalDetail }) {
 const textOf = (proposal: ProposalDetail, kind: string, id: string) => proposal.yaml.split(/^---\n/m).find((text) => new RegExp(`^kind: *${kind}\\b`, 'm').test(text) && new RegExp(`^id: *["']?${id.replace(/[^a-z0-9_-]/gi, '.')}`, 'm').test(text)) ?? ''
 
 function CloseDialog({ open, onClose, id, mine }: { open: boolean; onClose: () => void; id: number; mine: boolean }) {
-  const [reason, setReason] = useState('')
-  const [error, setError] = useState<unknown>()
   const client = useQueryClient()
   const toast = useToast()
-  const submit = async (event: FormEvent) => {
-    event.preventDefault()
-    setError(undefined)
-    try {
-      await post(`/v1/config/proposals/${id}/close`, { reason: reason.trim() })
-      toast.say(mine ? 'Withdrawn' : 'Refused; its author reads why')
-      onClose()
-      await client.invalidateQueries({ queryKey: ['config'] })
-    } catch (cause) {
-      setError(cause)
-    }
+  const close = async (reason: string) => {
+    await post(`/v1/config/proposals/${id}/close`, { reason })
+    toast.say(mine ? 'Withdrawn' : 'Refused; its author reads why')
+    await client.invalidateQueries({ queryKey: ['config'] })
   }
   return (
-    <Dialog open={open} onClose={onClose} title={mine ? 'Withdraw this proposal?' : 'Refuse this proposal?'} note="Nothing changes. The proposal stays in the list with its end.">
-      <form onSubmit={(event) => void submit(event)} className="space-y-3">
-        <Field label="Why" hint={mine ? 'May be empty' : 'Its author reads this'}>
-          {(field) => <Input id={field} value={reason} onChange={(event) => setReason(event.target.value)} required={!mine} maxLength={1000} className="w-full" />}
-        </Field>
-        <Refusal error={error} />
-        <DialogButtons>
-          <Button onClick={onClose}>Cancel</Button>
-          <Button type="submit" look="danger" disabled={!mine && !reason.trim()}>
-            {mine ? 'Withdraw' : 'Refuse'}
-          </Button>
-        </DialogButtons>
-      </form>
-    </Dialog>
+    <ReasonDialog
+      open={open}
+      onClose={onClose}
+      title={mine ? 'Withdraw this proposal?' : 'Refuse this proposal?'}
+      note="Nothing changes. The proposal stays in the list with its end."
+      hint={mine ? 'May be empty' : 'Its author reads this'}
+      verb={mine ? 'Withdraw' : 'Refuse'}
+      look="danger"
+      required={!mine}
+      onSubmit={close}
+    />
   )
 }

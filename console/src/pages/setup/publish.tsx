@@ -134,14 +134,14 @@ export function PublishDialog({ open, onClose, yaml, base, onApplied }: {
   )
 }
 
-const verbs: Record<ConfigChange['op'], { label: string; look: 'good' | 'accent' | 'bad' }> = {
+const verbs: Record<string, { label: string; look: 'good' | 'accent' | 'bad' }> = {
   created: { label: 'new', look: 'good' },
   changed: { label: 'changed', look: 'accent' },
   deleted: { label: 'deleted', look: 'bad' },
 }
 
 export function Change({ change }: { change: ConfigChange }) {
-  const verb = verbs[change.op] ?? verbs.changed
+  const verb = verbs[change.op] ?? { label: change.op, look: 'accent' as const }
   return (
     <section>
       <h3 className="mb-1.5 flex items-center gap-2 font-medium">

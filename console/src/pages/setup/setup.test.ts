@@ -15,7 +15,7 @@ describe('snippets', () => {
 describe('templates', () => {
   it('begin with kind and id, and fall back on the required keys', () => {
     expect(template('placement', 'hero')).toBe('kind: placement\nid: hero\nslots: 1\n')
-    expect(template('schema', 's', { name: 'schema', fields: [{ name: 'event', type: 'text', required: true }, { name: 'note', type: 'text' }] })).toBe('kind: schema\nid: s\nevent:\n')
+    expect(template('schema', 's', { name: 'schema', type: 'object', fields: [{ name: 'event', type: 'text', required: true }, { name: 'note', type: 'text' }] })).toBe('kind: schema\nid: s\nevent:\n')
   })
   it('make keys that differ and hold no odd characters', () => {
     const keys = new Set(Array.from({ length: 100 }, () => newKey('Web-Shop')))

@@ -1,4 +1,4 @@
-import type { ConfigKind } from '@/api/types'
+import type { ConfigField } from '@/api/types'
 
 const known: Record<string, (id: string) => string> = {
   action: (id) => `kind: action
@@ -20,7 +20,7 @@ goals:
 }
 
 /** A first text for a new document: ours where there is one, else its required keys. */
-export function template(kind: string, id: string, about?: ConfigKind): string {
+export function template(kind: string, id: string, about?: ConfigField): string {
   const own = known[kind]
   if (own) return own(id)
   const lines = [`kind: ${kind}`, `id: ${id}`]

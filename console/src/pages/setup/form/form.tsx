@@ -2,7 +2,7 @@
 // It edits the text beside it, and shows what the text says.
 import { ArrowDown, ChevronRight, Plus, Trash2 } from 'lucide-react'
 import { useId, useMemo, useState, type ReactNode } from 'react'
-import type { ConfigDocument, ConfigError, ConfigField, ConfigKind, Json } from '@/api/types'
+import type { ConfigDocument, ConfigError, ConfigField, Json } from '@/api/types'
 import { Button } from '@/ui/button'
 import { cx } from '@/ui/cx'
 import { Badge } from '@/ui/parts'
@@ -13,7 +13,7 @@ import { pathAt, placeOf, put, read, remove, swap, type Path } from './text'
 const header = ['kind', 'id', 'labels', 'demo']
 
 interface FormProps {
-  kind: ConfigKind
+  kind: ConfigField
   kinds: string[]
   text: string
   onChange?: (text: string) => void
