@@ -8,10 +8,10 @@ import (
 )
 
 // keepHeap lets the heap grow to floor bytes before the collector runs, and
-// beyond that by half of what is alive. Marking the people in memory over and
-// over while there is room took a tenth of the processor; when there are many,
-// most of what is alive are tables without pointers, cheap to mark and dear to
-// hold twice.
+// beyond that by two fifths of what is alive. Marking the people in memory over
+// and over while there is room took a tenth of the processor; when there are
+// many, most of what is alive are tables without pointers, cheap to mark and
+// dear to hold twice.
 func keepHeap(ctx context.Context, floor uint64) {
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	before := debug.SetGCPercent(int(maxGCPercent))
@@ -34,7 +34,7 @@ func keepHeap(ctx context.Context, floor uint64) {
 }
 
 const (
-	minGCPercent = 50
+	minGCPercent = 40
 	maxGCPercent = 800
 )
 

@@ -2,12 +2,12 @@
 // that a client's retry is counted once.
 //
 // A [Set] holds 128-bit fingerprints in time order: the newest in a hash table,
-// older ones in sorted, memory-mapped files behind a blocked Bloom filter.
+// older ones in sorted files behind a blocked Bloom filter.
 // Guarantees: an answer is exact for every fingerprint younger than the window
 // (7 days by default) as long as no more than Max are held; beyond that the
 // oldest bucket is forgotten first and [Set.Window] says how far memory reaches.
 // Answers depend only on the sequence of Seen calls, never on when files are
-// written. Memory is about 1.3 bytes per held fingerprint plus 48 bytes for each
+// written. Memory is about 2 bytes per held fingerprint plus 48 bytes for each
 // of the newest BucketMax.
 //
 // The set keeps no log of its own. The owner stores what Drain yields in the

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/crc32"
+	"io"
 	"math/bits"
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 
 	"github.com/rapport-engine/rapport"
 )
@@ -19,8 +21,9 @@ const (
 	fileMagic  = "RPDEDUP1"
 	headerSize = 64
 	blockSize  = 64
-	perBlock   = 48 // fingerprints per 512-bit block: about 10.7 bits each
-	probes     = 6  // bits set per fingerprint: about 1.5 % false positives
+	perBlock   = 32  // fingerprints per 512-bit block: 16 bits each
+	probes     = 6   // bits set per fingerprint: about 0.3 % false positives
+	window     = 512 // fingerprints read at once: most guesses are that near
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -30,10 +33,10 @@ type file struct {
 	seq    uint64
 	start  int64
 	count  int
-	data   []byte // the whole mapping
 	bloom  []byte // kept in memory: every new event asks it
-	sorted []byte
+	sorted int64  // where the fingerprints begin
 	crc    uint32
+	f      *os.File
 }
 
 // writeFile writes the fingerprints durably under path and opens the result.
@@ -92,45 +95,58 @@ func syncDir(dir string) error {
 	return d.Sync()
 }
 
-func openFile(path string) (*file, error) {
-	data, err := mapFile(path)
+// openFile opens a file. Fingerprints are read, not mapped: what was mapped of
+// all files came to stay in memory, though hardly any event asks for it.
+func openFile(path string) (_ *file, err error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+		}
+	}()
 	damaged := func(what string) (*file, error) {
-		unmap(data)
 		return nil, rapport.Errorf(rapport.Internal, "deduplication file %s is damaged: %s", path, what)
 	}
-	if len(data) < headerSize || string(data[:8]) != fileMagic ||
-		crc32.Checksum(data[:60], castagnoli) != binary.LittleEndian.Uint32(data[60:]) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	size := uint64(info.Size())
+	head := make([]byte, headerSize)
+	if _, err := f.ReadAt(head, 0); err != nil || string(head[:8]) != fileMagic ||
+		crc32.Checksum(head[:60], castagnoli) != binary.LittleEndian.Uint32(head[60:]) {
 		return damaged("header")
 	}
-	count := binary.LittleEndian.Uint64(data[24:])
-	blooms := binary.LittleEndian.Uint64(data[32:])
-	if count > uint64(len(data)) || blooms%blockSize != 0 || headerSize+blooms+16*count != uint64(len(data)) {
+	count := binary.LittleEndian.Uint64(head[24:])
+	blooms := binary.LittleEndian.Uint64(head[32:])
+	if count > size || blooms > size || blooms%blockSize != 0 || headerSize+blooms+16*count != size {
 		return damaged("length")
 	}
-	bloom := slices.Clone(data[headerSize : headerSize+blooms])
-	if crc32.Checksum(bloom, castagnoli) != binary.LittleEndian.Uint32(data[44:]) {
+	bloom := make([]byte, blooms)
+	if _, err := f.ReadAt(bloom, headerSize); err != nil || crc32.Checksum(bloom, castagnoli) != binary.LittleEndian.Uint32(head[44:]) {
 		return damaged("filter")
 	}
 	return &file{
-		path: path, seq: binary.LittleEndian.Uint64(data[8:]), start: int64(binary.LittleEndian.Uint64(data[16:])),
-		count: int(count), data: data, bloom: bloom, sorted: data[headerSize+blooms:],
-		crc: binary.LittleEndian.Uint32(data[40:]),
+		path: path, seq: binary.LittleEndian.Uint64(head[8:]), start: int64(binary.LittleEndian.Uint64(head[16:])),
+		count: int(count), bloom: bloom, sorted: int64(headerSize + blooms), crc: binary.LittleEndian.Uint32(head[40:]), f: f,
 	}, nil
 }
 
 func (f *file) verify() error {
-	if crc32.Checksum(f.sorted, castagnoli) != f.crc {
+	sum := crc32.New(castagnoli)
+	n, err := io.Copy(sum, io.NewSectionReader(f.f, f.sorted, 16*int64(f.count)))
+	if err != nil || n != 16*int64(f.count) || sum.Sum32() != f.crc {
 		return rapport.Errorf(rapport.Internal, "deduplication file %s is damaged: fingerprints", f.path)
 	}
 	return nil
 }
 
 func (f *file) close() {
-	unmap(f.data)
-	f.data, f.sorted, f.count = nil, nil, 0
+	_ = f.f.Close()
+	f.count = 0
 }
 
 // has searches by interpolation: fingerprints are uniform, so the first guess
@@ -140,24 +156,26 @@ func (f *file) has(fp Fingerprint, h uint64) bool {
 		return false
 	}
 	key := binary.BigEndian.Uint64(fp[:8])
-	lo, hi := 0, f.count // the answer, if any, lies in [lo, hi)
 	guess, _ := bits.Mul64(key, uint64(f.count))
-	at := int(guess)
-	for step := 1; lo < hi; {
-		at = min(max(at, lo), hi-1)
-		c := bytes.Compare(f.sorted[16*at:16*at+16], fp[:])
-		switch {
-		case c == 0:
-			return true
-		case c < 0:
-			lo = at + 1
-			at += step
-		default:
-			hi = at
-			at -= step
+	lo, hi := 0, f.count // the answer, if any, lies in [lo, hi)
+	var buf [16 * window]byte
+	for at := int(guess) - window/2; lo < hi; {
+		from := min(max(at, lo), max(hi-window, lo))
+		to := min(from+window, hi)
+		b := buf[:16*(to-from)]
+		if _, err := f.f.ReadAt(b, f.sorted+16*int64(from)); err != nil {
+			// Not to know is not an answer: an event would be lost, or counted twice.
+			panic("read " + f.path + ": " + err.Error())
 		}
-		if step *= 4; step > 1024 { // the guess was poor: halve from here on
-			at = (lo + hi) / 2
+		switch {
+		case bytes.Compare(fp[:], b[:16]) < 0:
+			hi, at = from, from-window
+		case bytes.Compare(fp[:], b[len(b)-16:]) > 0:
+			lo, at = to, to
+		default:
+			n := len(b) / 16
+			i := sort.Search(n, func(i int) bool { return bytes.Compare(b[16*i:16*i+16], fp[:]) >= 0 })
+			return i < n && Fingerprint(b[16*i:]) == fp
 		}
 	}
 	return false
