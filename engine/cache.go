@@ -12,7 +12,6 @@ type cache struct {
 	bytes int
 	warm  warm // records of those that left
 	spare []*entity
-	raws  [][]byte  // buffers given back
 	pool  [][]State // by fold order
 }
 
@@ -88,8 +87,7 @@ func (p *partition) retire(e *entity) bool {
 	switch {
 	case e.clean():
 		if e.exists {
-			p.valBuf = p.appendEntity(p.valBuf[:0], e, nil)
-			c.warm.put(e.id, p.valBuf)
+			c.warm.put(e.id, e.raw)
 		}
 	case e.in == p.open && e.exists && !e.sealed && !p.encoding():
 		record, apart := p.encodeEarly(e)
@@ -167,36 +165,6 @@ func (p *partition) take(s *slot, b []byte) State {
 	return st
 }
 
-// slim gives back the buffer of an entity whose states are all decoded.
-func (p *partition) slim(e *entity) {
-	if cap(e.raw) == 0 || cap(e.raw) > 16<<10 || encoded(e.serial) {
-		return
-	}
-	for i := range e.frags {
-		if encoded(e.frags[i].secs) {
-			return
-		}
-	}
-	if len(p.cache.raws) < spareEntities {
-		p.cache.raws = append(p.cache.raws, e.raw[:0])
-	}
-	e.raw = nil
-}
-
-// encoded reports whether a section still refers to the entity's buffer. If
-// none does, none will.
-func encoded(secs []section) bool {
-	for i := range secs {
-		if secs[i].st == nil && secs[i].len > 0 {
-			return true
-		}
-	}
-	for i := range secs {
-		secs[i].off, secs[i].len = 0, 0
-	}
-	return false
-}
-
 func (p *partition) newEntity(id rapport.ID) *entity {
 	var e *entity
 	if n := len(p.cache.spare); n > 0 {
@@ -230,9 +198,6 @@ func (p *partition) load(id rapport.ID) *entity {
 	}
 	var found bool
 	var err error
-	if n := len(p.cache.raws); n > 0 && cap(e.raw) == 0 {
-		e.raw, p.cache.raws = p.cache.raws[n-1], p.cache.raws[:n-1]
-	}
 	p.keyBuf = p.entityKey(p.keyBuf[:0], id)
 	if e.raw, found = p.cache.warm.take(id, e.raw[:0]); found {
 		p.misses--

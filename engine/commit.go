@@ -169,7 +169,6 @@ func (p *partition) encode(c *commit, e *entity) {
 	p.relist(c.batch, e)
 	if e.exists {
 		record := p.putEntity(c, e)
-		p.slim(e)
 		p.cache.resize(e, record.len)
 	} else {
 		c.puts = append(c.puts, put{e.id, span{}, len(c.puts)})
@@ -202,6 +201,7 @@ func (p *partition) putEntity(c *commit, e *entity) span {
 	s := span{off: len(c.arena)}
 	c.arena = p.appendEntity(c.arena, e, c.batch)
 	s.len = len(c.arena) - s.off
+	e.raw = append(e.raw[:0], c.get(s)...)
 	c.puts = append(c.puts, put{e.id, s, len(c.puts)})
 	if p.known != nil {
 		p.known.add(e.id)

@@ -33,7 +33,7 @@ type entity struct {
 	timers  []timer      // sorted by (fold, name)
 	effects []effectRef  // waiting, sorted by key
 
-	// raw is the record as loaded; sections not used yet refer to it.
+	// raw is the record as loaded or as it was encoded last; sections not used yet refer to it.
 	raw []byte
 	// merged holds merged states of PerFragment folds while there are several fragments.
 	merged []merged
@@ -227,8 +227,10 @@ const coldInline = 256
 const standsApart = math.MaxUint32
 
 // appendEntity appends the record of e: everything but rows and large cold
-// states. Those go to batch. Equal entities give equal bytes.
+// states. Those go to batch. Equal entities give equal bytes. The sections then
+// refer to the record, which is to become e.raw.
 func (p *partition) appendEntity(b []byte, e *entity, batch *state.Batch) []byte {
+	start := len(b)
 	var flags byte
 	if !e.redirect.IsZero() {
 		flags |= entityRedirect
@@ -275,9 +277,9 @@ func (p *partition) appendEntity(b []byte, e *entity, batch *state.Batch) []byte
 		f := &e.frags[i]
 		b = append(append(b, f.id[:]...), f.origin[:]...)
 		b = binary.AppendVarint(b, f.first)
-		b = p.appendSections(b, e, f.id, p.layout.frag, f.secs, batch)
+		b = p.appendSections(b, start, e, f.id, p.layout.frag, f.secs, batch)
 	}
-	return p.appendSections(b, e, e.id, p.layout.serial, e.serial, batch)
+	return p.appendSections(b, start, e, e.id, p.layout.serial, e.serial, batch)
 }
 
 func appendBool(b []byte, v bool) []byte {
@@ -288,14 +290,14 @@ func appendBool(b []byte, v bool) []byte {
 }
 
 // appendSections appends the sections that are not empty, each as fold id,
-// length in four bytes and state, and a zero.
-func (p *partition) appendSections(b []byte, e *entity, owner rapport.ID, slots []*slot, secs []section, batch *state.Batch) []byte {
+// length in four bytes and state, and a zero. The record begins at start.
+func (p *partition) appendSections(b []byte, start int, e *entity, owner rapport.ID, slots []*slot, secs []section, batch *state.Batch) []byte {
 	for i := range secs {
 		s, sec := slots[i], &secs[i]
 		if s.dark || sec.st == nil && sec.len == 0 && !sec.apart {
 			continue
 		}
-		start := len(b)
+		head := len(b)
 		b = binary.AppendUvarint(b, uint64(s.id))
 		at := len(b)
 		b = append(b, 0, 0, 0, 0)
@@ -325,7 +327,11 @@ func (p *partition) appendSections(b []byte, e *entity, owner rapport.ID, slots 
 		case n > 0:
 			binary.LittleEndian.PutUint32(b[at:], uint32(n))
 		default:
-			b = b[:start]
+			b = b[:head]
+		}
+		sec.off, sec.len = uint32(at+4-start), uint32(n)
+		if sec.apart {
+			sec.off, sec.len = 0, 0
 		}
 	}
 	return append(b, 0)
