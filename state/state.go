@@ -66,10 +66,11 @@ func Open(o Options) (*Store, error) {
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
-	// Pebble takes the memory of memtables out of its cache: one is written to, one
-	// is on its way to disk or kept for its memory. A third comes in a burst only.
+	// Pebble takes the memory of memtables out of its cache. What is left must hold
+	// the indexes and filters of all files at any time: a look without them costs
+	// ten times as much.
 	const memTables = 3
-	s := &Store{cache: pebble.NewCache(o.CacheBytes + 2*o.MemTableBytes)}
+	s := &Store{cache: pebble.NewCache(o.CacheBytes + memTables*o.MemTableBytes)}
 	opts := &pebble.Options{
 		FS:                          o.FS,
 		Cache:                       s.cache,
