@@ -169,8 +169,9 @@ func (m *Moments) live(steps []personStep, now int64) {
 			continue
 		}
 		// The n-th step takes the place of the one before with a chance of one in
-		// n: every step of a session is equally likely to be the moment.
-		if s.events != events && (s.events == 1 || mix(uint64(s.start)^uint64(s.last)<<20)%uint64(s.events) == 0) {
+		// n: every step of a session is equally likely to be the moment. A step that only
+		// ends the session before it leaves none.
+		if s.events != 0 && s.events != events && (s.events == 1 || mix(uint64(s.start)^uint64(s.last)<<20)%uint64(s.events) == 0) {
 			kept, have = s, true
 		}
 	}
