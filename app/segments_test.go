@@ -35,6 +35,27 @@ id: norwegians
 when: traits.country == "NO"
 `
 
+// welcomes is a message in the inbox for who enters a segment.
+func welcomes(when string) string {
+	return `---
+kind: placement
+id: inbox
+channel: inapp
+---
+kind: action
+id: welcome
+type: message
+placements: [inbox]
+content: {text: hello}
+---
+kind: trigger
+id: entered
+on: Segment Entered
+when: ` + when + `
+placement: inbox
+`
+}
+
 func (s *shop) order(user, id string, revenue float64, ago time.Duration) {
 	s.t.Helper()
 	at := time.Now().Add(-ago).UTC().Format(time.RFC3339Nano)
@@ -123,23 +144,7 @@ func TestANewDefinitionKnowsHistoryAndSendsNothing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, dir, nil)
-	s.apply(shopSegments + `---
-kind: placement
-id: inbox
-channel: inapp
----
-kind: action
-id: welcome
-type: message
-placements: [inbox]
-content: {text: hello}
----
-kind: trigger
-id: entered
-on: Segment Entered
-when: properties.segment == "big" || properties.segment == "buyers"
-placement: inbox
-`)
+	s.apply(shopSegments + welcomes(`properties.segment == "big" || properties.segment == "buyers"`))
 	for i := range 30 {
 		s.order(fmt.Sprintf("u%d", i), fmt.Sprintf("o%d", i), float64(i), time.Duration(i)*time.Minute)
 		s.order(fmt.Sprintf("u%d", i), fmt.Sprintf("o%d", i), float64(i), time.Duration(i)*time.Minute) // a retry
@@ -211,23 +216,7 @@ kind: segment
 id: recorded
 when: performed("Order Completed").count() == 1
 record: true
----
-kind: placement
-id: inbox
-channel: inapp
----
-kind: action
-id: welcome
-type: message
-placements: [inbox]
-content: {text: hello}
----
-kind: trigger
-id: entered
-on: Segment Entered
-when: properties.segment == "heard"
-placement: inbox
-`)
+` + welcomes(`properties.segment == "heard"`))
 	s.order("anna", "1", 20, 0)
 	s.order("anna", "2", 20, 0)
 	got, logged := map[string]int{}, map[string]int{}

@@ -319,25 +319,12 @@ type DecideReport struct {
 // Decide measures how fast a server decides beside a load of events. A running
 // server must have the placement "bench"; one of our own gets it.
 func Decide(ctx context.Context, o Options) (DecideReport, error) {
-	o, err := o.defaults()
+	o, s, end, err := o.known(ctx)
 	if err != nil {
 		return DecideReport{}, err
 	}
-	dir, remove, err := o.workspace()
-	if err != nil {
-		return DecideReport{}, err
-	}
-	defer remove()
+	defer end()
 	r := DecideReport{Machine: machine(), People: o.People, Preloaded: true, Actions: o.Actions}
-	s, err := o.server(ctx, dir)
-	if err != nil {
-		return r, err
-	}
-	defer s.stop()
-	o.Progress("making every person known")
-	if _, err := s.preload(ctx, o); err != nil {
-		return r, err
-	}
 	o.Progress("measuring decisions")
 	j := o.job(s, o.EventsRate)
 	j.DecideRate = o.DecideRate
@@ -349,6 +336,28 @@ func Decide(ctx context.Context, o Options) (DecideReport, error) {
 	r.Rate = float64(done.Decisions) / done.Seconds
 	r.RSS, r.PeakRSS = s.memory()
 	return r, nil
+}
+
+// known returns the options with their defaults and a server that knows every
+// person; end stops it and tidies up.
+func (o Options) known(ctx context.Context) (_ Options, s *server, end func(), err error) {
+	if o, err = o.defaults(); err != nil {
+		return o, nil, nil, err
+	}
+	dir, remove, err := o.workspace()
+	if err != nil {
+		return o, nil, nil, err
+	}
+	if s, err = o.server(ctx, dir); err != nil {
+		remove()
+		return o, nil, nil, err
+	}
+	end = func() { s.stop(); remove() }
+	o.Progress("making every person known")
+	if _, err = s.preload(ctx, o); err != nil {
+		end()
+	}
+	return o, s, end, err
 }
 
 // workspace returns a folder to work in and what takes it away again.

@@ -42,25 +42,12 @@ func Segments(ctx context.Context, o Options) (SegmentsReport, error) {
 	if o.URL != "" {
 		return SegmentsReport{}, rapport.Errorf(rapport.Invalid, "segments are measured on a server of our own")
 	}
-	o, err := o.defaults()
+	o, s, end, err := o.known(ctx)
 	if err != nil {
 		return SegmentsReport{}, err
 	}
-	dir, remove, err := o.workspace()
-	if err != nil {
-		return SegmentsReport{}, err
-	}
-	defer remove()
+	defer end()
 	r := SegmentsReport{Machine: machine(), People: o.People}
-	s, err := o.server(ctx, dir)
-	if err != nil {
-		return r, err
-	}
-	defer s.stop()
-	o.Progress("making every person known")
-	if _, err := s.preload(ctx, o); err != nil {
-		return r, err
-	}
 	o.Progress("measuring segments beside a load")
 	type loaded struct {
 		load Load
