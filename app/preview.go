@@ -69,6 +69,7 @@ func (s *Server) PreviewSegment(ctx context.Context, when *condition.Condition, 
 	var hits int64
 	type count struct{ seen, hits, items int64 }
 	counts := make([]count, s.events.Partitions(eventlog.Events))
+	people := make([]profile.Env, len(counts))
 	deadline := begin.Add(timelineTime)
 	err = s.engine.Scan(ctx, o, func(worker int, v *engine.View) error {
 		if v.ID().Rank() == rapport.RankItem {
@@ -85,7 +86,7 @@ func (s *Server) PreviewSegment(ctx context.Context, when *condition.Condition, 
 				return err
 			}
 		} else {
-			holds = when.Holds(s.viewEnv(v, now))
+			holds = when.Holds(s.viewInto(&people[worker], v, now))
 		}
 		n := &counts[worker]
 		if n.seen++; !holds {

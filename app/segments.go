@@ -88,7 +88,13 @@ func (s *Server) eventEnv(c *engine.Context, e *rapport.Event) *profile.Env {
 
 // viewEnv is the person of a view at a moment.
 func (s *Server) viewEnv(v *engine.View, at int64) *profile.Env {
-	return segment.Attach(scored(profile.ViewEnv(v, s.zones, at, nil)))
+	return s.viewInto(&profile.Env{}, v, at)
+}
+
+// viewInto is viewEnv for who looks at many people, one after the other.
+func (s *Server) viewInto(env *profile.Env, v *engine.View, at int64) *profile.Env {
+	env.View(v, s.zones, at, nil)
+	return segment.Attach(scored(env))
 }
 
 // builder builds what new definitions need, beside everything else.
@@ -448,13 +454,14 @@ func (s *Server) fillSegments(ctx context.Context, list []readySegment) error {
 		senders[i] = s.newSender(fmt.Sprintf("review/%d/%d", number, i), profile.SystemReview)
 	}
 	found := atomic.Int64{}
+	people := make([]profile.Env, len(senders))
 	err = s.engine.Scan(ctx, engine.ScanOptions{Config: c, At: rapport.Millis(s.opts.Clock.Now())}, func(worker int, v *engine.View) error {
 		s.builder.done.Add(1)
-		if v.ID().Rank() == rapport.RankItem || len(v.Fragments()) == 0 {
+		if v.ID().Rank() == rapport.RankItem {
 			return nil
 		}
-		ids := segment.Candidates(s.viewEnv(v, v.Time()), v, defs)
-		if len(ids) == 0 {
+		ids := segment.Candidates(s.viewInto(&people[worker], v, v.Time()), v, defs)
+		if len(ids) == 0 || len(v.Fragments()) == 0 {
 			return nil
 		}
 		found.Add(1)

@@ -80,6 +80,7 @@ func (n *node) clone() *node {
 type Memo struct {
 	Env
 	timed   Timed
+	scored  Scored
 	moment  Moment
 	owner   Owner
 	shared  *Shared
@@ -97,6 +98,7 @@ type answer struct {
 var (
 	_ Env    = (*Memo)(nil)
 	_ Timed  = (*Memo)(nil)
+	_ Scored = (*Memo)(nil)
 	_ Moment = (*Memo)(nil)
 	_ Owner  = (*Memo)(nil)
 )
@@ -106,6 +108,7 @@ func (m *Memo) Begin(s *Shared, env Env) {
 	m.End()
 	m.Env, m.shared = env, s
 	m.timed, _ = env.(Timed)
+	m.scored, _ = env.(Scored)
 	m.moment, _ = env.(Moment)
 	m.owner, _ = env.(Owner)
 	if cap(m.answers) < len(s.questions) {
@@ -120,7 +123,7 @@ func (m *Memo) End() {
 		m.answers[slot] = answer{}
 	}
 	m.asked = m.asked[:0]
-	m.Env, m.timed, m.moment, m.owner, m.shared = nil, nil, nil, nil, nil
+	m.Env, m.timed, m.scored, m.moment, m.owner, m.shared = nil, nil, nil, nil, nil, nil
 }
 
 // answer returns what is known of a question, asking it if need be.
@@ -153,6 +156,14 @@ func (m *Memo) NextComputed(path []string, matters Turn) int64 {
 		return 0
 	}
 	return m.timed.NextComputed(path, matters)
+}
+
+// NextScore implements [Scored].
+func (m *Memo) NextScore(path []string) (at int64, ok bool) {
+	if m.scored == nil {
+		return 0, false
+	}
+	return m.scored.NextScore(path)
 }
 
 // UnixMilli implements [Moment].

@@ -236,13 +236,7 @@ func (p *partition) stateOf(e *entity, owner rapport.ID, s *slot, sec *section) 
 		sec.st = p.take(s, b)
 		return sec.st
 	}
-	p.keyBuf = p.coldKey(p.keyBuf[:0], s, owner)
-	b, _, err := p.store.Get(p.keyBuf, p.coldBuf[:0])
-	if err != nil {
-		p.fail(err)
-	}
-	p.coldBuf = b
-	sec.st = p.take(s, b)
+	sec.st = p.take(s, p.coldState(s, owner))
 	sec.dirty = false
 	return sec.st
 }

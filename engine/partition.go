@@ -29,6 +29,7 @@ type partition struct {
 	luggage [][]byte        // while rebuilding: rows that go with the next move
 	carried map[rowsOf]bool // rows that came ahead of their move in the version they are needed in
 	moving  *migration      // after a rebuild: entities are taken from it
+	frozen  *frozen         // of a reader: the moment it reads
 	quit    <-chan struct{}
 	scratch int64 // meta.scratch, for others to read
 

@@ -49,6 +49,8 @@ func (g *Engine) Scan(ctx context.Context, o ScanOptions, fn func(worker int, v 
 				return err
 			}
 			defer snap.Close()
+			reader.frozen = &frozen{snap: snap, cold: make([]frozenFold, len(reader.layout.slots))}
+			defer reader.frozen.close()
 			return reader.scanEntities(ctx, snap, o, func(e *entity) error { return fn(i, &View{reader, e}) })
 		})
 	}
@@ -77,6 +79,57 @@ func (p *partition) reader(o ScanOptions) *partition {
 		r.meta.time = o.At
 	}
 	return r
+}
+
+// frozen is where a reader finds the states that are kept apart: as they were
+// at the same moment, and soon, because most are asked for in their order.
+type frozen struct {
+	snap *state.Snapshot
+	cold []frozenFold // by fold order
+}
+
+type frozenFold struct {
+	it    *state.Iterator // nil until first needed
+	owner rapport.ID
+	state []byte // of owner
+}
+
+func (f *frozen) close() {
+	for i := range f.cold {
+		if it := f.cold[i].it; it != nil {
+			_ = it.Close()
+		}
+	}
+}
+
+// coldState returns a state that is kept apart, as it is stored. It is valid
+// until another owner's is asked for; where nothing is frozen, any other.
+func (p *partition) coldState(s *slot, owner rapport.ID) []byte {
+	p.keyBuf = p.coldKey(p.keyBuf[:0], s, owner)
+	if p.frozen == nil {
+		b, _, err := p.store.Get(p.keyBuf, p.coldBuf[:0])
+		if err != nil {
+			p.fail(err)
+		}
+		p.coldBuf = b
+		return b
+	}
+	f := &p.frozen.cold[s.order]
+	if f.it == nil {
+		prefix := p.keyBuf[:len(p.keyBuf)-len(owner)]
+		var err error
+		if f.it, err = p.frozen.snap.Scan(bytes.Clone(prefix), state.PrefixEnd(prefix)); err != nil {
+			p.fail(err)
+			return nil
+		}
+	}
+	if f.owner != owner {
+		f.owner, f.state = owner, f.state[:0]
+		if f.it.Seek(p.keyBuf) && bytes.Equal(f.it.Key(), p.keyBuf) {
+			f.state = append(f.state, f.it.Value()...)
+		}
+	}
+	return f.state
 }
 
 // scanEntities walks the entities of a snapshot, or a sample of them: ids are

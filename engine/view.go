@@ -56,6 +56,25 @@ func (v *View) State(fold string) State {
 	return v.p.merged(v.e, s)
 }
 
+// Encoded returns the state of a fold as it is stored, for who needs little of
+// it; it is valid until the view is asked for anything else. It is not ok where
+// that is not at hand: then there is State.
+func (v *View) Encoded(fold string) (b []byte, ok bool) {
+	s := v.p.layout.byName(fold)
+	if s == nil || s.dark || s.perEntity || len(v.e.frags) != 1 {
+		return nil, false
+	}
+	f := &v.e.frags[0]
+	switch sec := &f.secs[s.at]; {
+	case sec.st != nil || sec.apart && v.p.frozen == nil:
+		return nil, false
+	case sec.apart:
+		return v.p.coldState(s, f.id), true
+	default:
+		return v.e.raw[sec.off : sec.off+sec.len], true
+	}
+}
+
 // Part returns the state one fragment has of a fold, for reading only. It is
 // nil if the entity has no such fragment, or the fold keeps none.
 func (v *View) Part(fragment rapport.ID, fold string) State {

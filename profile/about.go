@@ -97,6 +97,22 @@ func (a *About) find(name string) (int, bool) {
 	return slices.BinarySearchFunc(a.traits, name, func(t Trait, name string) int { return strings.Compare(t.Name, name) })
 }
 
+// encodedTrait returns one trait's value, or null, from what AppendBinary wrote.
+// Nothing is allocated; the value refers to b.
+func encodedTrait(b []byte, name string) rapport.Value {
+	r := reader{b: b}
+	for len(r.b) > 0 && !r.bad {
+		is := text(r.bytes()) == name
+		r.bytes()
+		r.varint()
+		if value := r.bytes(); is && !r.bad {
+			v, _ := rapport.DecodeValue(value)
+			return v
+		}
+	}
+	return rapport.Value{}
+}
+
 // Apply implements engine.State.
 func (a *About) Apply(_ *engine.Context, e *rapport.Event) {
 	var scratch [256]byte

@@ -77,9 +77,16 @@ var (
 
 // ViewEnv returns the person of a view at a moment (Unix ms).
 func ViewEnv(v *engine.View, zones *Zones, at int64, context rapport.Fields) *Env {
-	e := &Env{context: context, zones: zones, at: at}
-	e.of(v, v.Config())
+	e := &Env{}
+	e.View(v, zones, at, context)
 	return e
+}
+
+// View makes env the person of a view at a moment (Unix ms), so that one Env
+// serves many.
+func (e *Env) View(v *engine.View, zones *Zones, at int64, context rapport.Fields) {
+	*e = Env{context: context, zones: zones, at: at, Others: e.Others}
+	e.of(v, v.Config())
 }
 
 // EventEnv returns the person as a fold sees them with an event just folded in.
@@ -132,6 +139,28 @@ func (e *Env) told() *About {
 	return e.about
 }
 
+// encoded is an optional ability of States: it has what a fold keeps as stored,
+// which is enough for one look at somebody who is not in memory.
+type encoded interface {
+	Encoded(fold string) ([]byte, bool)
+}
+
+// trait returns what was said of the person by a name, or null.
+func (e *Env) trait(name string) rapport.Value {
+	if e.about == nil {
+		if s, ok := e.states.(encoded); ok {
+			if b, ok := s.Encoded(FoldAbout); ok {
+				return encodedTrait(b, name)
+			}
+		}
+	}
+	about := e.told()
+	if about == nil {
+		return rapport.Value{}
+	}
+	return about.Trait(name)
+}
+
 // Value implements condition.Env.
 func (e *Env) Value(root condition.Root, path []string) rapport.Value {
 	if len(path) == 0 {
@@ -139,11 +168,7 @@ func (e *Env) Value(root condition.Root, path []string) rapport.Value {
 	}
 	switch root {
 	case condition.Traits:
-		about := e.told()
-		if about == nil {
-			return rapport.Value{}
-		}
-		v := about.Trait(path[0])
+		v := e.trait(path[0])
 		if len(path) == 1 {
 			return v
 		}
