@@ -67,7 +67,10 @@ func (s *Server) PreviewSegment(ctx context.Context, when *condition.Condition, 
 	asked := previewQuestions(when, known)
 	var mu sync.Mutex
 	var hits int64
-	type count struct{ seen, hits, items int64 }
+	type count struct {
+		seen, hits, items int64
+		_                 [40]byte // workers do not share a line of the processors' caches
+	}
 	counts := make([]count, s.events.Partitions(eventlog.Events))
 	people := make([]profile.Env, len(counts))
 	deadline := begin.Add(timelineTime)
