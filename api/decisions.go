@@ -133,6 +133,7 @@ var ruleLabels = map[string]string{
 	decide.RuleCap: "Contacted enough", decide.RuleQuietHours: "Quiet hours", decide.RuleHoldout: "Permanent holdout",
 	decide.RulePaused: "Paused, it does harm", decide.RuleQuota: "Budget or stock used up", decide.RuleGate: "Not to be spoken to now",
 	decide.RuleReach: "Cannot be reached", decide.RuleControl: "Control group of the action",
+	decide.RuleRight: "Without the right that is asked for",
 }
 
 func (a *API) decisionOperations() {

@@ -54,8 +54,9 @@ type Deps struct {
 	// Updates brings software to devices; links in its answers begin with PublicURL.
 	Updates   *ota.Updates
 	PublicURL string
-	Holder    func(ctx context.Context, item string) (Holding, error)
-	Demo      Demo
+	// Recalls says whom recalls concern and how far they came.
+	Recalls Recalls
+	Demo    Demo
 	// InApp streams a person's messages to a client that may read them.
 	InApp func(w http.ResponseWriter, r *http.Request, person rapport.ID) error
 	// Decided is told how long a decision took.

@@ -38,7 +38,8 @@ type Item struct {
 	Seal            string                 `json:"seal,omitempty"`
 	Location        *ItemPlace             `json:"location,omitempty"`
 	Warranty        *ItemWarranty          `json:"warranty,omitempty"`
-	Recall          *ItemRecall            `json:"recall,omitempty"`
+	Recall          *ItemRecall            `json:"recall,omitempty" doc:"The recall that began last of those it is under"`
+	Recalls         []ItemRecall           `json:"recalls,omitempty" doc:"All recalls it is under, oldest first"`
 	Facts           map[string]string      `json:"facts"`
 	Provenance      []ItemStep             `json:"provenance"`
 	Parents         []ItemParent           `json:"parents"`
@@ -107,9 +108,11 @@ type ItemWarranty struct {
 
 // ItemRecall is a recall it is under.
 type ItemRecall struct {
-	ID     string    `json:"id"`
-	Reason string    `json:"reason"`
-	At     time.Time `json:"at"`
+	ID           string    `json:"id"`
+	Reason       string    `json:"reason"`
+	Instructions string    `json:"instructions,omitempty"`
+	URL          string    `json:"url,omitempty"`
+	At           time.Time `json:"at"`
 }
 
 // ItemStep is one step of its way.
@@ -202,8 +205,10 @@ func (a *API) itemOf(config *engine.Config, s *twin.Item) Item {
 	if s.Place.At != 0 {
 		out.Location = &ItemPlace{s.Place.Latitude, s.Place.Longitude, s.Place.Name, rapport.Time(s.Place.At)}
 	}
-	if s.Recall != "" {
-		out.Recall = &ItemRecall{s.Recall, s.RecallReason, rapport.Time(s.RecallAt)}
+	for i := range s.Recalls {
+		r := &s.Recalls[i]
+		out.Recalls = append(out.Recalls, ItemRecall{r.ID, r.Reason, r.Instructions, r.URL, rapport.Time(r.At)})
+		out.Recall = &out.Recalls[i]
 	}
 	if s.Seen != 0 {
 		seen := rapport.Time(s.Seen)

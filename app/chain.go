@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/rapport-engine/rapport"
-	"github.com/rapport-engine/rapport/api"
 	"github.com/rapport-engine/rapport/deliver"
 	"github.com/rapport-engine/rapport/deliver/webhook"
 	"github.com/rapport-engine/rapport/engine"
@@ -152,82 +150,4 @@ func (n chainNotifier) Notify(ctx context.Context, s *epcis.Subscription, key st
 		return rapport.Errorf(rapport.Invalid, "%s", r.Detail)
 	}
 	return rapport.Errorf(rapport.Unavailable, "%s", r.Detail)
-}
-
-// holder returns an item with its owner as the twin has them.
-func (s *Server) holder(ctx context.Context, item string) (h api.Holding, err error) {
-	h.Item = item
-	err = s.engine.View(ctx, s.identity.Mint(rapport.KindItem, item, 0), nil, func(v *engine.View) error {
-		x := twin.Peek(v)
-		if x == nil {
-			return nil
-		}
-		h.Known, h.Stage, h.Recall = true, string(x.Stage()), x.Recall
-		if !x.Owner.Person.IsZero() {
-			h.Owner = s.identity.Person(x.Owner.Person).String()
-		}
-		return nil
-	})
-	return h, err
-}
-
-// runRecalls carries out recalls: each item and its owner are told, once,
-// whatever restarts lie between.
-func (s *Server) runRecalls(ctx context.Context) error {
-	for {
-		open, err := s.chain.OpenRecalls(ctx)
-		if err != nil {
-			return err
-		}
-		for _, r := range open {
-			err := s.carryOut(ctx, r)
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			if err != nil {
-				s.log.Warn("a recall is not carried out yet", "recall", r.ID, "error", err)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-s.chain.RecallsChanged():
-		case <-s.opts.Clock.After(recallTick):
-		}
-	}
-}
-
-const recallTick = 10 * time.Second
-
-// carryOut tells the items of a recall and their owners, then writes down that it did.
-func (s *Server) carryOut(ctx context.Context, r epcis.Recall) error {
-	items, more, err := s.chain.Affected(ctx, r.Of)
-	if err != nil {
-		return err
-	}
-	key, moment := "recall:"+r.ID, "Product Recalled"
-	if r.Lifted {
-		key, moment = "recall-lifted:"+r.ID, "Product Recall Lifted"
-	}
-	const batch = 500
-	at := rapport.Millis(r.ChangedAt)
-	for rest := items; len(rest) > 0; {
-		n := min(batch, len(rest))
-		events := make([]rapport.Event, 0, 2*n)
-		for _, item := range rest[:n] {
-			name := rapport.Identifier{Kind: rapport.KindItem, Value: item}
-			p := rapport.FieldsOf(map[string]any{"item": item, "recall": r.ID, "reason": r.Reason, "of": r.Of, "instructions": r.Instructions, "url": r.URL, "lifted": r.Lifted})
-			events = append(events,
-				twin.Fact(name, twin.EventRecalled, key+":"+item, at, rapport.Millis(s.opts.Clock.Now()), p),
-				twin.Fact(name, moment, key+":told:"+item, at, rapport.Millis(s.opts.Clock.Now()), p))
-		}
-		if err := s.appendItems(ctx, events); err != nil {
-			return err
-		}
-		rest = rest[n:]
-	}
-	if more {
-		s.log.Warn("a recall concerns more items than are told at once", "recall", r.ID, "told", len(items))
-	}
-	return s.chain.RecallTold(ctx, r.ID, len(items))
 }

@@ -23,6 +23,7 @@ func commands() []command {
 		{name: "import", args: "[people|items] FILE|URL [--mapping FILE] [flags]", summary: "Send the history, the people or the product items in a CSV or JSON lines file to a server", run: runImport},
 		{name: "keys", args: "webpush [--json]", summary: "Make a key pair that a channel needs", run: runKeys},
 		{name: "suppressions", args: "list|add|remove|report [ADDRESS...] [flags]", summary: "See and change the list of addresses that nothing is sent to", run: runSuppressions},
+		{name: "recall", args: "list|affected LOT|start LOT|show ID|people ID|remind ID|lift ID [flags]", summary: "Call product items back, tell their owners, and see who was reached", run: runRecall},
 		{name: "identity", args: "train|status [flags]", summary: "Learn who resembles whom from the people of a server, or tell what was learned", run: runIdentity},
 		{name: "replay", args: "[flags]", summary: "Fold the log of a stopped server anew and compare with its state", run: runReplay},
 		{name: "backup", args: "FILE.tar [flags]", summary: "Save a consistent copy of a running server", run: runBackup},

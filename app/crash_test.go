@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -18,15 +19,48 @@ import (
 
 // program is the server in a process of its own, to be killed.
 type program struct {
-	t    *testing.T
-	dir  string
-	addr string
-	cmd  *exec.Cmd
+	t      *testing.T
+	dir    string
+	addr   string
+	config string // its folder; testdata/shop if empty
+	mqtt   string // where items connect; nowhere if empty
+	cmd    *exec.Cmd
+}
+
+// newProgram starts the program in a folder of its own; it ends with the test.
+func newProgram(t *testing.T, config, mqtt string) (*program, *shop) {
+	t.Helper()
+	p := &program{t: t, dir: t.TempDir(), addr: freeAddress(t), config: config, mqtt: mqtt}
+	p.start()
+	t.Cleanup(func() { p.kill() })
+	return p, &shop{t: t, url: "http://" + p.addr}
+}
+
+// freeAddress returns an address nothing listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// await waits for a state that stays.
+func await(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(2 * time.Minute); !holds(); {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+		<-time.After(20 * time.Millisecond) // nothing in another process can signal us
+	}
 }
 
 func (p *program) start() {
 	p.t.Helper()
-	cmd := exec.Command(os.Args[0], "serve", "--data", p.dir, "--config", "testdata/shop", "--listen", p.addr, "--mqtt", "off", "--partitions", "4", "--cache-mb", "32")
+	cmd := exec.Command(os.Args[0], "serve", "--data", p.dir, "--config", cmp.Or(p.config, "testdata/shop"), "--listen", p.addr, "--mqtt", cmp.Or(p.mqtt, "off"), "--partitions", "4", "--cache-mb", "32")
 	cmd.Env = append(os.Environ(), "RAPPORT_TEST_PROGRAM=1", "RAPPORT_ADMIN_TOKEN="+adminToken)
 	p.run(cmd)
 }
@@ -35,6 +69,9 @@ func (p *program) start() {
 func (p *program) run(cmd *exec.Cmd) {
 	p.t.Helper()
 	p.cmd = cmd
+	if testing.Verbose() {
+		cmd.Stderr = os.Stderr
+	}
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}

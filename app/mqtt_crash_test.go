@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"os"
-	"os/exec"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -41,25 +39,8 @@ func TestNothingAnItemWasToldArrivedIsLostUnderKills(t *testing.T) {
 	if testing.Short() {
 		kills = 2
 	}
-	free := func() string {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		return l.Addr().String()
-	}
-	p := &program{t: t, dir: t.TempDir(), addr: free()}
-	mqtt := free()
-	start := func() {
-		t.Helper()
-		cmd := exec.Command(os.Args[0], "serve", "--data", p.dir, "--config", "testdata/shop", "--listen", p.addr, "--mqtt", mqtt, "--partitions", "4", "--cache-mb", "32")
-		cmd.Env = append(os.Environ(), "RAPPORT_TEST_PROGRAM=1", "RAPPORT_ADMIN_TOKEN="+adminToken)
-		p.run(cmd)
-	}
-	start()
-	t.Cleanup(func() { p.kill() })
-	s := &shop{t: t, url: "http://" + p.addr}
+	mqtt := freeAddress(t)
+	p, s := newProgram(t, "", mqtt)
 
 	const items = 4
 	var acknowledged, sent [items]atomic.Int64
@@ -101,7 +82,7 @@ func TestNothingAnItemWasToldArrivedIsLostUnderKills(t *testing.T) {
 			<-time.After(time.Millisecond)
 		}
 		p.kill()
-		start()
+		p.start()
 	}
 	stop()
 	wg.Wait()

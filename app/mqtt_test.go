@@ -98,14 +98,19 @@ func TestMosquittoClientsSpeakForAnItem(t *testing.T) {
 	}
 
 	// What is desired and not reported awaits every subscription, as a retained message.
+	// Who subscribes while the change itself is still on its way hears that first, which is not marked.
 	for _, version := range []string{"311", "5"} {
-		out, err := exec.CommandContext(t.Context(), "mosquitto_sub", "-h", host, "-p", port, "-u", can, "-P", token, "-V", version, "-C", "1", "-W", "10", "-q", "1", "-F", "%r %p", "-t", "d/"+can+"/desired").Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := strings.TrimSpace(string(out)); got != `1 {"interval":60,"led":{"on":true}}` {
-			t.Errorf("version %s hears %s", version, got)
-		}
+		await(t, "version "+version+" hears the retained state", func() bool {
+			out, err := exec.CommandContext(t.Context(), "mosquitto_sub", "-h", host, "-p", port, "-u", can, "-P", token, "-V", version, "-C", "1", "-W", "10", "-q", "1", "-F", "%r %p", "-t", "d/"+can+"/desired").Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			retained, state, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
+			if state != `{"interval":60,"led":{"on":true}}` {
+				t.Errorf("version %s hears %s", version, out)
+			}
+			return retained == "1"
+		})
 	}
 }
 

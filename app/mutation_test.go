@@ -72,6 +72,8 @@ func doors() []door {
 		door{"POST", "/v1/items/{item}/offer", []string{`{"kind":"gift"}`}},
 		door{"POST", "/v1/items/{item}/release", []string{`{}`}},
 		door{"POST", "/v1/items/{item}/members", []string{`{"person":{"userId":"u2"},"role":"guest"}`}},
+		door{"POST", "/v1/recalls/{id}/acknowledgements", []string{`{"person":"userId:ada"}`}},
+		door{"POST", "/v1/recalls/{id}/remind", []string{`{}`}},
 		door{"POST", "/v1/recalls", []string{`{"of":"urn:epc:class:lgtin:9506000.013435.ABC","reason":"glass","instructions":"Bring it back"}`}},
 		door{"POST", "/v1/sql", []string{`{"sql":"SELECT event, count(*) FROM events GROUP BY 1","maxRows":10,"timeoutSeconds":5,"stale":true}`}},
 		door{"POST", "/v1/board", []string{`{"placement":"hero","limit":10,"yaml":"` + mutantConfig + `"}`}},
@@ -177,7 +179,7 @@ func TestTenThousandMutatedBodiesAreAnsweredByARunningServerWhichLives(t *testin
 				}
 				switch key := "Bearer wk_web_1234"; {
 				case r.IntN(20) == 0, path == "/v1/session":
-				case strings.HasPrefix(path, "/v1/config"), path == "/v1/recalls", strings.Contains(path, "/replay"), strings.Contains(path, "/unmerge"), path == "/v1/tokens", path == "/v1/explain", path == "/v1/demo", path == "/v1/devices", strings.HasPrefix(path, "/v1/items"), strings.Contains(path, "/merge"), strings.HasPrefix(path, "/v1/identity"):
+				case strings.HasPrefix(path, "/v1/config"), strings.HasPrefix(path, "/v1/recalls"), strings.Contains(path, "/replay"), strings.Contains(path, "/unmerge"), path == "/v1/tokens", path == "/v1/explain", path == "/v1/demo", path == "/v1/devices", strings.HasPrefix(path, "/v1/items"), strings.Contains(path, "/merge"), strings.HasPrefix(path, "/v1/identity"):
 					key = "Bearer " + houseToken
 					fallthrough
 				default:

@@ -87,7 +87,7 @@ func (s *Server) folds() []engine.Fold {
 		webpush.Fold{},
 		segment.NewFold(s.segmentEnv),
 		decide.InterestFold{},
-		decide.Fold{Env: env},
+		decide.Fold{Env: env, Calls: recallCalls{}},
 		deliver.Fold{Env: env},
 	})
 }
@@ -109,7 +109,7 @@ func (s *Server) openDoors() error {
 		Env: func(v *engine.View, now time.Time) condition.Env {
 			return s.viewEnv(v, rapport.Millis(now))
 		},
-		Reach: s.unreached,
+		Reach: s.unreached, Strict: s.strict,
 		Random: func() uint64 {
 			var b [8]byte
 			_, _ = rand.Read(b[:])

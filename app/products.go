@@ -18,6 +18,7 @@ import (
 	"github.com/rapport-engine/rapport/twin"
 	"github.com/rapport-engine/rapport/twin/group"
 	"github.com/rapport-engine/rapport/twin/health"
+	"github.com/rapport-engine/rapport/twin/recall"
 	"github.com/rapport-engine/rapport/twin/tap"
 )
 
@@ -68,7 +69,7 @@ func (s *Server) adoptProducts(v *engine.Config) {
 // productFolds are the folds of items, their names, and of who holds what.
 func (s *Server) productFolds() []engine.Fold {
 	mint := func(kind, value string) rapport.ID { return s.minter.Mint(kind, value, 0) }
-	return []engine.Fold{twin.Fold{Mint: mint}, twin.NameFold{Mint: mint}, twin.ThingsFold{}, health.Fold{}, group.Fold{}}
+	return []engine.Fold{twin.Fold{Mint: mint}, twin.NameFold{Mint: mint}, twin.ThingsFold{}, health.Fold{}, group.Fold{}, recall.Fold{}}
 }
 
 // openProducts opens the doors of items.

@@ -85,6 +85,7 @@ type Server struct {
 	took     durations
 	fitter   *predict.Fitter
 	chain    *epcis.Chain
+	surveys  surveys
 	updates  *ota.Updates
 	lake     *lake.Lake // nil: turned off
 	queries  *query.Runner

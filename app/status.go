@@ -28,7 +28,7 @@ func (s *Server) api() http.Handler {
 		Recent: s.recent, Model: s.model, Door: s.door, Deliver: s.deliver, Composer: s.composer, Log: s.events, Zones: s.zones, Live: s.live,
 		Clock: s.opts.Clock, Logger: s.log, System: s, Demo: s.demo, InApp: s.inapp.Serve, Decided: s.rates.decided,
 		SQL: s.sql(), Channels: s, Suppressed: s.suppressed,
-		Items: s.items, Chain: s.chain, Updates: s.updates, PublicURL: s.opts.PublicURL, Holder: s.holder, Draining: s.draining, SecureCookie: strings.HasPrefix(s.opts.PublicURL, "https://"),
+		Items: s.items, Chain: s.chain, Updates: s.updates, PublicURL: s.opts.PublicURL, Recalls: recalls{s}, Draining: s.draining, SecureCookie: strings.HasPrefix(s.opts.PublicURL, "https://"),
 	}).Handler()
 }
 

@@ -50,8 +50,10 @@ type moment struct {
 	spent     func(a *Action) *quota      // which quota of an action is used up; nil asks none
 	reach     func(channel string) string // why the person cannot be reached through it; valid in screen only, nil reaches everybody
 	habits    habits
-	planned   *plan // when it was to be sent, nil for what nobody planned
-	ahead     bool  // it is asked what would be sent, to find when
+	planned   *plan                     // when it was to be sent, nil for what nobody planned
+	ahead     bool                      // it is asked what would be sent, to find when
+	right     string                    // what an action must have to be given; "" is nothing
+	strict    func(channel string) bool // whether consent holds there beside every right; valid in screen only, nil is nowhere
 
 	locale     string
 	clv        float64
@@ -138,6 +140,10 @@ func (m *moment) screen() {
 	for i, a := range m.placement.Candidates {
 		c := &m.candidates[i]
 		c.Action = a.ID
+		if m.right != "" && a.Right != m.right {
+			c.Excluded, c.Detail = RuleRight, "only what has the right of a "+m.right+" is given for it"
+			continue
+		}
 		c.Excluded, c.Detail = m.rules.exclude(a)
 	}
 }
@@ -329,7 +335,7 @@ func (c *Config) settle(tier []runner, estimates []learn.Estimate, chances []flo
 // reserved draws for the guaranteed shares: who gets this slot by one, -1 for
 // nobody. Where they come to more than there is, each is cut alike.
 func (f *contest) reserved(tier []runner, random *rand.Rand) (winner int) {
-	if tier[0].action.Priority > 0 {
+	if tier[0].action.rank() > 0 {
 		return -1
 	}
 	sum := 0.0
@@ -348,19 +354,27 @@ func (f *contest) reserved(tier []runner, random *rand.Rand) (winner int) {
 	return -1
 }
 
+// rank is an action's priority. What has a right is given whatever it is worth.
+func (a *Action) rank() int {
+	if a.Right != "" {
+		return max(a.Priority, 1)
+	}
+	return a.Priority
+}
+
 // tier moves those who may compete for the next slot to the front: the highest
 // priority goes first. Above 0 it is given whatever it is worth.
 func (f *contest) tier() (tier []runner, bar float64) {
 	top := 0
 	for i := range f.runners {
-		top = max(top, f.runners[i].action.Priority)
+		top = max(top, f.runners[i].action.rank())
 	}
 	if top == 0 {
 		return f.runners, 0
 	}
 	n := 0
 	for i := range f.runners {
-		if f.runners[i].action.Priority == top {
+		if f.runners[i].action.rank() == top {
 			f.runners[n], f.runners[i] = f.runners[i], f.runners[n]
 			n++
 		}
@@ -410,6 +424,9 @@ func (f *contest) choice(w runner, slot int, propensity float64, explored, share
 		Propensity: propensity, Reason: reason, Explored: explored, Channel: m.channel(a), Purpose: a.Purpose,
 	}
 	c.Sending = m.sending(a, c.Channel)
+	if a.Right != "" && !m.rules.strictly(c.Channel) {
+		c.Purpose = "" // the right is what it is given by, there is no consent to ask for again
+	}
 	if lever != "" {
 		// What the lever cost: what the best would have been worth without any.
 		best := 0.0
@@ -468,6 +485,8 @@ func (m *moment) terms(q *Query, a *Action, tired float64) []rapport.Term {
 // nothing says in plain words why nothing was given.
 func (m *moment) nothing(d *rapport.Decision, allowed int) string {
 	switch {
+	case m.right != "":
+		return m.unrightful(d)
 	case d.Holdout && len(d.Withheld) > 0:
 		return "this person is in the permanent holdout; " + d.Withheld[0].Action + " was withheld"
 	case len(d.Withheld) > 0:
@@ -486,6 +505,24 @@ func (m *moment) nothing(d *rapport.Decision, allowed int) string {
 		}
 	}
 	return "no action was worth more than nothing; the best of " + plural(allowed, "action") + " drew " + money(best)
+}
+
+// unrightful says why nothing was given although it is owed: what kept each
+// action with the right.
+func (m *moment) unrightful(d *rapport.Decision) string {
+	s := ""
+	for i := range d.Candidates {
+		if c := &d.Candidates[i]; c.Excluded != RuleRight {
+			if s != "" {
+				s += "; "
+			}
+			s += c.Action + ": " + c.Detail
+		}
+	}
+	if s == "" {
+		return "no action in " + m.placement.ID + " has the right of a " + m.right
+	}
+	return s
 }
 
 // tally counts the exclusions by rule, in the order the rules are asked.

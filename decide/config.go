@@ -342,6 +342,9 @@ func (c *Config) addAction(d *ActionDoc, caps []*limit, f *faults) {
 		}
 	}
 	a.Group, a.Share, a.Right, a.Control, a.seed = d.Group, d.Share, d.Right, d.Control, mix(hashText(d.ID)^c.policy.salt)
+	if d.Right != "" {
+		a.Control = 0
+	}
 	if d.Stock > 0 {
 		a.quotas = append(a.quotas, &quota{id: "stock/" + d.ID, name: fmt.Sprintf("stock of %d", d.Stock), max: float64(d.Stock), units: 1})
 	}
@@ -489,6 +492,19 @@ func (c *Config) Placement(id string) *Placement {
 		return nil
 	}
 	return c.placements[id]
+}
+
+// rightful returns the first placement by id that has an action with a right, or nil.
+func (c *Config) rightful(right string) (first *Placement) {
+	if c == nil {
+		return nil
+	}
+	for _, p := range c.placements {
+		if (first == nil || p.ID < first.ID) && slices.ContainsFunc(p.Candidates, func(a *Action) bool { return a.Right == right }) {
+			first = p
+		}
+	}
+	return first
 }
 
 // Action returns the compiled action, or nil.

@@ -31,6 +31,9 @@ type Deps struct {
 	// (no address is known, or it is suppressed), "" if they can. It is used
 	// during the view only.
 	Reach func(v *engine.View, channel string) string
+	// Strict, if set, reports whether nothing may be sent to a person through a
+	// channel without their consent, also not by right. It is used during the view only.
+	Strict func(v *engine.View, channel string) bool
 	// Random returns 64 random bits: from a secure source in production, from a
 	// seed where decisions are to be repeated.
 	Random func() uint64
@@ -56,6 +59,8 @@ type Request struct {
 	// Tokens name events the decision must see ([engine.Engine.View]); nil is
 	// everything acknowledged before.
 	Tokens []engine.Token
+	// right, if set, is what an action must have to be given.
+	right string
 	// Dry decides without consequence: nothing is reserved, recorded or given.
 	Dry bool
 
@@ -250,6 +255,11 @@ func (s *Decider) pay(ctx context.Context, made *arbitrated) (spent *quota, acti
 func (s *Decider) moment(v *engine.View, r *Request, cause string) (*moment, error) {
 	cfg, _ := v.Config().Part(Part).(*Config)
 	p := cfg.Placement(r.Placement)
+	if r.Placement == "" && r.right != "" {
+		if p = cfg.rightful(r.right); p == nil {
+			return nil, rapport.Errorf(rapport.NotFound, "no action in force has the right of a %s", r.right)
+		}
+	}
 	if p == nil {
 		return nil, rapport.Errorf(rapport.NotFound, "there is no placement %q", r.Placement)
 	}
@@ -261,7 +271,7 @@ func (s *Decider) moment(v *engine.View, r *Request, cause string) (*moment, err
 	}
 	m := &moment{
 		config: cfg, placement: p, person: person, env: env, now: now, scorer: s.deps.Scorer(),
-		context: r.Context, limit: r.Limit, seed: s.deps.Random(), cause: cause, planned: r.planned,
+		context: r.Context, limit: r.Limit, seed: s.deps.Random(), cause: cause, planned: r.planned, right: r.right,
 	}
 	if rec, ok := v.State(FoldName).(*record); ok && rec != nil {
 		m.uses = slices.Clone(rec.uses) // the state goes on without us
@@ -272,6 +282,9 @@ func (s *Decider) moment(v *engine.View, r *Request, cause string) (*moment, err
 		m.reach = func(channel string) string { return s.deps.Reach(v, channel) }
 	}
 	m.habits = s.habits(v, env.Now())
+	if s.deps.Strict != nil {
+		m.strict = func(channel string) bool { return s.deps.Strict(v, channel) }
+	}
 	liked, _ := v.State(InterestName).(*interest)
 	m.features = m.gather(s.deps.Features(env, r.Context), liked)
 	return m, nil
@@ -321,30 +334,35 @@ func (s *Decider) Trigger(ctx context.Context, e engine.Effect) (*rapport.Decisi
 	if err != nil {
 		return nil, err
 	}
-	r := Request{Person: e.Entity, Placement: t.placement, Context: t.context, Tokens: []engine.Token{}}
-	if rapport.Millis(s.deps.Clock.Now()) > max(t.at, t.until)+staleTrigger {
-		return s.tooLate(ctx, e, t)
-	}
-	at, now, err := s.plan(ctx, e, t, &r)
-	if err == nil && !now {
-		return nil, nil // it is decided later
-	}
-	var d *rapport.Decision
-	if err == nil {
+	r := Request{Person: e.Entity, Placement: t.placement, Context: t.context, Tokens: []engine.Token{}, right: t.right}
+	cause := t.trigger
+	if t.right == "" { // what is owed by right is neither too late nor put off
+		cause = "trigger " + t.trigger
+		if rapport.Millis(s.deps.Clock.Now()) > max(t.at, t.until)+staleTrigger {
+			return s.nothing(ctx, e, t, cause, "the moment has passed since the event of "+cause)
+		}
+		at, now, err := s.plan(ctx, e, t, &r)
+		switch {
+		case rapport.KindOf(err) == rapport.NotFound: // deciding finds it too
+		case err != nil:
+			return nil, err
+		case !now:
+			return nil, nil // it is decided later
+		}
 		r.planned = at
-		d, err = s.decide(ctx, r, "trigger "+t.trigger, e.Key)
 	}
-	if rapport.KindOf(err) == rapport.NotFound {
-		return s.tooLate(ctx, e, t) // the placement was taken out since
+	d, err := s.decide(ctx, r, cause, e.Key)
+	if rapport.KindOf(err) == rapport.NotFound { // the placement was taken out since
+		return s.nothing(ctx, e, t, cause, err.Error())
 	}
 	return d, err
 }
 
-// tooLate records that nothing was given to a trigger whose moment has passed.
-func (s *Decider) tooLate(ctx context.Context, e engine.Effect, t triggered) (*rapport.Decision, error) {
+// nothing records that nothing was given for a request, and why.
+func (s *Decider) nothing(ctx context.Context, e engine.Effect, t triggered, cause, why string) (*rapport.Decision, error) {
 	d := &rapport.Decision{
-		Person: e.Entity, Placement: t.placement, Time: rapport.Millis(s.deps.Clock.Now()), Cause: "trigger " + t.trigger,
-		Model: s.deps.Model.Knowledge().Version(), Nothing: "the moment has passed since the event of trigger " + t.trigger, Idle: 1,
+		Person: e.Entity, Placement: t.placement, Time: rapport.Millis(s.deps.Clock.Now()), Cause: cause,
+		Model: s.deps.Model.Knowledge().Version(), Nothing: why, Idle: 1,
 		Context: t.context,
 	}
 	home := int32(e.Entity.Partition(len(s.ledgers)))

@@ -38,8 +38,8 @@ type ActionDoc struct {
 	Cap        *RateDoc                  `yaml:"cap,omitempty" doc:"How often one person may get this action."`
 	Group      string                    `yaml:"group,omitempty" suggest:"action.group" doc:"Actions of one group exclude each other within a decision."`
 	Share      float64                   `yaml:"share,omitempty" min:"0" max:"0.5" unit:"share" doc:"Least share of its placement's decisions in which it is given to somebody eligible, whatever it is worth; 0 to 0.5. What that costs is shown."`
-	Right      string                    `yaml:"right,omitempty" enum:"recall,safety" doc:"recall or safety: the right to be given beside caps, quiet hours, fatigue, the gate and the holdout. Every use is recorded as such."`
-	Control    float64                   `yaml:"control,omitempty" min:"0" max:"0.5" unit:"share" doc:"Share of people who never get this action, so that its own effect can be measured; 0 to 0.5."`
+	Right      string                    `yaml:"right,omitempty" enum:"recall,safety" doc:"recall or safety: the right to be given beside consent to its purpose, caps, quiet hours, fatigue, the gate and the holdout, whatever it is worth. Consent holds where the channel is strict. Every use is recorded as such."`
+	Control    float64                   `yaml:"control,omitempty" min:"0" max:"0.5" unit:"share" doc:"Share of people who never get this action, so that its own effect can be measured; 0 to 0.5. Nobody is kept from what has a right."`
 	Stock      int                       `yaml:"stock,omitempty" min:"0" doc:"Most times it is given in all; 0 is without limit."`
 	Budget     *BudgetDoc                `yaml:"budget,omitempty" doc:"Most that its cost may add up to."`
 }

@@ -64,7 +64,7 @@ type ActionExplanation struct {
 }
 
 // ruleOrder is the order of the funnel.
-var ruleOrder = [...]string{RuleValidity, RuleCondition, RulePaused, RuleConsent, RuleReach, RuleQuota, RuleCap, RuleGate, RuleQuietHours}
+var ruleOrder = [...]string{RuleRight, RuleValidity, RuleCondition, RulePaused, RuleConsent, RuleReach, RuleQuota, RuleCap, RuleGate, RuleQuietHours}
 
 // Explain tells of a decision from what it holds.
 func Explain(d *rapport.Decision) *Explanation {

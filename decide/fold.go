@@ -19,6 +19,8 @@ const EffectKind = "decide"
 // be pure.
 type Fold struct {
 	Env func(c *engine.Context, e *rapport.Event) condition.Env
+	// Calls, if set, are facts of other rooms that ask for a decision by right.
+	Calls Caller
 }
 
 var (
@@ -41,12 +43,15 @@ func (Fold) Rowless() {}
 func (Fold) Scope() engine.Scope { return engine.PerEntity }
 
 // New implements [engine.Fold].
-func (f Fold) New() engine.State { return &record{env: f.Env} }
+func (f Fold) New() engine.State { return &record{env: f.Env, calls: f.Calls} }
 
 // Wants implements [engine.Cold]: decisions, what clients say of them, events
 // that are a goal, and events a trigger waits for.
 func (f Fold) Wants(c *engine.Context, e *rapport.Event) bool {
 	cfg, _ := c.Config.Part(Part).(*Config)
+	if f.Calls != nil && f.Calls.Wants(e) {
+		return true
+	}
 	if e.Type == rapport.TypeSystem {
 		return e.Name == rapport.SystemDecision || e.Name == rapport.SystemScheduled || e.Name == rapport.SystemDelivery || isMembership(e.Name) && !c.History && cfg != nil && len(cfg.triggers[e.Name]) > 0
 	}
@@ -73,7 +78,7 @@ func (s *record) Apply(c *engine.Context, e *rapport.Event) {
 		s.scheduled(c, e)
 	case e.Type == rapport.TypeSystem && e.Name == rapport.SystemDelivery:
 		s.delivered(c, e)
-	case e.Type == rapport.TypeSystem:
+	case e.Type == rapport.TypeSystem && e.Name == rapport.SystemDecision:
 		d, err := decodeDecision(e.Body, false)
 		if err != nil {
 			return // the log is checked for damage; a body of a later version is not ours to read
@@ -86,12 +91,14 @@ func (s *record) Apply(c *engine.Context, e *rapport.Event) {
 			c.CancelEffect(e.MessageID)
 		}
 		s.made(c, cfg, d, id)
+	case e.Type == rapport.TypeSystem:
 	case isFeedback(e.Name):
 		s.feedback(c, cfg, e)
 	default:
 		s.outcome(c, cfg, e)
 		s.ask(c, cfg.triggers[e.Name], e)
 	}
+	s.call(c, e)
 	s.settle(c)
 }
 
@@ -209,7 +216,7 @@ func (s *record) AppendBinary(b []byte) []byte {
 
 // DecodeBinary implements [engine.State].
 func (s *record) DecodeBinary(b []byte) error {
-	*s = record{env: s.env}
+	*s = record{env: s.env, calls: s.calls}
 	if len(b) == 0 {
 		return nil
 	}

@@ -29,7 +29,8 @@ type record struct {
 	results []result
 	habit   habit
 
-	env func(*engine.Context, *rapport.Event) condition.Env // of the fold; no state
+	env   func(*engine.Context, *rapport.Event) condition.Env // of the fold; no state
+	calls Caller                                              // of the fold; no state
 }
 
 // group is the side of the comparison a person is on, settled by the first decision.

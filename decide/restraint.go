@@ -20,6 +20,7 @@ const (
 	RuleQuietHours = "quiet hours"
 	RulePaused     = "paused"    // it was measured to do harm
 	RuleQuota      = "budget"    // or stock
+	RuleRight      = "right"     // what is owed by right is asked for, and it has none
 	RuleGate       = "gate"      // not willing to be spoken to now
 	RuleControl    = "control"   // of an explanation only, as are the next
 	RuleHoldout    = "holdout"   // of an explanation only: a decision keeps what was withheld
@@ -131,6 +132,7 @@ type restraint struct {
 	explained int
 	gate      string            // why the gate is closed
 	reached   map[string]string // by channel: why the person cannot be reached
+	strict    map[string]bool   // by channel: whether consent holds beside every right
 }
 
 func newRestraint(m *moment) *restraint {
@@ -225,7 +227,11 @@ func (r *restraint) way(a *Action) (channel, rule, detail string) {
 
 // closed says why an action cannot go through a channel at all.
 func (r *restraint) closed(a *Action, channel string) (rule, detail string) {
-	if a.Purpose != "" && !r.m.env.Consent(a.Purpose, channel) {
+	strict := a.Right != "" && r.strictly(channel)
+	if strict && a.Purpose == "" {
+		return RuleConsent, "nothing is sent through " + channel + " without consent, and the action names no purpose"
+	}
+	if a.Purpose != "" && (a.Right == "" || strict) && !r.m.env.Consent(a.Purpose, channel) {
 		if channel != "" {
 			return RuleConsent, a.consent + " through " + channel
 		}
@@ -251,6 +257,23 @@ func (r *restraint) unreached(channel string) string {
 		r.reached[channel] = text
 	}
 	return text
+}
+
+// strictly reports whether a channel carries nothing without consent, also not by
+// right, asking once.
+func (r *restraint) strictly(channel string) bool {
+	if channel == "" || r.m.strict == nil {
+		return false
+	}
+	yes, asked := r.strict[channel]
+	if !asked {
+		yes = r.m.strict(channel)
+		if r.strict == nil {
+			r.strict = map[string]bool{}
+		}
+		r.strict[channel] = yes
+	}
+	return yes
 }
 
 // full returns the first cap on the action that is used up, or nil. What comes

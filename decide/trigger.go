@@ -47,9 +47,46 @@ func (s *record) ask(c *engine.Context, triggers []*Trigger, e *rapport.Event) {
 	}
 }
 
+// Call is a decision that a fact asks for by right, such as the recall of what
+// the person owns. It is owed: it waits however long the server is away, is made
+// among the actions that have the right, and history asks for it too.
+type Call struct {
+	// Cause stands in the decision; Right is what its actions must have.
+	Cause, Right string
+	// Placement is where it is decided; "" is the first by id with such an action.
+	Placement string
+	// Context is what the decision and its content know of it.
+	Context rapport.Fields
+}
+
+// Caller finds the facts that ask for a decision by right. Both methods are pure.
+type Caller interface {
+	// Wants reports at a glance whether an event may be one.
+	Wants(e *rapport.Event) bool
+	// Call returns what an event asks for.
+	Call(c *engine.Context, e *rapport.Event) (call Call, ok bool)
+}
+
+// call leaves a request in the outbox for what is asked for by right.
+func (s *record) call(c *engine.Context, e *rapport.Event) {
+	if s.calls == nil || !s.calls.Wants(e) {
+		return
+	}
+	x, ok := s.calls.Call(c, e)
+	if !ok {
+		return
+	}
+	fp := engine.Fingerprint(e.Source, e.MessageID)
+	c.Effect(engine.Effect{
+		Kind: EffectKind, Key: triggerPrefix + x.Cause + "/" + hex.EncodeToString(fp[:]), Entity: c.Entity,
+		Payload: appendRequest(nil, &triggered{trigger: x.Cause, right: x.Right, placement: x.Placement, at: c.Time, context: x.Context}),
+	})
+}
+
 // triggered is a trigger's request, as it stands in the outbox.
 type triggered struct {
-	trigger   string
+	trigger   string // its id, or the cause of what is asked for by right
+	right     string // "" for a trigger
 	placement string
 	at        int64
 	context   rapport.Fields
@@ -61,10 +98,16 @@ type triggered struct {
 
 func appendRequest(b []byte, t *triggered) []byte {
 	codec := byte(1)
-	if t.planned != nil {
+	switch {
+	case t.right != "":
+		codec = 3
+	case t.planned != nil:
 		codec = 2
 	}
 	w := writer{b: append(b, codec)}
+	if codec == 3 {
+		w.text(t.right)
+	}
 	w.text(t.trigger)
 	w.text(t.placement)
 	w.int(t.at)
@@ -81,10 +124,14 @@ func appendRequest(b []byte, t *triggered) []byte {
 func decodeRequest(b []byte) (t triggered, err error) {
 	r := reader{b: b}
 	codec := r.byte()
-	if codec != 1 && codec != 2 {
+	if codec < 1 || codec > 3 {
 		r.fail()
 	}
-	t = triggered{trigger: r.text(), placement: r.text(), at: r.int(), context: r.fields()}
+	right := ""
+	if codec == 3 {
+		right = r.text()
+	}
+	t = triggered{right: right, trigger: r.text(), placement: r.text(), at: r.int(), context: r.fields()}
 	if codec == 2 {
 		t.planned = &plan{at: r.int(), chance: r.float(), reason: r.text()}
 		t.until = r.int()

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/condition"
 )
 
 // Types of channels.
@@ -44,6 +45,8 @@ type ChannelDoc struct {
 	Parallel int              `yaml:"parallel,omitempty" min:"0" max:"64" doc:"Most messages at once, 1 to 64; default 4."`
 	Rate     int              `yaml:"rate,omitempty" min:"0" max:"10000" unit:"messages/s" doc:"Most messages a second; no limit if left out."`
 	GiveUp   rapport.Duration `yaml:"giveUp,omitempty" max:"7d" doc:"How long to keep trying; default 1d, at most 7d."`
+
+	Strict *condition.Condition `yaml:"strict,omitempty" doc:"To whom nothing may be sent through it without their consent, not even a recall: true for everybody, or a condition such as traits.country == \"US\". Left out, what has a right needs no consent."`
 }
 
 const (
@@ -77,6 +80,11 @@ func (d *ChannelDoc) Validate() error {
 		d.checkPush(&f)
 	default:
 		f.Add("type", "must be smtp, sms or webpush")
+	}
+	if d.Strict != nil {
+		if err := d.Strict.EventFree(); err != nil {
+			f.Add("strict", "%v", err)
+		}
 	}
 	if d.Parallel < 0 || d.Parallel > maxParallel {
 		f.Add("parallel", "must be from 1 to %d", maxParallel)

@@ -181,6 +181,11 @@ func (c *Config) Conditions() iter.Seq[condition.Expr] {
 				return
 			}
 		}
+		for _, id := range slices.Sorted(maps.Keys(c.Channels())) {
+			if x := c.Channels()[id].Strict; x != nil && !yield(x) {
+				return
+			}
+		}
 	}
 }
 

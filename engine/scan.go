@@ -20,6 +20,8 @@ type ScanOptions struct {
 	// Seed; 0 and 1 are all.
 	Share float64
 	Seed  uint64
+	// From leaves out entities whose ids have a stronger rank: RankItem reads items only.
+	From rapport.Rank
 	// Config is what views answer as theirs; nil is what each partition has adopted.
 	Config *Config
 	// At is what views answer as their time, Unix ms; 0 is each partition's.
@@ -137,7 +139,11 @@ func (p *partition) coldState(s *slot, owner rapport.ID) []byte {
 // uniform sample of each rank.
 func (p *partition) scanEntities(ctx context.Context, snap *state.Snapshot, o ScanOptions, fn func(*entity) error) error {
 	prefix := p.key(nil, spanEntity)
-	it, err := snap.Scan(prefix, state.PrefixEnd(prefix))
+	lower := prefix
+	if o.From > 0 {
+		lower = append(bytes.Clone(prefix), byte(o.From))
+	}
+	it, err := snap.Scan(lower, state.PrefixEnd(prefix))
 	if err != nil {
 		return err
 	}

@@ -43,6 +43,8 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 		err = s.claim(w, r, v)
 	case "report":
 		err = s.report(r, v)
+	case "note":
+		err = s.note(r, v)
 	case "answer":
 		err = s.question(r, v)
 	case "offer":
@@ -149,6 +151,19 @@ func (s *Server) report(r *http.Request, v *visit) error {
 	p := rapport.AppendField(nil, "text", rapport.StringValue(text))
 	p = rapport.AppendField(p, "verdict", rapport.StringValue(string(v.verdict)))
 	return s.deps.Items.Moment(r.Context(), v.id, twin.ProductReported, "", p)
+}
+
+// note records that who holds the item took note of its recall.
+func (s *Server) note(r *http.Request, v *visit) error {
+	id := r.PostForm.Get("recall")
+	if v.role == "" || v.person.IsZero() {
+		return rapport.Errorf(rapport.Denied, "claim the item first")
+	}
+	if v.item.Under(id) == nil {
+		return rapport.Errorf(rapport.Invalid, "this recall does not concern the item any more")
+	}
+	p := rapport.AppendField(nil, "recall", rapport.StringValue(id))
+	return s.tell(r.Context(), v.person, twin.ProductRecallAcknowledged, rapport.AppendField(p, "item", rapport.StringValue(v.id)), nil)
 }
 
 // question takes the answer to a preference question: it becomes a trait of who looks.

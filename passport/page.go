@@ -120,6 +120,7 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) {
 // notices are what the page says after something was done.
 var notices = map[string]string{
 	"claim": "It is yours. Welcome.", "report": "Thank you. We have noted the problem.", "answer": "Thank you, we will remember.",
+	"note": "Thank you. We have noted that you know of the recall.",
 	"release": "It is no longer yours, and what it knew of you is gone.", "withdraw": "The code does not work any more.",
 }
 
@@ -264,8 +265,8 @@ func (s *Server) json(v *visit) map[string]any {
 	out := map[string]any{"id": v.id, "gtin": v.key.GTIN(), "verdict": string(v.verdict), "authentic": v.verdict == fresh, "decision": nil}
 	if v.item != nil {
 		out["state"], out["owned"], out["seal"] = string(v.item.Stage()), !v.item.Owner.Person.IsZero(), v.item.Seal
-		if v.item.Recall != "" {
-			out["recall"] = v.item.RecallReason
+		if r := v.item.Recalled(); r != nil {
+			out["recall"], out["recallId"], out["recallInstructions"], out["recallUrl"] = r.Reason, r.ID, r.Instructions, r.URL
 		}
 	}
 	if v.verdict == fresh {
@@ -288,6 +289,12 @@ func (s *Server) json(v *visit) map[string]any {
 // step is one line of the provenance.
 type step struct{ Name, Place, When string }
 
+// notice is a recall as the page shows it; whoever holds the item can take note of it.
+type notice struct {
+	ID, Reason, Instructions, URL string
+	Mine                          bool
+}
+
 // offer is the next best thing as the page shows it.
 type offer struct{ Title, Body, Label, Link string }
 
@@ -295,7 +302,8 @@ type offer struct{ Title, Body, Label, Link string }
 type model struct {
 	Path, Title, Brand, Image, Description, GTIN, Serial, Lot, Expiry string
 	Verdict                                                           verdict
-	Seal, Recall, Notice, Problem                                     string
+	Seal, Notice, Problem                                             string
+	Recalls                                                           []notice
 	Offer                                                             *offer
 	State, Firmware                                                   string
 	Level                                                             int // percent, -1 if unknown
@@ -337,10 +345,12 @@ func (s *Server) model(v *visit) model {
 		m.Lot = x.Fact("lot")
 	}
 	m.Expiry = x.Fact("expiry")
-	if x.Recall != "" {
-		if m.Recall = x.RecallReason; m.Recall == "" {
-			m.Recall = "Please stop using it and contact us."
+	for i := range x.Recalls {
+		r := x.Recalls[i]
+		if r.Instructions == "" && r.URL == "" {
+			r.Instructions = "Please stop using it and contact us."
 		}
+		m.Recalls = append(m.Recalls, notice{r.ID, r.Reason, r.Instructions, r.URL, v.role != ""})
 	}
 	if v.verdict == fresh {
 		m.Ticket = s.deps.Items.Ticket(v.id)

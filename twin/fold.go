@@ -25,7 +25,7 @@ var (
 func (Fold) Name() string { return FoldItem }
 
 // Version implements engine.Fold.
-func (Fold) Version() uint32 { return 2 }
+func (Fold) Version() uint32 { return 3 }
 
 // Scope implements engine.Fold.
 func (Fold) Scope() engine.Scope { return engine.PerEntity }
@@ -90,7 +90,7 @@ func (s *Item) Apply(c *engine.Context, e *rapport.Event) {
 	case EventMoved:
 		s.move(e)
 	case EventRecalled:
-		s.recall(e)
+		s.recall(c, e)
 	case EventClaimed, EventOffered, EventWithdrawn, EventReleased, EventMember:
 		s.own(c, e)
 		return
@@ -103,6 +103,8 @@ func (s *Item) Apply(c *engine.Context, e *rapport.Event) {
 	case EventRejected:
 		s.reject(e.Timestamp, str(e.Properties, "problem"))
 		changed = false
+	case ProductRecalled, ProductRecallLifted, ProductRecallAcknowledged:
+		changed = false // no item says that of itself
 	default:
 		s.happen(c, e)
 	}
@@ -240,16 +242,6 @@ func (s *Item) addParent(p Parent) {
 	if len(s.Parents) > maxParents {
 		s.Parents = slices.Delete(s.Parents, 0, 1)
 	}
-}
-
-func (s *Item) recall(e *rapport.Event) {
-	if lifted, _ := e.Properties.Get("lifted"); lifted.Kind() == rapport.KindTrue {
-		if s.Recall == str(e.Properties, "recall") {
-			s.Recall, s.RecallReason, s.RecallAt = "", "", 0
-		}
-		return
-	}
-	s.Recall, s.RecallReason, s.RecallAt = clip(str(e.Properties, "recall"), 128), clip(str(e.Properties, "reason"), maxFactBytes), e.Timestamp
 }
 
 // happen folds a moment in and passes it on to whom the item belongs to.

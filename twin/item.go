@@ -19,9 +19,8 @@ type Item struct {
 	Facts []Fact1
 	// Stages are the stages it was in, by name of the stage.
 	Stages []StageTime
-	// Recall is the id of the recall it is under, or "".
-	Recall, RecallReason string
-	RecallAt             int64
+	// Recalls are those it is under, by when they began.
+	Recalls []Recall
 	// Steps are its way through the supply chain, oldest first.
 	Steps []ChainStep
 	// Parents are the containers it was in, by when it went in.
@@ -152,9 +151,7 @@ func (s *Item) code(c *coder) {
 	c.int(&s.Seen)
 	list(c, &s.Facts, func(f *Fact1) { c.text(&f.Name); c.text(&f.Value) })
 	list(c, &s.Stages, func(t *StageTime) { c.text((*string)(&t.Stage)); c.int(&t.First); c.int(&t.Last) })
-	c.text(&s.Recall)
-	c.text(&s.RecallReason)
-	c.int(&s.RecallAt)
+	list(c, &s.Recalls, func(r *Recall) { r.code(c) })
 	list(c, &s.Steps, func(p *ChainStep) {
 		c.int(&p.At)
 		c.text((*string)(&p.Stage))
@@ -262,7 +259,7 @@ func (s *Item) setFact(name, value string) {
 // Stage returns where the item is in its life: recalled while a recall stands,
 // else the stage entered last.
 func (s *Item) Stage() Stage {
-	if s.Recall != "" {
+	if len(s.Recalls) > 0 {
 		return Recalled
 	}
 	stage, at := Registered, int64(-1<<62)

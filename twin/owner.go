@@ -60,6 +60,7 @@ func (s *Item) claim(c *engine.Context, e *rapport.Event, person rapport.ID) {
 	}
 	p := rapport.AppendField(nil, "proof", rapport.StringValue(proof))
 	s.pass(c, e, ProductClaimed, p)
+	s.warnNew(c, e, person)
 	s.tell(c, e)
 }
 
@@ -112,6 +113,7 @@ func (s *Item) member(c *engine.Context, e *rapport.Event, person rapport.ID) {
 		s.Members[i].Role = clip(role, 16)
 	case len(s.Members) < maxMembers:
 		s.Members = append(s.Members, Member{person, clip(role, 16), e.Timestamp})
+		s.warnNew(c, e, person)
 	}
 	s.tell(c, e)
 }

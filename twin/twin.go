@@ -69,6 +69,14 @@ const (
 	ProductEnded        = "Product Ended"
 )
 
+// Moments of recalls. Those who hold the item are told by the server alone; that
+// they took note comes from them.
+const (
+	ProductRecalled           = "Product Recalled"
+	ProductRecallLifted       = "Product Recall Lifted"
+	ProductRecallAcknowledged = "Product Recall Acknowledged"
+)
+
 // Stage is where an item is in its life.
 type Stage string
 
@@ -116,6 +124,7 @@ const (
 	maxRejected  = 8
 	maxProblem   = 200
 	maxThings    = 64
+	maxRecalls   = 8
 	millisHour   = 3600_000
 	millisDay    = 24 * millisHour
 	maxFactBytes = 256

@@ -192,7 +192,7 @@ func happened(f rapport.Fields) (name string, fields rapport.Fields, err error) 
 // reserved reports whether only the server may record a fact of that name.
 func reserved(name string) bool {
 	switch name {
-	case twin.ProductTapped, twin.ProductClaimed, twin.ProductReleased, rapport.SystemDecision, rapport.SystemScheduled, rapport.SystemDelivery, rapport.SystemErased:
+	case twin.ProductTapped, twin.ProductClaimed, twin.ProductReleased, twin.ProductRecalled, twin.ProductRecallLifted, twin.ProductRecallAcknowledged, rapport.SystemDecision, rapport.SystemScheduled, rapport.SystemDelivery, rapport.SystemErased:
 		return true
 	}
 	return strings.HasPrefix(name, "Item ") || strings.HasPrefix(name, "Tag ") || strings.HasPrefix(name, "Name ") || strings.HasPrefix(name, "Segment ") || strings.HasPrefix(name, "Event ")

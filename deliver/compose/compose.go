@@ -84,7 +84,7 @@ func (c *Composer) Compose(ctx context.Context, m *deliver.Message, channel stri
 	if item.Purpose != "" {
 		draft.Unsubscribe = c.deps.Links.Unsubscribe(m.Person, item.Purpose, channel)
 	}
-	if err := c.write(draft, d.ID, item); err != nil {
+	if err := c.write(draft, d.ID, item, d.Context); err != nil {
 		return nil, &deliver.Result{Status: deliver.Failed, Detail: err.Error()}
 	}
 	return draft, nil
@@ -102,14 +102,15 @@ func (c *Composer) Preview(ctx context.Context, person rapport.ID, choice *rappo
 	if choice.Purpose != "" {
 		draft.Unsubscribe = "https://preview.invalid/unsubscribe"
 	}
-	return draft, c.write(draft, "d_preview", choice)
+	return draft, c.write(draft, "d_preview", choice, nil)
 }
 
-func (c *Composer) write(draft *Draft, decision string, item *rapport.Choice) (err error) {
+func (c *Composer) write(draft *Draft, decision string, item *rapport.Choice, context rapport.Fields) (err error) {
 	draft.Decision, draft.Action = decision, item.Action
 	draft.Fields, err = Render(item.Content, draft.Recipient, c.deps.Clock.Now(), map[string]any{
 		"links":    map[string]any{"preferences": draft.Preferences, "unsubscribe": draft.Unsubscribe},
 		"decision": map[string]any{"id": decision, "action": item.Action},
+		"context":  context.Map(), // what caused it: event and properties of a trigger, the recall
 	})
 	return err
 }

@@ -15,13 +15,18 @@ type Recall struct {
 	Of     string `json:"of" doc:"Lot, class or thing, as a name, Digital Link URI or EPC URN"`
 	Reason string `json:"reason"`
 	// Instructions and URL tell owners what to do.
-	Instructions string    `json:"instructions"`
-	URL          string    `json:"url"`
-	By           string    `json:"by"`
-	CreatedAt    time.Time `json:"createdAt"`
-	ChangedAt    time.Time `json:"changedAt"`
-	Lifted       bool      `json:"lifted"`
-	// Told says that every item and owner was told of the present state.
+	Instructions string `json:"instructions"`
+	URL          string `json:"url"`
+	// Placement is where the message to owners is decided; "" is the first that
+	// has an action with the right of a recall.
+	Placement string `json:"placement,omitempty"`
+	// Round counts how often owners were to be told: a reminder begins the next.
+	Round     int64     `json:"round"`
+	By        string    `json:"by"`
+	CreatedAt time.Time `json:"createdAt"`
+	ChangedAt time.Time `json:"changedAt"`
+	Lifted    bool      `json:"lifted"`
+	// Told says that every item known so far and its owner was told of the present state.
 	Told  bool `json:"told"`
 	Items int  `json:"items"`
 }
@@ -37,24 +42,45 @@ func (c *Chain) StartRecall(ctx context.Context, r Recall) (*Recall, error) {
 	if r.ID == "" {
 		r.ID = "rc_" + newHex()
 	}
-	if len(r.ID) > 64 || len(r.Reason) > 1024 || len(r.Instructions) > 4096 || len(r.URL) > 1024 {
-		return nil, Raise(ValidationException, "id, reason, instructions or url is too long (64, 1024, 4096, 1024 bytes)")
+	if len(r.Placement) > 128 || len(r.ID) > 64 || len(r.Reason) > 1024 || len(r.Instructions) > 4096 || len(r.URL) > 1024 {
+		return nil, Raise(ValidationException, "id, reason, instructions, url or placement is too long (64, 1024, 4096, 1024, 128 bytes)")
 	}
 	now := c.Clock.Now().UTC()
 	if known, err := c.RecallOf(ctx, r.ID); err == nil {
 		if known.Of != r.Of {
 			return nil, Raise(ResourceAlreadyExistsException, "the recall %s calls back %s", r.ID, known.Of)
 		}
-		r.CreatedAt = known.CreatedAt
+		r.CreatedAt, r.Round, r.Items = known.CreatedAt, max(1, known.Round), known.Items
+		if known.Lifted {
+			r.Round++
+		}
 	} else {
-		r.CreatedAt = now
+		r.CreatedAt, r.Round = now, 1
 	}
-	r.ChangedAt, r.Told, r.Items = now, false, 0
+	r.ChangedAt, r.Told = now, false
 	if err := c.append(ctx, recordRecall, r); err != nil {
 		return nil, err
 	}
 	c.recalled()
 	return &r, nil
+}
+
+// RemindRecall has everybody told once more who did not take note. Exceptions:
+// NoSuchResource, Validation for one that was lifted.
+func (c *Chain) RemindRecall(ctx context.Context, id, by string) (*Recall, error) {
+	r, err := c.RecallOf(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if r.Lifted {
+		return nil, Raise(ValidationException, "the recall %s was lifted", id)
+	}
+	r.By, r.Told, r.ChangedAt, r.Round = by, false, c.Clock.Now().UTC(), max(1, r.Round)+1
+	if err := c.append(ctx, recordRecall, r); err != nil {
+		return nil, err
+	}
+	c.recalled()
+	return r, nil
 }
 
 // LiftRecall ends a recall; items and owners are told. Exception: NoSuchResource.
@@ -71,10 +97,11 @@ func (c *Chain) LiftRecall(ctx context.Context, id, by string) (*Recall, error) 
 	return r, nil
 }
 
-// RecallTold writes down that everybody was told.
-func (c *Chain) RecallTold(ctx context.Context, id string, items int) error {
-	r, err := c.RecallOf(ctx, id)
-	if err != nil {
+// RecallTold writes down that everybody was told of a recall as it was then;
+// one that was changed since is left as it is.
+func (c *Chain) RecallTold(ctx context.Context, told Recall, items int) error {
+	r, err := c.RecallOf(ctx, told.ID)
+	if err != nil || !r.ChangedAt.Equal(told.ChangedAt) || r.Told && r.Items == items {
 		return err
 	}
 	r.Told, r.Items = true, items

@@ -1743,7 +1743,7 @@ export interface paths {
         get: operations["list-recalls"];
         put?: never;
         /**
-         * Call things back: every item is marked and every owner told
+         * Call things back: every item is marked, and a message to every owner is decided by the right of a recall
          * @description Needs the role marketer.
          */
         post: operations["start-recall"];
@@ -1781,7 +1781,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read a recall
+         * Read a recall and how far it came
          * @description Needs the role viewer.
          */
         get: operations["get-recall"];
@@ -1792,6 +1792,66 @@ export interface paths {
          * @description Needs the role marketer.
          */
         delete: operations["lift-recall"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/recalls/{id}/acknowledgements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Note that somebody took note, as by telephone
+         * @description Needs the role marketer.
+         */
+        post: operations["acknowledge-recall"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/recalls/{id}/people": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List whom a recall concerns: who was reached, took note, or cannot be reached and why
+         * @description Needs the role analyst.
+         */
+        get: operations["recall-people"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/recalls/{id}/remind": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Tell everybody once more who did not take note
+         * @description Needs the role marketer.
+         */
+        post: operations["remind-recall"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -2184,6 +2244,10 @@ export interface components {
         AcceptedAnswer: {
             /** Format: int64 */
             accepted: number;
+        };
+        AcknowledgementBody: {
+            /** @description Person id, or userId:x, email:x, phone:x */
+            person: string;
         };
         Action: {
             /** Format: int64 */
@@ -3054,7 +3118,10 @@ export interface components {
             readings: {
                 [key: string]: components["schemas"]["ItemReading"];
             };
+            /** @description The recall that began last of those it is under */
             recall?: components["schemas"]["ItemRecall"];
+            /** @description All recalls it is under, oldest first */
+            recalls?: components["schemas"]["ItemRecall"][];
             /** Format: date-time */
             registeredAt: string;
             /** @description Latest inputs that could not be read */
@@ -3236,7 +3303,9 @@ export interface components {
             /** Format: date-time */
             at: string;
             id: string;
+            instructions?: string;
             reason: string;
+            url?: string;
         };
         ItemSegment: {
             id: string;
@@ -4094,17 +4163,124 @@ export interface components {
             lifted: boolean;
             /** @description Lot, class or thing, as a name, Digital Link URI or EPC URN */
             of: string;
+            placement?: string;
             reason: string;
+            /** Format: int64 */
+            round: number;
             told: boolean;
             url: string;
         };
         RecallBody: {
-            /** @description Given, the same recall can be started again for things that came later */
+            /** @description Given, the same recall can be changed, or begun again after it was lifted */
             id?: string;
+            /** @description What owners are to do */
             instructions?: string;
+            /** @description Lot, class or thing: item id, Digital Link URI or EPC URN */
             of: string;
+            /** @description Where the message is decided; left out, the first by id that has an action with right: recall */
+            placement?: string;
+            /** @description Why; stands in the message and on the item's page */
             reason: string;
+            /** @description Where they learn more */
             url?: string;
+        };
+        RecallPeople: {
+            next?: string;
+            people: components["schemas"]["RecallPerson"][];
+        };
+        RecallPerson: {
+            /** Format: date-time */
+            acknowledgedAt?: string;
+            channel?: string;
+            /** Format: date-time */
+            decidedAt?: string;
+            /** @description The decision that gave the message, or nothing; /v1/decisions/{id}/explain says why */
+            decisionId?: string;
+            /** Format: date-time */
+            deliveredAt?: string;
+            items: string[];
+            person: string;
+            /** Format: date-time */
+            seenAt?: string;
+            /** @enum {string} */
+            state: "waiting" | "unreachable" | "sent" | "reached" | "acknowledged";
+            /** Format: date-time */
+            toldAt?: string;
+            /** @description Why they cannot be reached */
+            why?: string;
+        };
+        RecallProgress: {
+            /**
+             * Format: int64
+             * @description People who said that they took note
+             */
+            acknowledged: number;
+            /**
+             * Format: date-time
+             * @description When this was counted
+             */
+            at: string;
+            /**
+             * Format: int64
+             * @description Items it concerns
+             */
+            items: number;
+            /**
+             * Format: int64
+             * @description Items whose record says so
+             */
+            marked: number;
+            /**
+             * Format: int64
+             * @description Owners and their households
+             */
+            people: number;
+            /**
+             * Format: int64
+             * @description People whose channel took the message, or who saw it
+             */
+            reached: number;
+            /**
+             * Format: int64
+             * @description People to whom a message is on its way, or shown where they look next
+             */
+            sent: number;
+            /**
+             * Format: int64
+             * @description Items that are nobody's yet: whoever claims one is told then
+             */
+            unowned: number;
+            /**
+             * Format: int64
+             * @description People to whom no channel leads; the list says why
+             */
+            unreachable: number;
+            /**
+             * Format: int64
+             * @description People for whom nothing is decided yet
+             */
+            waiting: number;
+        };
+        RecallStatus: {
+            by: string;
+            /** Format: date-time */
+            changedAt: string;
+            /** Format: date-time */
+            createdAt: string;
+            id: string;
+            instructions: string;
+            /** Format: int64 */
+            items: number;
+            lifted: boolean;
+            /** @description Lot, class or thing, as a name, Digital Link URI or EPC URN */
+            of: string;
+            placement?: string;
+            progress: components["schemas"]["RecallProgress"];
+            reason: string;
+            /** Format: int64 */
+            round: number;
+            told: boolean;
+            url: string;
         };
         RecallsAnswer: {
             recalls: components["schemas"]["Recall"][];
@@ -14556,7 +14732,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Recall"];
+                    "application/json": components["schemas"]["RecallStatus"];
                 };
             };
             /** @description Bad Request */
@@ -14643,6 +14819,321 @@ export interface operations {
         };
     };
     "lift-recall": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Recall"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "acknowledge-recall": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AcknowledgementBody"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "recall-people": {
+        parameters: {
+            query?: {
+                state?: "" | "waiting" | "unreachable" | "sent" | "reached" | "acknowledged";
+                after?: string;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecallPeople"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "remind-recall": {
         parameters: {
             query?: never;
             header?: never;
