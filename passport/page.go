@@ -120,7 +120,7 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) {
 // notices are what the page says after something was done.
 var notices = map[string]string{
 	"claim": "It is yours. Welcome.", "report": "Thank you. We have noted the problem.", "answer": "Thank you, we will remember.",
-	"note": "Thank you. We have noted that you know of the recall.",
+	"note":    "Thank you. We have noted that you know of the recall.",
 	"release": "It is no longer yours, and what it knew of you is gone.", "withdraw": "The code does not work any more.",
 }
 
