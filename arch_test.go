@@ -89,7 +89,7 @@ var rooms = map[string][]string{
 	"twin/group":            {"rapport", "engine", "condition", "twin"},
 	"twin/recall":           {"rapport", "engine", "twin"},
 	"twin/ota":              {"rapport", "eventlog", "state"},
-	"measure/query":         {"rapport", "measure/lake", "learn/sketch"},
+	"measure/query":         {"rapport", "measure/lake", "learn/sketch", "condition", "profile"},
 	"measure/lake":          {"rapport", "eventlog", "engine"},
 	"measure/lake/bucket":   {"rapport", "measure/lake"},
 	"twin/epcis":            {"rapport", "eventlog", "state", "gs1"},

@@ -14,11 +14,14 @@ import (
 type SQL interface {
 	// Query answers one statement that reads. Kinds: Invalid, Unavailable.
 	Query(ctx context.Context, q SQLQuestion) (*SQLAnswer, error)
+	// Condition returns the SQL that lists for whom a condition held at a moment
+	// (Unix ms). Kinds: Invalid.
+	Condition(c *condition.Condition, at int64) (string, error)
 }
 
 // SQLQuestion is a statement and what its answer may take.
 type SQLQuestion struct {
-	SQL            string     `json:"sql,omitempty" maxLength:"65536" doc:"One SELECT over events, decisions, outcomes and people, in DuckDB's SQL"`
+	SQL            string     `json:"sql,omitempty" maxLength:"65536" doc:"One SELECT over the views events, decisions, outcomes, people, traits, consents, segments and items, in DuckDB's SQL"`
 	When           string     `json:"when,omitempty" maxLength:"16384" doc:"Instead of sql: a condition on what people did; the answer lists for whom it held"`
 	At             *time.Time `json:"at,omitempty" doc:"With when: the moment it is asked for; default now"`
 	MaxRows        int        `json:"maxRows,omitempty" minimum:"1" maximum:"100000" doc:"Rows answered at most; default 10,000"`
@@ -40,6 +43,7 @@ type SQLAnswer struct {
 	Truncated bool              `json:"truncated" doc:"There is more than was answered"`
 	Lag       int64             `json:"lag" doc:"Records of the log that were not in the lake yet"`
 	Millis    float64           `json:"millis"`
+	Notes     []string          `json:"notes,omitempty" doc:"What the answer leaves out, in words: an empty lake, days not looked at, records not written yet"`
 }
 
 // SQLColumn is a column of an answer.
@@ -73,7 +77,7 @@ func (a *API) sql(ctx context.Context, in *sqlIn) (*body[SQLAnswer], error) {
 		if q.At != nil {
 			at = *q.At
 		}
-		if q.SQL, err = c.SQL(rapport.Millis(at)); err != nil {
+		if q.SQL, err = a.deps.SQL.Condition(c, rapport.Millis(at)); err != nil {
 			return nil, err
 		}
 	case q.At != nil:

@@ -195,8 +195,9 @@ type answer struct {
 	Detail  string                        `json:"detail"`
 	Hint    string                        `json:"hint"`
 
-	Truncated bool  `json:"truncated"`
-	Lag       int64 `json:"lag"`
+	Truncated bool     `json:"truncated"`
+	Lag       int64    `json:"lag"`
+	Notes     []string `json:"notes"`
 }
 
 func (h *house) sql(text string) (a answer, code int) {
@@ -232,6 +233,12 @@ func TestSQLAnswersWithEveryEventAcknowledgedBefore(t *testing.T) {
 	if got := ask("SELECT placement, count(*) FROM decisions GROUP BY 1"); got != "[[hero 2]]" {
 		t.Error(got)
 	}
+	if got := ask("SELECT trait, value FROM traits t JOIN events e USING (person) WHERE e.user_id = 'bob' AND trait = 'email' GROUP BY 1, 2"); got != "[[email bob@example.com]]" {
+		t.Error(got)
+	}
+	for _, view := range []string{"consents", "segments", "items"} {
+		ask("SELECT * FROM " + view)
+	}
 	if got := ask("SELECT count(*) FROM outcomes WHERE day > '2020-01-01'"); got != "[[2]]" { // both were shown something
 		t.Error(got)
 	}
@@ -261,7 +268,13 @@ func TestSQLReadsTheLakeAndNothingElse(t *testing.T) {
 			t.Errorf("%s: no reason is given", text)
 		}
 	}
-	if a, code := h.sql("SELECT nothing FROM events"); !strings.Contains(a.Detail, "nothing") || code != http.StatusBadRequest {
+	if a, code := h.sql("SELECT event, propertys FROM events"); !strings.Contains(a.Detail, `"propertys" not found`) || !strings.Contains(a.Detail, `"properties"`) || !strings.Contains(a.Detail, "^") || !strings.Contains(a.Hint, "DESCRIBE") || code != http.StatusBadRequest {
+		t.Errorf("an unknown column: %d %s (%s)", code, a.Detail, a.Hint)
+	}
+	if a, code := h.sql("SELECT * FROM event"); !strings.Contains(a.Detail, "event") || !strings.Contains(a.Hint, "consents") || code != http.StatusBadRequest {
+		t.Errorf("an unknown view: %d %s (%s)", code, a.Detail, a.Hint)
+	}
+	if a, code := h.sql("SELECT column_name FROM (DESCRIBE events)"); code != http.StatusOK || len(a.Rows) < 20 {
 		t.Errorf("%d %s", code, a.Detail)
 	}
 	// What takes too much is cut off, and the server does not notice.
@@ -277,6 +290,33 @@ func TestSQLReadsTheLakeAndNothingElse(t *testing.T) {
 	}
 	if code := h.call("GET", "/health/live", "", nil); code != http.StatusOK {
 		t.Error(code)
+	}
+}
+
+func TestAnAnswerSaysWhatItLeavesOut(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 30)
+	ask := func(body string) answer {
+		t.Helper()
+		var a answer
+		if code := h.call("POST", "/v1/sql", body, &a); code != http.StatusOK {
+			t.Errorf("%s: %d %s", body, code, a.Detail)
+		}
+		return a
+	}
+	if a := ask(`{"sql":"SELECT count(*) FROM events JOIN consents USING (person)"}`); fmt.Sprint(a.Rows) != "[[0]]" || !strings.Contains(fmt.Sprint(a.Notes), "empty") {
+		t.Errorf("of an empty lake: %v %v", a.Rows, a.Notes)
+	}
+	h.someone("bob", "bob@example.com", "+4798765432")
+	if a := ask(`{"sql":"SELECT count(*) FROM events","until":"2020-01-01"}`); fmt.Sprint(a.Rows) != "[[0]]" || !strings.Contains(fmt.Sprint(a.Notes), "2020-01-01") {
+		t.Errorf("of days without files: %v %v", a.Rows, a.Notes)
+	}
+	if a := ask(`{"sql":"SELECT count(*) > 3 FROM events","since":"2026-03-01"}`); fmt.Sprint(a.Rows) != "[[true]]" || len(a.Notes) > 0 {
+		t.Errorf("%v %v", a.Rows, a.Notes)
+	}
+	var a answer
+	if code := h.call("POST", "/v1/sql", `{"sql":"SELECT 1","since":"yesterday"}`, &a); code != http.StatusUnprocessableEntity && code != http.StatusBadRequest {
+		t.Errorf("a day that is none: %d", code)
 	}
 }
 
@@ -316,8 +356,25 @@ func TestAConditionAskedOfHistoryIsTheLiveOne(t *testing.T) {
 			t.Errorf("at %q: %d %v %s", at, code, a.Rows, a.Detail)
 		}
 	}
+	h.apply("kind: segment\nid: spenders\nwhen: computed.spent > 80 && traits.email == \"bob@example.com\"\n---\nkind: computed\nid: spent\nevent: Order Completed\nop: sum\nproperty: revenue\n")
+	for when, want := range map[string]string{
+		`segments.has("spenders")`: "[[" + bob.ID + "]]", `segments.has("spenders") && computed.spent > 82`: "[]", `performed("Order Completed").then("page").happened() && segments.degree("spenders") == 1`: "[[" + bob.ID + "]]",
+	} {
+		b, _ := json.Marshal(map[string]any{"when": when})
+		for deadline := time.Now().Add(30 * time.Second); ; { // the trait is made from history first
+			var a answer
+			code := h.call("POST", "/v1/sql", string(b), &a)
+			if code == http.StatusOK && fmt.Sprint(a.Rows) == want {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %d %v %s", when, code, a.Rows, a.Detail)
+			}
+			<-time.After(20 * time.Millisecond)
+		}
+	}
 	var a answer
-	if code := h.call("POST", "/v1/sql", `{"when":"traits.country == \"NO\""}`, &a); code != http.StatusBadRequest || !strings.Contains(a.Detail, "traits.country") {
+	if code := h.call("POST", "/v1/sql", `{"when":"scores.clv > 3"}`, &a); code != http.StatusBadRequest || !strings.Contains(a.Detail, "scores.clv") {
 		t.Errorf("%d %s", code, a.Detail)
 	}
 	env := map[string]string{"RAPPORT_TOKEN": houseToken}

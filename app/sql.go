@@ -14,19 +14,67 @@ import (
 	"time"
 
 	"github.com/rapport-engine/rapport/api"
+	"github.com/rapport-engine/rapport/condition"
 	"github.com/rapport-engine/rapport/measure/query"
+	"github.com/rapport-engine/rapport/profile"
+	"github.com/rapport-engine/rapport/segment"
 )
 
 // sqlRunner answers the API's questions.
-type sqlRunner struct{ *query.Runner }
+type sqlRunner struct {
+	*query.Runner
+	server *Server
+}
+
+// Condition implements [api.SQL].
+func (r sqlRunner) Condition(c *condition.Condition, at int64) (string, error) {
+	parts, err := r.server.compiled.at(r.server.compiled.defs.number())
+	if err != nil {
+		return "", err
+	}
+	var h sqlHistory
+	h.questions, _ = parts.Part(profile.Part).(*profile.Config)
+	h.segments, _ = parts.Part(segment.Part).(*segment.Config)
+	return c.SQL(at, h)
+}
+
+// sqlHistory knows the names conditions use, as the deployment defines them now.
+type sqlHistory struct {
+	questions *profile.Config
+	segments  *segment.Config
+}
+
+// Segment implements [condition.History].
+func (h sqlHistory) Segment(id string) *condition.Condition {
+	if h.segments == nil {
+		return nil
+	}
+	if d := h.segments.Definition(id); d != nil {
+		return d.When
+	}
+	return nil
+}
+
+// Computed implements [condition.History].
+func (h sqlHistory) Computed(name string) (condition.Computation, bool) {
+	if h.questions == nil {
+		return condition.Computation{}, false
+	}
+	return h.questions.Computation(name)
+}
+
+// Window implements [condition.History].
+func (sqlHistory) Window(a *condition.Aggregate, at int64) (from, to int64, bounded bool) {
+	return profile.Window(a, at)
+}
 
 // Query implements [api.SQL].
 func (r sqlRunner) Query(ctx context.Context, q api.SQLQuestion) (*api.SQLAnswer, error) {
-	a, err := r.Runner.Query(ctx, query.Request{SQL: q.SQL, MaxRows: q.MaxRows, Timeout: q.Timeout(), Stale: q.Stale, Since: q.Since, Until: q.Until})
+	a, err := r.Runner.Query(ctx, query.Request{SQL: q.SQL, MaxRows: q.MaxRows, Timeout: q.Timeout(), Stale: q.Stale, Since: q.Since, Until: q.Until, Condition: q.When != ""})
 	if err != nil {
 		return nil, err
 	}
-	out := &api.SQLAnswer{Rows: a.Rows, Truncated: a.Truncated, Lag: a.Lag, Millis: a.Millis, Columns: []api.SQLColumn{}}
+	out := &api.SQLAnswer{Rows: a.Rows, Truncated: a.Truncated, Lag: a.Lag, Millis: a.Millis, Notes: a.Notes, Columns: []api.SQLColumn{}}
 	for _, c := range a.Columns {
 		out.Columns = append(out.Columns, api.SQLColumn{Name: c.Name, Type: c.Type})
 	}
@@ -38,7 +86,7 @@ func (s *Server) sql() api.SQL {
 	if s.queries == nil {
 		return nil
 	}
-	return sqlRunner{s.queries}
+	return sqlRunner{s.queries, s}
 }
 
 // runSQLChild is the process that answers one question.
@@ -112,8 +160,8 @@ func runSQL(ctx context.Context, env Env, flags *flag.FlagSet) error {
 	if a.Truncated {
 		fmt.Fprintf(env.Stderr, "there are more rows than the %d shown; see --max-rows\n", len(a.Rows))
 	}
-	if a.Lag > 0 {
-		fmt.Fprintf(env.Stderr, "%s of the log were not in the lake yet\n", plural(a.Lag, "record", "records"))
+	for _, note := range a.Notes {
+		fmt.Fprintln(env.Stderr, note)
 	}
 	return nil
 }

@@ -9,18 +9,41 @@ import (
 	"github.com/rapport-engine/rapport"
 )
 
+// History is what SQL needs to know of the names in a condition. Nil knows none.
+type History interface {
+	// Segment returns the condition of a live segment; nil if there is none of that id.
+	Segment(id string) *Condition
+	// Computed returns how a computed trait is made.
+	Computed(name string) (t Computation, ok bool)
+	// Window returns the times from <= t < to (Unix ms) an answer at a moment is
+	// made of; bounded is false if that is all time.
+	Window(a *Aggregate, at int64) (from, to int64, bounded bool)
+}
+
+// Computation is a computed trait taken apart.
+type Computation struct {
+	// Op is that of its document.
+	Op   string
+	Main *Aggregate
+	// Aux is what a ratio is divided by, or when an all-time frequency began.
+	Aux *Aggregate
+	// Unit is what since and frequency count in (ms; with a window, units in it in millionths).
+	Unit int64
+}
+
 // SQL returns a query, in DuckDB's SQL over the lake's view events, that lists
-// the people for whom the condition holds at a moment (Unix ms), by what had
-// happened by then: the same as the condition says live. It answers what events
-// tell: performed(...) of one event, with where(...) and within(...), compared, computed with and combined.
-// What the lake does not hold (traits, computed, scores, context, segments,
-// consent, items, the person's clock), and sequences, are refused with an Invalid
-// error that points at the place. It needs the functions rapport_value and
-// rapport_distinct, which do to values what the live answers do to them.
+// the people for whom the condition holds at a moment (Unix ms), by what was
+// known by then: the same as the condition says live. Segments and computed
+// traits are those h defines, whenever they were written.
 //
-// Windows snap as they do live: to a 64th of their length.
-func (c *Condition) SQL(at int64) (string, error) {
-	w := &sqlWriter{at: at, known: map[uint64]int{}}
+// What history does not hold is refused with an Invalid error that points at the
+// place: scores and soft segments, which the models of the moment say, and
+// context, which only a request has.
+//
+// It needs the functions of measure/query, which do to values what the live
+// answers do to them. Windows snap as they do live.
+func (c *Condition) SQL(at int64, h History) (string, error) {
+	w := &sqlWriter{at: at, history: h, known: map[uint64]int{}, names: map[string]string{}}
 	where := "true"
 	if !c.IsZero() {
 		w.text = c.text
@@ -29,20 +52,37 @@ func (c *Condition) SQL(at int64) (string, error) {
 	if w.err != nil {
 		return "", w.err
 	}
+	return w.query(where), nil
+}
+
+// query puts the parts together: for each kind of question one pass over the
+// events that can answer it, one row a person.
+func (w *sqlWriter) query(where string) string {
 	var b strings.Builder
 	b.WriteString("WITH everybody AS (SELECT DISTINCT person FROM events WHERE kind = 'person')")
-	if len(w.answers) == 0 {
-		return b.String() + " SELECT person FROM everybody WHERE " + where + " ORDER BY person", nil
+	by := " AND epoch_ms(logged_at) <= " + strconv.FormatInt(w.at, 10)
+	var joins string
+	part := func(name string, columns []string, from string) {
+		if len(columns) == 0 {
+			return
+		}
+		b.WriteString(", " + name + " AS (SELECT person")
+		for _, c := range columns {
+			b.WriteString(", " + c)
+		}
+		b.WriteString(" FROM (" + from + ") GROUP BY person)")
+		joins += " LEFT JOIN " + name + " USING (person)"
+	}
+	for i, a := range w.answers {
+		w.answers[i] = fmt.Sprintf("%s AS a%d", a, i)
 	}
 	slices.Sort(w.events)
-	b.WriteString(", asked AS (SELECT person, event, epoch_ms(time) AS ms, properties FROM events WHERE type <> 'system' AND epoch_ms(logged_at) <= ")
-	b.WriteString(strconv.FormatInt(at, 10) + " AND event IN (" + strings.Join(slices.Compact(w.events), ", ") + "))")
-	b.WriteString(", answers AS (SELECT person")
-	for i, a := range w.answers {
-		fmt.Fprintf(&b, ", %s AS a%d", a, i)
-	}
-	b.WriteString(" FROM asked GROUP BY person) SELECT person FROM everybody LEFT JOIN answers USING (person) WHERE " + where + " ORDER BY person")
-	return b.String(), nil
+	part("answers", w.answers, "SELECT person, event, epoch_ms(time) AS ms, properties FROM events WHERE type <> 'system'"+by+" AND event IN ("+strings.Join(slices.Compact(w.events), ", ")+")")
+	part("told", w.traits, "SELECT person, epoch_ms(time) AS ms, coalesce(source, '') AS source, CASE WHEN type = 'identify' THEN traits ELSE json_extract(context, '$.traits') END AS told FROM events WHERE type <> 'system'"+by+" AND (type = 'identify' OR context IS NOT NULL)")
+	part("seen", w.seen, "SELECT person, epoch_ms(time) AS ms, context ->> '$.timezone' AS timezone FROM events WHERE type <> 'system'"+by+" AND json_type(context, '$.timezone') = 'VARCHAR'")
+	part("allowed", w.consents, "SELECT person, epoch_ms(time) AS ms, type, event, properties, context FROM events WHERE (context IS NOT NULL OR event = "+sqlText(rapport.EventConsentUpdated)+")"+by)
+	part("things", w.things, "SELECT person, arg_max(properties, coalesce(TRY_CAST(properties ->> '$.version' AS BIGINT), 0)) AS held FROM events WHERE type = 'system' AND event = 'Item Held'"+by+" AND coalesce(properties ->> '$.item', '') <> '' GROUP BY person, properties ->> '$.item'")
+	return b.String() + " SELECT person FROM everybody" + joins + " WHERE " + where + " ORDER BY person"
 }
 
 // sqlWriter lowers a tree. row names the JSON object that properties are read
@@ -50,22 +90,32 @@ func (c *Condition) SQL(at int64) (string, error) {
 type sqlWriter struct {
 	at      int64
 	text    string
-	known   map[uint64]int // aggregate -> column
-	answers []string
-	events  []string
-	err     error
+	history History
+	known   map[uint64]int    // aggregate -> column
+	names   map[string]string // other columns, by what they hold
+	inside  []string          // segments being lowered
+	item    string            // JSON object of the item at hand
+
+	// Columns, by the part they stand in.
+	answers, traits, seen, consents, things []string
+
+	events []string
+	err    error
 }
 
 func (w *sqlWriter) refuse(n *node, why string) string {
 	if w.err == nil {
-		w.err = syntaxError(w.text, n.at, why)
+		if len(w.inside) > 0 {
+			w.err = rapport.Errorf(rapport.Invalid, "%s, in the condition of segment %q", why, w.inside[len(w.inside)-1])
+		} else {
+			w.err = syntaxError(w.text, n.at, why)
+		}
 	}
 	return "NULL"
 }
 
-const notInLake = " is not in the lake's history; only performed(...) can be asked of it"
-
-// truth lowers a node used as a truth value: the result is never NULL.
+// truth lowers a node used as a truth value: the result is never NULL. What SQL
+// has no exact word for is done by the compiled condition itself.
 func (w *sqlWriter) truth(n *node, row string) string {
 	switch n.kind {
 	case kindLiteral:
@@ -85,26 +135,50 @@ func (w *sqlWriter) truth(n *node, row string) string {
 	case kindHas:
 		return "(NOT " + w.absent(n.args[0], row) + ")"
 	case kindContains, kindStarts, kindEnds:
-		if n.args[1].typeOf() != typeText || n.args[1].kind != kindLiteral || n.kind == kindContains && n.args[0].typeOf() == typeAny {
-			return w.refuse(n, short(n)+" cannot be asked of history")
+		if n.args[1].typeOf() != typeText || n.args[1].kind != kindLiteral || n.kind == kindContains && n.args[0].typeOf() == typeAny || !plain(n.args[0]) {
+			return w.holds(n, row)
 		}
 		name := map[nodeKind]string{kindContains: "contains", kindStarts: "starts_with", kindEnds: "ends_with"}[n.kind]
 		return "coalesce(" + name + "(" + w.words(n.args[0], row) + ", " + sqlText(n.args[1].value.Str()) + "), false)"
-	case kindPath:
+	case kindPath, kindItem:
 		return "coalesce(" + w.json(n, row) + " = 'true'::JSON, false)"
 	case kindPerformed:
 		if n.op == Happened {
-			return "coalesce(" + w.answer(n) + ", false)"
+			return "coalesce(" + w.answer(n, n.agg) + ", false)"
 		}
 		return "coalesce(" + w.json(n, row) + " = 'true'::JSON, false)"
+	case kindSegment:
+		return w.segment(n)
+	case kindConsent:
+		return w.consent(n)
+	case kindAnyItem:
+		return "(coalesce(" + w.countItems(n) + ", 0) > 0)"
 	}
-	return w.refuse(n, short(n)+notInLake)
+	return w.holds(n, row)
+}
+
+// plain reports whether SQL itself has the exact word for a value.
+func plain(n *node) bool {
+	switch n.kind {
+	case kindLiteral:
+		return n.value.Kind() != rapport.KindBigNumber
+	case kindAdd, kindSubtract, kindMultiply, kindDivide, kindNegate:
+		return !slices.ContainsFunc(n.args, func(a *node) bool { return !plain(a) })
+	case kindNow:
+		return n.name == "unix"
+	case kindPath:
+		return n.root == Traits || n.root == Properties
+	}
+	return n.kind == kindDuration || n.kind == kindPerformed || n.kind == kindItem
 }
 
 var sqlMarks = map[nodeKind]string{kindEqual: "=", kindDiffers: "<>", kindLess: "<", kindAtMost: "<=", kindMore: ">", kindAtLeast: ">="}
 
 func (w *sqlWriter) comparison(n *node, row string) string {
 	kind, left, right := n.kind, n.args[0], n.args[1]
+	if !plain(left) || !plain(right) {
+		return w.holds(n, row)
+	}
 	if left.kind == kindLiteral && right.kind != kindLiteral {
 		left, right = right, left
 		kind = mirrored(kind)
@@ -120,8 +194,6 @@ func (w *sqlWriter) comparison(n *node, row string) string {
 	}
 	var test string
 	switch t := right.typeOf(); {
-	case right.value.Kind() == rapport.KindBigNumber:
-		return w.refuse(right, "a number beyond 2^53 cannot be asked of history")
 	case t == typeText && right.kind == kindLiteral:
 		test = w.words(left, row) + " " + sqlMarks[kind] + " " + sqlText(right.value.Str())
 	case t == typeBool && right.kind == kindLiteral:
@@ -132,7 +204,7 @@ func (w *sqlWriter) comparison(n *node, row string) string {
 	case left.typeOf() == typeNumber && t == typeNumber, t == typeNumber && right.kind == kindLiteral:
 		test = w.number(left, row) + " " + sqlMarks[kind] + " " + w.number(right, row)
 	default:
-		return w.refuse(n, "history can be asked to compare a value with a number, a text or a truth value; "+short(n)+" compares two values")
+		return w.holds(n, row)
 	}
 	if kind == kindDiffers { // a value of another kind differs; a missing one does not
 		return "(NOT " + w.absent(left, row) + " AND coalesce(" + test + ", true))"
@@ -141,8 +213,8 @@ func (w *sqlWriter) comparison(n *node, row string) string {
 }
 
 func (w *sqlWriter) in(n *node, row string) string {
-	if n.args[1].kind != kindList {
-		return w.refuse(n, "history can be asked whether a value is in a written list only")
+	if n.args[1].kind != kindList || !plain(n.args[0]) {
+		return w.holds(n, row)
 	}
 	parts := []string{"false"}
 	for _, e := range n.args[1].args {
@@ -151,160 +223,6 @@ func (w *sqlWriter) in(n *node, row string) string {
 		}
 	}
 	return "(" + strings.Join(parts, " OR ") + ")"
-}
-
-// json lowers a node of any type to JSON, NULL if it is missing.
-func (w *sqlWriter) json(n *node, row string) string {
-	if n.kind == kindPerformed && n.typeOf() == typeAny {
-		return w.answer(n)
-	}
-	if n.kind != kindPath || n.root != Properties || row == "" {
-		return w.refuse(n, short(n)+notInLake)
-	}
-	path := "$"
-	for _, p := range n.path {
-		if strings.ContainsAny(p, `"\`) {
-			return w.refuse(n, "a name with quotes cannot be asked of history")
-		}
-		path += `."` + p + `"`
-	}
-	return "json_extract(" + row + ", " + sqlText(path) + ")"
-}
-
-func (w *sqlWriter) absent(n *node, row string) string {
-	if n.typeOf() == typeNumber {
-		return "(" + w.number(n, row) + " IS NULL)"
-	}
-	j := w.json(n, row)
-	return "(" + j + " IS NULL OR json_type(" + j + ") = 'NULL')"
-}
-
-// words lowers a node used as a text, NULL if it is none.
-func (w *sqlWriter) words(n *node, row string) string {
-	if n.kind == kindLiteral && n.typeOf() == typeText {
-		return sqlText(n.value.Str())
-	}
-	j := w.json(n, row)
-	return "CASE WHEN json_type(" + j + ") = 'VARCHAR' THEN " + j + " ->> '$' END"
-}
-
-// number lowers a node used as a number, NULL if it is none.
-func (w *sqlWriter) number(n *node, row string) string {
-	switch n.kind {
-	case kindLiteral:
-		x, ok := n.value.Number()
-		if !ok {
-			return "NULL::DOUBLE"
-		}
-		return sqlNumber(x)
-	case kindDuration:
-		return sqlNumber(n.duration.Std().Seconds())
-	case kindNow:
-		if n.name == "unix" {
-			return sqlNumber(float64(w.at) / 1000)
-		}
-	case kindAdd, kindSubtract, kindMultiply, kindDivide:
-		x := "(" + w.number(n.args[0], row) + " " + binaries[n.kind].mark + " " + w.number(n.args[1], row) + ")"
-		return "CASE WHEN isfinite(" + x + ") THEN " + x + " END"
-	case kindNegate:
-		return "(-" + w.number(n.args[0], row) + ")"
-	case kindPath:
-		return asNumber(w.json(n, row))
-	case kindPerformed:
-		switch n.typeOf() {
-		case typeNumber:
-			return w.answer(n)
-		case typeAny:
-			return asNumber(w.answer(n))
-		}
-	}
-	return w.refuse(n, short(n)+notInLake)
-}
-
-func asNumber(json string) string {
-	return "CASE WHEN json_type(" + json + ") IN ('BIGINT', 'UBIGINT', 'HUGEINT', 'DOUBLE') THEN CAST(" + json + " AS DOUBLE) END"
-}
-
-// maxValue is the longest value of a property that first and last remember, in
-// bytes, as the live answers do.
-const maxValue = 256
-
-// answer returns the column with the answer of an aggregate.
-func (w *sqlWriter) answer(n *node) string {
-	a := n.agg
-	zero := func(column string) string {
-		if a.Op == Count || a.Op == Sum || a.Op == Distinct {
-			return "coalesce(" + column + ", 0::DOUBLE)"
-		}
-		return column
-	}
-	if i, ok := w.known[a.Key]; ok {
-		return zero(fmt.Sprintf("a%d", i))
-	}
-	if len(a.Then) > 0 {
-		return w.refuse(n, short(n)+" cannot be asked of history")
-	}
-	filter := "event = " + sqlText(a.Event)
-	if a.Within > 0 {
-		from, to := window(a.Within, w.at)
-		filter += fmt.Sprintf(" AND ms >= %d AND ms < %d", from, to)
-	}
-	if n.where != nil {
-		filter += " AND " + w.truth(n.where, "properties")
-	}
-	x, bytes := "", ""
-	property := &node{kind: kindPath, at: n.at, root: Properties, path: a.Property}
-	if len(a.Property) > 0 && (a.Op == First || a.Op == Last || a.Op == Distinct) {
-		x = w.json(property, "properties")
-		filter += " AND NOT " + w.absent(property, "properties")
-		if bytes = "rapport_value(CAST(" + x + " AS VARCHAR))"; a.Op != Distinct {
-			filter += fmt.Sprintf(" AND octet_length(%s) <= %d", bytes, maxValue)
-		}
-	} else if len(a.Property) > 0 {
-		x = w.number(property, "properties")
-		filter += " AND (" + x + ") IS NOT NULL"
-		x = "greatest(least(" + x + ", 1e12::DOUBLE), -1e12::DOUBLE)"
-	}
-	millionths := "sum(CAST(round(" + x + " * 1e6::DOUBLE) AS BIGINT))"
-	var text string
-	switch a.Op {
-	case Count:
-		text = "CAST(count(*) FILTER (" + filter + ") AS DOUBLE)"
-	case Sum:
-		text = "CAST(CAST(" + millionths + " FILTER (" + filter + ") AS BIGINT) AS DOUBLE) / 1e6::DOUBLE"
-	case Avg:
-		text = "CAST(CAST(" + millionths + " FILTER (" + filter + ") AS BIGINT) AS DOUBLE) / 1e6::DOUBLE / count(*) FILTER (" + filter + ")"
-	case Min, Max:
-		text = string(a.Op) + "(" + x + ") FILTER (" + filter + ")"
-	case Distinct:
-		text = "rapport_distinct(list(CAST(" + x + " AS VARCHAR)) FILTER (" + filter + "))"
-	case First, Last:
-		if len(a.Property) > 0 { // of equally old ones the lower value is the first and the higher the last
-			text = map[Op]string{First: "arg_min", Last: "arg_max"}[a.Op] + "(" + x + ", {'ms': ms, 'bytes': " + bytes + "}) FILTER (" + filter + ")"
-			break
-		}
-		text = "CAST(" + map[Op]string{First: "min", Last: "max"}[a.Op] + "(ms) FILTER (" + filter + ") AS DOUBLE) / 1000::DOUBLE"
-	case Happened:
-		text = "count(*) FILTER (" + filter + ") > 0"
-	default:
-		return w.refuse(n, short(n)+" cannot be asked of history")
-	}
-	w.known[a.Key] = len(w.answers)
-	w.events = append(w.events, sqlText(a.Event))
-	w.answers = append(w.answers, text)
-	return zero(fmt.Sprintf("a%d", len(w.answers)-1))
-}
-
-// window returns the times from <= t < to (Unix ms) that a window covers at a
-// moment: it moves in steps of a 64th of its length.
-func window(within rapport.Duration, at int64) (from, to int64) {
-	const steps = 64
-	width := max(within.Millis()/steps, 1)
-	index := at / width
-	if at%width < 0 {
-		index--
-	}
-	return (index - steps + 1) * width, (index + 1) * width
 }
 
 func sqlText(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

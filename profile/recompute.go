@@ -93,6 +93,17 @@ type matching struct {
 	value     rapport.Value
 }
 
+// counts reports whether a stretch is in the window of an answer at newest.
+func (d *definition) counts(index, newest int64) bool {
+	switch {
+	case d.Calendar != "" && d.Op != condition.Streak:
+		return index == newest-int64(d.Ago)
+	case d.keep > 0:
+		return index <= newest && index > newest-d.keep
+	}
+	return true
+}
+
 // match lists the events of a question in its window.
 func (r *Recomputed) match(d *definition) (list []matching) {
 	newest := d.index(r.at)
@@ -110,14 +121,7 @@ func (r *Recomputed) match(d *definition) (list []matching) {
 				continue
 			}
 			index := d.index(e.Timestamp)
-			in := true
-			switch {
-			case d.Calendar != "" && d.Op != condition.Streak:
-				in = index == newest-int64(d.Ago)
-			case d.keep > 0:
-				in = index <= newest && index > newest-d.keep
-			}
-			if !in {
+			if !d.counts(index, newest) {
 				continue
 			}
 			v, found := e.Properties.Path(d.Property...)
@@ -144,7 +148,34 @@ func (r *Recomputed) Performed(a *condition.Aggregate) rapport.Value {
 	if d == nil {
 		return rapport.Value{}
 	}
-	list := r.match(d)
+	return d.recompute(r.match(d), r.at)
+}
+
+// Match is one event that counts: its time (Unix ms), which step of the sequence
+// it is, and the value of the property.
+type Match struct {
+	At    int64
+	Step  int
+	Value rapport.Value
+}
+
+// Answer answers a question at a moment (Unix ms) from the events that count,
+// in any order, as [Recomputed] does. Events outside of its window are passed over.
+func Answer(a *condition.Aggregate, events []Match, at int64) rapport.Value {
+	d := define(a)
+	newest := d.index(at)
+	list := make([]matching, 0, len(events))
+	for _, e := range events {
+		if index := d.index(e.At); d.counts(index, newest) {
+			list = append(list, matching{e.At, index, e.Step, e.Value})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b matching) int { return cmp.Compare(a.at, b.at) })
+	return d.recompute(list, at)
+}
+
+// recompute answers from the events that match, by time.
+func (d *definition) recompute(list []matching, now int64) rapport.Value {
 	number := rapport.NumberValue
 	micros := int64(0)
 	for _, m := range list {
@@ -170,7 +201,7 @@ func (r *Recomputed) Performed(a *condition.Aggregate) rapport.Value {
 		for _, m := range list {
 			have[m.index] = true
 		}
-		at, n := d.index(r.at), 0.0
+		at, n := d.index(now), 0.0
 		if !have[at] {
 			at--
 		}
@@ -190,18 +221,18 @@ func (r *Recomputed) Performed(a *condition.Aggregate) rapport.Value {
 		}
 		sum := 0.0
 		for _, i := range sortedKeys(perStretch) {
-			sum += float64(perStretch[i]) / sumUnit * math.Exp2(-float64(d.index(r.at)-i)/decaySteps)
+			sum += float64(perStretch[i]) / sumUnit * math.Exp2(-float64(d.index(now)-i)/decaySteps)
 		}
 		return number(sum)
 	}
 	if len(list) == 0 {
 		return rapport.Value{}
 	}
-	return r.pick(d, list, float64(micros)/sumUnit)
+	return d.pick(list, float64(micros)/sumUnit)
 }
 
 // pick answers the questions that have no answer where nothing matched.
-func (r *Recomputed) pick(d *definition, list []matching, sum float64) rapport.Value {
+func (d *definition) pick(list []matching, sum float64) rapport.Value {
 	bytesOf := func(m matching) []byte { return rapport.AppendValue(nil, m.value) }
 	switch d.Op {
 	case condition.Avg:

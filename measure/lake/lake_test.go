@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/parquet-go/parquet-go"
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/engine"
@@ -25,6 +26,8 @@ func TestEveryEventStandsOnceInTheFileOfItsDay(t *testing.T) {
 	for i := range 200 {
 		events = append(events, w.event(i%17, i%3))
 	}
+	events[7].Traits = rapport.FieldsOf(map[string]any{"city": "Oslo"})
+	events[7].Context = rapport.FieldsOf(map[string]any{"timezone": "Europe/Oslo"})
 	w.append(events...)
 	w.must(w.lake.Sync(t.Context()))
 	w.append(events[10:60]...) // retries
@@ -47,6 +50,7 @@ func TestEveryEventStandsOnceInTheFileOfItsDay(t *testing.T) {
 			Partition: r.Partition, Offset: r.Offset, LoggedAt: r.LoggedAt, Time: e.Timestamp, ReceivedAt: e.ReceivedAt, OriginalTime: e.OriginalTimestamp,
 			Type: "track", Event: "Order Completed", Source: "web", MessageID: e.MessageID, UserID: e.UserID, Entity: e.Entity.String(), Fragment: e.Fragment.String(), Kind: "person",
 			Identifiers: []string{"userId:user-7", "email:p7@example.org"}, Properties: []byte(`{"phone":"+4790000007","revenue":2}`),
+			Traits: `{"city":"Oslo"}`, Context: `{"timezone":"Europe/Oslo"}`,
 		}
 		if d := cmp.Diff(want, r); d != "" {
 			t.Errorf("row (-want +got):\n%s", d)
@@ -102,6 +106,30 @@ func TestManySmallFilesBecomeFewAndNothingIsLost(t *testing.T) {
 	}
 	w.stop()
 	w.check()
+	for _, p := range w.paths(lake.Events) { // what is not there is null, however often it was written anew
+		f, err := os.Open(p)
+		w.must(err)
+		info, err := f.Stat()
+		w.must(err)
+		file, err := parquet.OpenFile(f, info.Size())
+		w.must(err)
+		for _, name := range []string{"traits", "context", "name", "anonymous_id", "item"} {
+			column, ok := file.Schema().Lookup(name)
+			if !ok {
+				t.Fatal(name)
+			}
+			for _, g := range file.RowGroups() {
+				index, err := g.ColumnChunks()[column.ColumnIndex].ColumnIndex()
+				w.must(err)
+				for i := range index.NumPages() {
+					if !index.NullPage(i) {
+						t.Errorf("%s: %s is not null", p, name)
+					}
+				}
+			}
+		}
+		w.must(f.Close())
+	}
 }
 
 func TestSomebodyErasedIsInNoFile(t *testing.T) {

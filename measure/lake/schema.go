@@ -24,7 +24,7 @@ var Tables = [...]string{Events, Decisions, Outcomes}
 var allTables = append([]string{People}, Tables[:]...)
 
 // formatVersion is raised when files of older formats must be written anew.
-const formatVersion = 2
+const formatVersion = 3
 
 // EventRow is one event that counts. Times are Unix milliseconds; an optional
 // column is null where nothing was said.
@@ -52,8 +52,10 @@ type EventRow struct {
 	Identifiers  []string `parquet:"identifiers,list"`   // kind:value, strongest first
 	History      bool     `parquet:"history"`
 	Properties   []byte   `parquet:"properties,json"`
-	Traits       []byte   `parquet:"traits,optional,json"`
-	Context      []byte   `parquet:"context,optional,json"`
+	// JSON as text: the writer takes every optional []byte for null, and DuckDB
+	// stumbles over the nulls of a column that calls itself JSON.
+	Traits  string `parquet:"traits,optional"`
+	Context string `parquet:"context,optional"`
 }
 
 // DecisionRow is one action given, or withheld, in a decision, or the decision
@@ -81,8 +83,8 @@ type DecisionRow struct {
 	Propensity float64 `parquet:"propensity"` // of the action, or of nothing
 	Explored   bool    `parquet:"explored"`
 	Reason     string  `parquet:"reason,optional,dict"`
-	Features   []byte  `parquet:"features,optional,json"`
-	Context    []byte  `parquet:"context,optional,json"`
+	Features   string  `parquet:"features,optional"` // JSON, as those of events
+	Context    string  `parquet:"context,optional"`
 }
 
 // OutcomeRow tells what one giving of an action has brought so far: the

@@ -155,10 +155,10 @@ func (w *writers) row(x *EventRow, e *rapport.Event, partition int32, offset, lo
 	x.Identifiers = ids
 	x.Properties = w.bytes(func(b []byte) []byte { return appendFields(b, e.Properties) })
 	if len(e.Traits) > 0 {
-		x.Traits = w.bytes(func(b []byte) []byte { return appendFields(b, e.Traits) })
+		x.Traits = w.text(func(b []byte) []byte { return appendFields(b, e.Traits) })
 	}
 	if len(e.Context) > 0 {
-		x.Context = w.bytes(func(b []byte) []byte { return appendFields(b, e.Context) })
+		x.Context = w.text(func(b []byte) []byte { return appendFields(b, e.Context) })
 	}
 }
 
@@ -182,10 +182,10 @@ func appendDecision(rows []DecisionRow, d *rapport.Decision, e *rapport.Event, p
 		Placement: d.Placement, Cause: d.Cause, Config: d.Config, Model: d.Model, Holdout: d.Holdout,
 	}
 	if len(d.Features) > 0 {
-		base.Features = appendFields(nil, d.Features)
+		base.Features = string(appendFields(nil, d.Features))
 	}
 	if len(d.Context) > 0 {
-		base.Context = appendFields(nil, d.Context)
+		base.Context = string(appendFields(nil, d.Context))
 	}
 	add := func(c *rapport.Choice, withheld bool) {
 		r := base

@@ -16,6 +16,7 @@ import (
 
 	"github.com/duckdb/duckdb-go/v2"
 
+	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/measure/lake"
 )
 
@@ -221,11 +222,39 @@ func (t *task) views() (out []string) {
 		return "coalesce(p.person, " + id + ") AS person", " LEFT JOIN " + people + " p ON p.id = " + id
 	}
 	column, join := person("coalesce(e.fragment, e.entity)")
-	out = append(out, "CREATE VIEW events AS SELECT e.*, "+column+" FROM "+source(lake.Events)+" e"+join+not("e.entity", "e.fragment"))
+	out = append(out, "CREATE VIEW events AS SELECT e.* REPLACE ("+asJSON("e", "traits", "context")+"), "+column+" FROM "+source(lake.Events)+" e"+join+not("e.entity", "e.fragment"))
 	column, join = person("d.entity")
-	out = append(out, "CREATE VIEW decisions AS SELECT d.*, "+column+" FROM "+source(lake.Decisions)+" d"+join+not("d.entity"))
-	return append(out, "CREATE VIEW outcomes AS SELECT * FROM "+source(lake.Outcomes))
+	out = append(out, "CREATE VIEW decisions AS SELECT d.* REPLACE ("+asJSON("d", "features", "context")+"), "+column+" FROM "+source(lake.Decisions)+" d"+join+not("d.entity"))
+	out = append(out, "CREATE VIEW outcomes AS SELECT * FROM "+source(lake.Outcomes))
+	return append(out, derivedViews...)
 }
+
+// asJSON gives columns that hold JSON as text their type.
+func asJSON(table string, columns ...string) string {
+	list := make([]string, len(columns))
+	for i, c := range columns {
+		list[i] = "nullif(" + table + "." + c + ", '')::JSON AS " + c
+	}
+	return strings.Join(list, ", ")
+}
+
+// derivedViews are what events say about more than themselves.
+var derivedViews = []string{
+	`CREATE VIEW traits AS SELECT e.person, t.key AS trait, t.value AS value, e.time, e.source, e.day FROM events e,
+		json_each(CASE WHEN e.type = 'identify' THEN e.traits ELSE json_extract(e.context, '$.traits') END) t WHERE e.type <> 'system'`,
+	`CREATE VIEW consents AS SELECT e.person, c.key AS purpose, NULL::VARCHAR AS channel, c.value = 'true'::JSON AS allowed, e.time, e.source, e.day FROM events e,
+		json_each(json_extract(e.context, '$.consent.categoryPreferences')) c WHERE c.type = 'BOOLEAN'
+		UNION ALL SELECT person, properties ->> '$.purpose', nullif(properties ->> '$.channel', ''), json_extract(properties, '$.allowed') = 'true'::JSON, time, source, day
+		FROM events WHERE type = 'track' AND event = '` + rapport.EventConsentUpdated + `' AND json_type(properties, '$.purpose') = 'VARCHAR' AND json_type(properties, '$.allowed') = 'BOOLEAN'`,
+	`CREATE VIEW segments AS SELECT person, properties ->> '$.segment' AS segment, event = '` + rapport.SystemSegmentEntered + `' AS entered, time, history, day
+		FROM events WHERE type = 'system' AND event IN ('` + rapport.SystemSegmentEntered + `', '` + rapport.SystemSegmentLeft + `')`,
+	`CREATE VIEW items AS SELECT item, arg_max(person, time) AS person, arg_max(role, version) AS role, max(version) AS version, arg_max(state, version) AS state, max(time) AS time FROM
+		(SELECT properties ->> '$.item' AS item, person, coalesce(properties ->> '$.role', '') AS role, TRY_CAST(properties ->> '$.version' AS BIGINT) AS version, properties AS state, time
+		FROM events WHERE type = 'system' AND event = 'Item Held') WHERE role <> '' GROUP BY item, person`,
+}
+
+// viewNames are for errors.
+const viewNames = "events, decisions, outcomes, people, traits, consents, segments and items"
 
 // errReadsOnly is told of anything that is not one SELECT.
 var errReadsOnly = errors.New("only one statement that reads is answered: SELECT, WITH or FROM")
@@ -285,9 +314,11 @@ func (t *task) explain(err error) (message, hint string) {
 	case strings.Contains(message, "Out of Memory"):
 		return errMemory(t.MemoryMB).Error(), "narrow it down, or group by less"
 	case strings.Contains(message, "Permission Error"), strings.Contains(message, "disabled by configuration"):
-		hint = "only the views events, decisions, outcomes and people can be read"
+		hint = "only the views " + viewNames + " can be read"
 	case strings.Contains(message, "Catalog Error"):
-		hint = "there are the views events, decisions, outcomes and people; information_schema.columns lists their columns"
+		hint = "there are the views " + viewNames + "; information_schema.columns lists their columns"
+	case strings.Contains(message, "Referenced column"):
+		hint = "DESCRIBE events lists the columns of a view; what a client sent stands in properties ->> 'name'"
 	}
 	return message, hint
 }

@@ -7,12 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/duckdb/duckdb-go/v2"
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/learn/sketch"
+	"github.com/rapport-engine/rapport/profile"
 )
 
 // Register adds the functions that [condition.Condition.SQL] relies on, so that
@@ -20,7 +22,13 @@ import (
 //
 //   - rapport_value(json text) gives the bytes values are ordered by;
 //   - rapport_distinct(list of json text) counts different values, exactly up
-//     to 128, then by the sketch that live answers use.
+//     to 128, then by the sketch that live answers use;
+//   - rapport_holds(condition, list of json text) evaluates a condition on
+//     properties.v0, v1 and so on;
+//   - rapport_answer(question, list of [condition.Matched]) answers sequences,
+//     streaks, decaying sums and the values seen most;
+//   - rapport_consent(channel, list of "ms allowed channel") weighs what was said;
+//   - rapport_now("part ms", [zone]) is a part of the time of day.
 func Register(conn *sql.Conn) error {
 	text, err1 := duckdb.NewTypeInfo(duckdb.TYPE_VARCHAR)
 	blob, err2 := duckdb.NewTypeInfo(duckdb.TYPE_BLOB)
@@ -32,40 +40,58 @@ func Register(conn *sql.Conn) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(
-		duckdb.RegisterScalarUDF(conn, "rapport_value", &function{text, blob, func(x any) (any, error) {
-			v, err := parseValue(fmt.Sprint(x))
-			return rapport.AppendValue(nil, v), err
-		}}),
-		duckdb.RegisterScalarUDF(conn, "rapport_distinct", &function{texts, number, func(x any) (any, error) {
-			var s sketch.Distinct
-			list, _ := x.([]any)
-			for _, e := range list {
-				v, err := parseValue(fmt.Sprint(e))
-				if err != nil {
-					return nil, err
-				}
-				s.Add(xxhash.Sum64(rapport.AppendValue(nil, v)))
+	var errs []error
+	add := func(name string, in []duckdb.TypeInfo, out duckdb.TypeInfo, fn func(values []driver.Value) (any, error)) {
+		errs = append(errs, duckdb.RegisterScalarUDF(conn, name, &function{in, out, fn}))
+	}
+	add("rapport_value", []duckdb.TypeInfo{text}, blob, func(x []driver.Value) (any, error) {
+		v, err := parseValue(fmt.Sprint(x[0]))
+		return rapport.AppendValue(nil, v), err
+	})
+	add("rapport_distinct", []duckdb.TypeInfo{texts}, number, func(x []driver.Value) (any, error) {
+		var s sketch.Distinct
+		list, _ := x[0].([]any)
+		for _, e := range list {
+			v, err := parseValue(fmt.Sprint(e))
+			if err != nil {
+				return nil, err
 			}
-			return s.Count(), nil
-		}}),
-	)
+			s.Add(xxhash.Sum64(rapport.AppendValue(nil, v)))
+		}
+		return s.Count(), nil
+	})
+	var conditions, questions sync.Map // parsed once for all rows
+	var zones profile.Zones
+	for name, fn := range map[string]func(spec string, list []any) (any, error){
+		"rapport_holds":   func(spec string, list []any) (any, error) { return holds(&conditions, spec, list) },
+		"rapport_answer":  func(spec string, list []any) (any, error) { return answerOf(&questions, spec, list) },
+		"rapport_consent": consentOf,
+		"rapport_now":     func(spec string, list []any) (any, error) { return nowOf(&zones, spec, list) },
+	} {
+		add(name, []duckdb.TypeInfo{text, texts}, text, func(x []driver.Value) (any, error) {
+			spec, _ := x[0].(string)
+			list, _ := x[1].([]any)
+			return fn(spec, list)
+		})
+	}
+	return errors.Join(errs...)
 }
 
-// function is a function of one argument.
+// function is a function of SQL.
 type function struct {
-	in, out duckdb.TypeInfo
-	fn      func(any) (any, error)
+	in  []duckdb.TypeInfo
+	out duckdb.TypeInfo
+	fn  func(values []driver.Value) (any, error)
 }
 
 // Config implements duckdb.ScalarFunc.
 func (f *function) Config() duckdb.ScalarFuncConfig {
-	return duckdb.ScalarFuncConfig{InputTypeInfos: []duckdb.TypeInfo{f.in}, ResultTypeInfo: f.out}
+	return duckdb.ScalarFuncConfig{InputTypeInfos: f.in, ResultTypeInfo: f.out}
 }
 
 // Executor implements duckdb.ScalarFunc.
 func (f *function) Executor() duckdb.ScalarFuncExecutor {
-	return duckdb.ScalarFuncExecutor{RowExecutor: func(values []driver.Value) (any, error) { return f.fn(values[0]) }}
+	return duckdb.ScalarFuncExecutor{RowExecutor: f.fn}
 }
 
 // parseValue reads JSON into a value, members in their order.

@@ -84,6 +84,8 @@ type Request struct {
 	Timeout time.Duration
 	// Stale takes the lake as it is, without waiting for the latest events.
 	Stale bool
+	// Condition says that the SQL was made of a condition, and may be longer.
+	Condition bool
 	// Since and Until are the first and the last day looked at, as 2006-01-02;
 	// empty is without end. Files of other days are not opened.
 	Since, Until string
@@ -99,6 +101,8 @@ type Result struct {
 	// Lag is how many records of the log the lake did not hold when it was asked.
 	Lag    int64   `json:"lag"`
 	Millis float64 `json:"millis"`
+	// Notes say in words what an answer leaves out.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Column describes one column of an answer.
@@ -110,14 +114,19 @@ type Column struct {
 // MaxSQL is the longest question, in bytes.
 const MaxSQL = 64 << 10
 
+const maxConditionSQL = 512 << 10
+
 // Query answers a question. Kinds: Invalid (the question, or it took too much),
 // Unavailable (too many at once).
 func (r *Runner) Query(ctx context.Context, q Request) (*Result, error) {
 	if strings.TrimSpace(q.SQL) == "" {
 		return nil, rapport.Errorf(rapport.Invalid, "there is no SQL")
 	}
-	if len(q.SQL) > MaxSQL {
-		return nil, rapport.Errorf(rapport.Invalid, "the SQL is longer than %d bytes", MaxSQL)
+	if most := map[bool]int{false: MaxSQL, true: maxConditionSQL}[q.Condition]; len(q.SQL) > most {
+		if q.Condition {
+			return nil, rapport.Errorf(rapport.Invalid, "the condition becomes more than %d bytes of SQL", most)
+		}
+		return nil, rapport.Errorf(rapport.Invalid, "the SQL is longer than %d bytes", most)
 	}
 	if q.MaxRows <= 0 {
 		q.MaxRows = 10_000
@@ -157,12 +166,37 @@ func (r *Runner) Query(ctx context.Context, q Request) (*Result, error) {
 		return nil, err
 	}
 	defer func() { snapshot.Release() }()
+	all := len(snapshot.Files)
 	out, err := r.run(ctx, q, snapshot)
 	if err != nil {
 		return nil, err
 	}
+	out.Notes = notes(q, snapshot, lag, all)
 	out.Lag, out.Millis = lag, float64(time.Since(begun).Microseconds())/1000
 	return out, nil
+}
+
+// notes says what an answer was made of, where that may surprise.
+func notes(q Request, s *lake.Snapshot, lag int64, all int) (list []string) {
+	switch {
+	case all == 0 && lag == 0:
+		list = append(list, "the lake is empty: nothing was accepted yet")
+	case all == 0:
+		list = append(list, "the lake is empty: nothing of the log was written yet")
+	case len(s.Files) == 0:
+		list = append(list, fmt.Sprintf("no file of the lake is of the days from %s to %s", or(q.Since, "the first"), or(q.Until, "the last")))
+	}
+	if lag > 0 {
+		list = append(list, fmt.Sprintf("the newest %d records of the log were not in the lake yet; ask again in a moment", lag))
+	}
+	return list
+}
+
+func or(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a
 }
 
 // run starts a child and reads its answer.
