@@ -74,6 +74,9 @@ func (p *partition) shrink() {
 	for tries := 0; c.full(p.limits) && e != &c.head && tries < 64; tries++ {
 		older := e.prev
 		if !p.retire(e) {
+			if e.in != p.open || p.encoding() {
+				break // it can leave when the commit on its way has arrived, as can those behind it
+			}
 			c.touch(e) // still needed; look at it again later
 		}
 		e = older
@@ -92,7 +95,8 @@ func (p *partition) retire(e *entity) bool {
 	case e.in == p.open && e.exists && !e.sealed && !p.encoding():
 		record, apart := p.encodeEarly(e)
 		if apart {
-			return false // a part of it can be read when the commit has arrived
+			c.touch(e) // a part of it can be read when the commit has arrived
+			return false
 		}
 		c.warm.put(e.id, record)
 	default:
