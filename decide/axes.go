@@ -12,7 +12,7 @@ import (
 type inputs struct {
 	buffer [96]bandit.Feature
 	x      []bandit.Feature
-	z      bandit.Vector // along the axes, with how often an action was seen
+	z      bandit.Vector // along the axes, with what is of the action at hand
 }
 
 // of encodes features.
@@ -21,14 +21,24 @@ func (in *inputs) of(f rapport.Fields, b *bandit.Basis) {
 	b.Project(in.x, &in.z)
 }
 
-// see sets how often the action at hand was seen.
-func (in *inputs) see(seen float64) *bandit.Vector {
-	in.z[seenInput] = again(seen)
+// see sets what is of the action at hand.
+func (in *inputs) see(o own) *bandit.Vector {
+	copy(in.z[1:], o[:])
 	return &in.z
 }
 
-// seenInput is the input that tells how often a person saw the action of late.
-const seenInput = 1
+// own are the inputs that differ from action to action: how often the person
+// saw it of late, and how much of their interest goes to the categories or
+// brands, and to the products, that it is about.
+type own [bandit.Own]float32
+
+const (
+	ownSeen = iota
+	ownGroups
+	ownProducts
+)
+
+func owns(seen float64, m match) own { return own{again(seen), m[0], m[1]} }
 
 func again(seen float64) float32 { return float32(min(seen, 20)) / 2 }
 

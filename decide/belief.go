@@ -41,7 +41,7 @@ type priors struct{ own, here, all, kind bandit.Prior }
 var (
 	clickPriors = priors{
 		own: bandit.Prior{Constant: 0.5, Slope: 1}, here: bandit.Prior{Constant: 0.1},
-		all: bandit.Prior{Constant: 1, Slope: 0.1}, kind: bandit.Prior{Constant: 0.25, Slope: 0.05},
+		all: bandit.Prior{Constant: 1, Own: 0.5, Slope: 0.1}, kind: bandit.Prior{Constant: 0.25, Slope: 0.05},
 	}
 	// What follows a click differs far less between people, and is seen less.
 	goalPriors = priors{
@@ -85,6 +85,7 @@ const (
 	priorVia    = 0.1
 	priorBase   = 0.005 // of a goal where nothing was given
 	priorAgain  = -0.3  // log-odds for having seen the action twice of late
+	priorLiked  = 1     // log-odds of a click, for interest in nothing but what the action is about
 )
 
 // Clicked is the goal of the [Example] that tells of the first click on an
@@ -144,7 +145,7 @@ func (d *draft) learn(a, own *arm, x *Example, at int64) {
 		d.notice(in.x)
 		d.basis.Project(in.x, &in.z)
 	}
-	features := in.see(x.Seen)
+	features := in.see(owns(x.Seen, x.Match))
 	switch {
 	case x.Goal == "":
 		if x.Action != "" {
@@ -276,7 +277,11 @@ func (d *draft) editShared(key beliefKey, at int64) *shared {
 		s = &shared{at: at, weights: bandit.NewWeights(mean, key.prior())}
 		s.weights.Grow(key.prior())
 		if key.kind == "" {
-			s.weights.Slopes.Mean[seenInput] = priorAgain
+			m := s.weights.Slopes.Mean[1:]
+			m[ownSeen] = priorAgain
+			if key.outcome == clicked {
+				m[ownGroups], m[ownProducts] = priorLiked, priorLiked
+			}
 		}
 	case !d.editing[s]:
 		s = &shared{at: s.at, n: s.n, weights: s.weights.Clone()}

@@ -52,6 +52,7 @@ type Action struct {
 	Priority   int
 	When       condition.Expr // nil holds always
 	Group      string
+	about      []uint32 // keys of what it is about, see interest
 	Share      float64
 	Right      string // "recall" or "safety": beside all pressure
 	Control    float64
@@ -341,6 +342,7 @@ func (c *Config) addAction(d *ActionDoc, caps []*limit, f *faults) {
 			f.Add(at+": in."+name, "is not among the action's placements")
 		}
 	}
+	a.about = keysOf(d.About)
 	a.Group, a.Share, a.Right, a.Control, a.seed = d.Group, d.Share, d.Right, d.Control, mix(hashText(d.ID)^c.policy.salt)
 	if d.Right != "" {
 		a.Control = 0

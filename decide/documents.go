@@ -24,6 +24,7 @@ type ActionDoc struct {
 	Content    rapport.Fields            `yaml:"content,omitempty" doc:"What the client shows; any JSON."`
 	Locales    map[string]rapport.Fields `yaml:"locales,omitempty" doc:"Content per locale (nb, pt-BR); chosen by context.locale, then traits.locale; content is the fallback."`
 	In         map[string]ContentDoc     `yaml:"in,omitempty" doc:"Content of its own in some placements."`
+	About      []string                  `yaml:"about,omitempty" doc:"Categories, brands and products it is about, by the names events call them (category, brand, sku, product_id): who deals with them is expected to like it before anything was learned of it."`
 	Goals      []GoalDoc                 `yaml:"goals,omitempty" doc:"What counts as success and what it is worth. Default: Decision Clicked within 1h, worth 0.1."`
 	Cost       float64                   `yaml:"cost,omitempty" min:"0" unit:"money" doc:"What giving it once costs, in the deployment's currency."`
 	Purpose    string                    `yaml:"purpose,omitempty" suggest:"action.purpose" doc:"Purpose the person must have consented to; none for a slot on one's own site."`
@@ -254,6 +255,7 @@ const (
 	maxRate    = 1000
 	maxSlots   = 16
 	maxGoals   = 8
+	maxAbout   = 16
 	maxCaps    = 16
 	maxActions = 10_000
 	maxContent = 64 << 10 // bytes
@@ -304,6 +306,12 @@ func (d *ActionDoc) Validate() error {
 		if err := d.When.EventFree(); err != nil {
 			f.Add("when", "%v", err)
 		}
+	}
+	if len(d.About) > maxAbout {
+		f.Add("about", "has %d names, at most %d are kept", len(d.About), maxAbout)
+	}
+	for i, name := range d.About {
+		f.name(fmt.Sprintf("about[%d]", i), name)
 	}
 	if len(d.Goals) > maxGoals {
 		f.Add("goals", "has %d goals, at most %d are kept", len(d.Goals), maxGoals)

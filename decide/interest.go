@@ -238,6 +238,41 @@ func (s *interest) feature(f rapport.Fields) rapport.Fields {
 	return rapport.AppendField(f, "activity", rapport.NumberValue(math.Round(total)))
 }
 
+// match is how much of a person's interest goes to the categories or brands, and
+// to the products, that an action is about: from 0 to 1.
+type match [2]float32
+
+// keysOf returns under which keys the names of what can be liked are kept.
+func keysOf(names []string) []uint32 {
+	var keys []uint32
+	for _, name := range names {
+		key := uint32(mix(hashBytes([]byte(name)))>>40) &^ 1
+		keys = append(keys, key, key|1)
+	}
+	return keys
+}
+
+// likesOf returns the interests among features, as [interest.feature] wrote them.
+func likesOf(f rapport.Fields) []byte {
+	v, _ := f.Get(likesName)
+	text, _ := v.Text()
+	return text
+}
+
+// matching returns how much of the interests goes to the keys.
+func matching(likes []byte, keys []uint32) (m match) {
+	if len(keys) == 0 {
+		return m
+	}
+	for text := likes; len(text) >= 5; text = text[5:] {
+		key := uint32(letter(text[0])<<18 | letter(text[1])<<12 | letter(text[2])<<6 | letter(text[3]))
+		if slices.Contains(keys, key) {
+			m[key&1] = min(1, m[key&1]+float32(letter(text[4]))/63)
+		}
+	}
+	return m
+}
+
 // encodeLikes reads that feature as inputs.
 func encodeLikes(text []byte, x []bandit.Feature) []bandit.Feature {
 	for ; len(text) >= 5; text = text[5:] {

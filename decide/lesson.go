@@ -33,6 +33,9 @@ type Example struct {
 	Features   rapport.Fields
 	// Seen is how often the person had been given the action of late, fading.
 	Seen float64
+	// Match is how much of the person's interest goes to the categories or brands,
+	// and to the products, that the action is about.
+	Match [2]float32
 	// Goals are the events that would be a success; of the exposure and of a click.
 	Goals []string
 	// Goal is the event that is the outcome; empty for the exposure.
@@ -78,6 +81,7 @@ const (
 	lessonLease   = 4
 	lessonMeasure = 5
 	lessonSend    = 6
+	lessonMatched = 7 // an example of an action that is about something liked
 )
 
 const (
@@ -89,7 +93,11 @@ const (
 
 // appendExample appends the binary form of an example.
 func appendExample(b []byte, x *Example) []byte {
-	w := writer{b: append(b, lessonExample)}
+	kind := byte(lessonExample)
+	if x.Match != (match{}) {
+		kind = lessonMatched
+	}
+	w := writer{b: append(b, kind)}
 	w.text(x.ID)
 	w.uint(uint64(x.Slot))
 	w.text(x.Placement)
@@ -109,6 +117,10 @@ func appendExample(b []byte, x *Example) []byte {
 	w.text(x.Kind)
 	w.small(x.Seen)
 	w.bool(x.Via)
+	if kind == lessonMatched {
+		w.small(float64(x.Match[0]))
+		w.small(float64(x.Match[1]))
+	}
 	return w.b
 }
 
@@ -149,13 +161,16 @@ func DecodeLesson(b []byte) (Lesson, error) {
 	r := reader{b: b}
 	var l Lesson
 	switch kind := r.byte(); kind {
-	case lessonExample, lessonOld:
+	case lessonExample, lessonMatched, lessonOld:
 		l.Example = &Example{
 			ID: r.text(), Slot: int(r.uint()), Placement: r.text(), Action: r.text(), At: r.int(), Propensity: r.float(),
 			Features: r.fields(), Goals: r.texts(), Goal: r.text(), First: r.bool(), Before: r.float(), After: r.float(), Reward: r.float(),
 		}
-		if kind == lessonExample {
+		if kind != lessonOld {
 			l.Example.Kind, l.Example.Seen, l.Example.Via = r.text(), r.small(), r.bool()
+		}
+		if kind == lessonMatched {
+			l.Example.Match = match{float32(r.small()), float32(r.small())}
 		}
 	case lessonSend:
 		l.Send = r.send()

@@ -259,7 +259,7 @@ func (o *open) example(cfg *Config, i int) Example {
 	if o.withheld {
 		x.Action, x.Seen = "", 0 // nothing was given
 	} else if a := cfg.Action(g.action); a != nil {
-		x.Kind = string(a.Type)
+		x.Kind, x.Match = string(a.Type), matching(likesOf(o.features), a.about)
 	}
 	for _, h := range g.hits {
 		x.Reward += h.total

@@ -14,15 +14,25 @@ import (
 type common struct {
 	kind, outcome string
 	guess         bandit.Guess
-	again         float64 // weight of having seen the action before
+	own           own // weights of what is of each action
 }
 
-// slope is the weight of having seen an action before.
-func slope(w *bandit.Weights) float64 {
+// rise adds the weights of what is of each action.
+func (o *own) rise(w *bandit.Weights) {
 	if w.Slopes == nil {
-		return 0
+		return
 	}
-	return float64(w.Slopes.Mean[seenInput])
+	for i := range o {
+		o[i] += w.Slopes.Mean[1+i]
+	}
+}
+
+// times returns what inputs add to log-odds by these weights.
+func (o *own) times(x own) (sum float64) {
+	for i, w := range o {
+		sum += float64(w * x[i])
+	}
+	return sum
 }
 
 // scratches keep that memory between decisions; what it holds is overwritten.
@@ -41,18 +51,16 @@ func (k *Knowledge) common(s *scratch, placement, kind, outcome string) *common 
 			return c
 		}
 	}
-	seen := s.z[seenInput]
-	s.z[seenInput] = 0
-	defer func() { s.z[seenInput] = seen }()
+	s.see(own{})
 	p := priorsOf(outcome)
 	c := common{kind: kind, outcome: outcome, guess: bandit.Guess{Mean: bandit.Logit(priorRate(outcome)), Constant: float64(p.all.Constant + p.kind.Constant)}}
 	if w := k.shared[beliefKey{placement, "", outcome}]; w != nil {
 		// Only its mean: what all share tells no action from another.
 		c.guess = bandit.Guess{Mean: w.weights.Score(&s.z).Mean}
-		c.again = slope(&w.weights)
+		c.own.rise(&w.weights)
 		if w := k.shared[beliefKey{placement, kind, outcome}]; w != nil {
 			c.guess = c.guess.Plus(w.weights.Score(&s.z))
-			c.again += slope(&w.weights)
+			c.own.rise(&w.weights)
 		} else {
 			c.guess.Constant = float64(p.kind.Constant)
 		}
@@ -69,11 +77,11 @@ func (k *Knowledge) standing(placement, action string) standing {
 }
 
 // logodds returns what is believed of an outcome of an action.
-func (k *Knowledge) logodds(s *scratch, a standing, placement, kind, outcome string, seen float64) bandit.Guess {
+func (k *Knowledge) logodds(s *scratch, a standing, placement, kind, outcome string, o own) bandit.Guess {
 	c := k.common(s, placement, kind, outcome)
-	x := s.see(seen)
+	x := s.see(o)
 	g := c.guess
-	g.Mean += c.again * float64(again(seen))
+	g.Mean += c.own.times(o)
 	p := priorsOf(outcome)
 	for _, arm := range [...]struct {
 		*arm
@@ -110,14 +118,14 @@ type chain struct {
 	click, clickSD float64
 }
 
-func (k *Knowledge) clicks(s *scratch, a standing, placement, kind string, seen float64) chain {
+func (k *Knowledge) clicks(s *scratch, a standing, placement, kind string, o own) chain {
 	var c chain
-	c.click, c.clickSD = rate(k.logodds(s, a, placement, kind, clicked, seen), drawnClick)
+	c.click, c.clickSD = rate(k.logodds(s, a, placement, kind, clicked, o), drawnClick)
 	return c
 }
 
 // gain returns the belief about one goal: its expected worth and the variance of that.
-func (k *Knowledge) gain(s *scratch, a standing, q *Query, action *Action, g *Goal, c chain, seen float64) (mean, variance float64) {
+func (k *Knowledge) gain(s *scratch, a standing, q *Query, action *Action, g *Goal, c chain, o own) (mean, variance float64) {
 	amount, spread := k.amount(a.own, q.Placement, g, action.Cost)
 	amount = amount*g.Margin + g.CLV*q.CLV
 	spread *= g.Margin * g.Margin
@@ -125,10 +133,10 @@ func (k *Knowledge) gain(s *scratch, a standing, q *Query, action *Action, g *Go
 		return c.click * amount, c.clickSD * c.clickSD * amount * amount
 	}
 	kind := string(action.Type)
-	direct, directSD := rate(k.logodds(s, a, q.Placement, kind, g.Event, seen), drawnGoal)
+	direct, directSD := rate(k.logodds(s, a, q.Placement, kind, g.Event, o), drawnGoal)
 	p, variance := (1-c.click)*direct, (1-c.click)*(1-c.click)*directSD*directSD
 	if !g.Feedback && c.click > 0 && k.anyClicks(q.Placement) {
-		after, afterSD := rate(k.logodds(s, a, q.Placement, kind, via(g.Event), seen), drawnGoal)
+		after, afterSD := rate(k.logodds(s, a, q.Placement, kind, via(g.Event), o), drawnGoal)
 		p += c.click * after
 		variance += c.click*c.click*afterSD*afterSD + c.clickSD*c.clickSD*(after-direct)*(after-direct)
 	}
@@ -154,7 +162,7 @@ func (k *Knowledge) base(s *scratch, placement, event string) float64 {
 	if b == nil || b.hits < growAt {
 		return 0
 	}
-	return bandit.Sigmoid(b.weights.Score(s.see(0)).Mean)
+	return bandit.Sigmoid(b.weights.Score(s.see(own{})).Mean)
 }
 
 // amount returns what is believed of what one success of a goal brings, and
@@ -184,14 +192,16 @@ func (k *Knowledge) Score(q *Query, actions []*Action, seen []float64, out []lea
 	defer scratches.Put(s)
 	s.of(q.Features, k.basis)
 	s.commons = s.commons[:0]
+	likes := likesOf(q.Features)
 	for i, action := range actions {
 		a := k.standing(q.Placement, action.ID)
-		c := k.clicks(s, a, q.Placement, string(action.Type), seen[i])
+		o := owns(seen[i], matching(likes, action.about))
+		c := k.clicks(s, a, q.Placement, string(action.Type), o)
 		var e learn.Estimate
 		variance := 0.0
 		for j := range action.Goals {
 			g := &action.Goals[j]
-			m, v := k.gain(s, a, q, action, g, c, seen[i])
+			m, v := k.gain(s, a, q, action, g, c, o)
 			e.Mean += m
 			variance += v
 			if g.harms() || !g.Feedback && k.arms[armKey{q.Placement, ""}] != nil {
@@ -217,26 +227,27 @@ func (k *Knowledge) Terms(q *Query, action *Action, seen float64, terms []rappor
 	plain.of(nil, k.basis)
 	a := k.standing(q.Placement, action.ID)
 	kind := string(action.Type)
-	c := k.clicks(&s, a, q.Placement, kind, seen)
-	typical := k.clicks(&plain, a, q.Placement, kind, 0)
+	o := owns(seen, matching(likesOf(q.Features), action.about))
+	c := k.clicks(&s, a, q.Placement, kind, o)
+	typical := k.clicks(&plain, a, q.Placement, kind, own{})
 	moved := 0.0
 	for i := range action.Goals {
 		g := &action.Goals[i]
-		m, _ := k.gain(&s, a, q, action, g, c, seen)
-		average, _ := k.gain(&plain, a, q, action, g, typical, 0)
+		m, _ := k.gain(&s, a, q, action, g, c, o)
+		average, _ := k.gain(&plain, a, q, action, g, typical, own{})
 		terms = append(terms, rapport.Term{Name: g.Event, Value: average})
 		moved += m - average
 	}
 	if moved == 0 {
 		return terms
 	}
-	return k.spread(&s, a, q, action, seen, moved, terms)
+	return k.spread(&s, a, q, action, o, moved, terms)
 }
 
 // spread shares out by how much the features of the moment move the expected
 // worth, in proportion to what each adds to the log-odds of a click (of the
 // first goal where nobody clicks).
-func (k *Knowledge) spread(s *scratch, a standing, q *Query, action *Action, seen, moved float64, terms []rapport.Term) []rapport.Term {
+func (k *Knowledge) spread(s *scratch, a standing, q *Query, action *Action, o own, moved float64, terms []rapport.Term) []rapport.Term {
 	outcome := clicked
 	if !k.anyClicks(q.Placement) && len(action.Goals) > 0 {
 		outcome = outcomeOf(action.Goals[0].Event)
@@ -244,10 +255,10 @@ func (k *Knowledge) spread(s *scratch, a standing, q *Query, action *Action, see
 	from := len(terms)
 	sum, whole := 0.0, 0.0
 	var rise bandit.Slope
-	before := 0.0 // what having seen the action adds
+	var weights own
 	for _, w := range k.behind(a, q.Placement, string(action.Type), outcome) {
 		rise.Rise(w)
-		before += slope(w) * float64(again(seen))
+		weights.rise(w)
 	}
 	add := func(name string, v float64) {
 		if v != 0 {
@@ -260,8 +271,8 @@ func (k *Knowledge) spread(s *scratch, a standing, q *Query, action *Action, see
 	for key, v := range q.Features.All() {
 		add(string(key), k.basis.Along(encodeField(key, v, buffer[:0]), &rise))
 	}
-	if seen > 0 {
-		add("seen before", before)
+	for i, name := range [...]string{ownSeen: "seen before", ownGroups: "interest in what it is about", ownProducts: "interest in its products"} {
+		add(name, float64(weights[i]*o[i]))
 	}
 	if math.Abs(sum) <= whole/20 { // they cancel, and their shares would be without measure
 		return append(terms[:from], rapport.Term{Name: "the moment", Value: moved})

@@ -107,6 +107,9 @@ func worldJob() Job {
 // playBegin is when every play begins: plays do not depend on today.
 var playBegin = time.Date(2026, 5, 4, 6, 0, 0, 0, time.UTC)
 
+// enoughToFit is how many decisions the best observable policy is fitted to.
+const enoughToFit = 60_000
+
 // turnLength is how many decisions are played after tastes have changed.
 const turnLength = 20_000
 
@@ -152,21 +155,22 @@ func playSeed(ctx context.Context, o WorldOptions, seed uint64, progress Progres
 	play := func(h sim.Host, decisions, turn int) *sim.Played {
 		return o.World.Play(sim.PlayOptions{Host: h, Decisions: decisions, Seed: seed, Begin: playBegin, Turn: turn})
 	}
-	brief := min(o.Decisions, 60_000)
 	progress("seed %d: what actions are worth to whom", seed)
+	n := o.Decisions
 	watch := newWatcher(o.World, seed)
-	r.Random = report(play(watch, brief, 0), 0, brief)
+	r.Random = report(play(watch, n, 0), 0, n)
 	mass, segments := watch.rules()
-	r.Mass = report(play(&fixedHost{rule: mass}, brief, 0), 0, brief)
-	r.Segments = report(play(&fixedHost{rule: segments}, brief, 0), 0, brief)
-	r.Oracle = report(play(&fixedHost{rule: watch.oracle}, brief, 0), 0, brief)
+	massPlay := play(&fixedHost{rule: mass}, n, 0)
+	r.Mass = report(massPlay, 0, n)
+	r.Segments = report(play(&fixedHost{rule: segments}, n, 0), 0, n)
+	r.Oracle = report(play(&fixedHost{rule: watch.oracle}, n, 0), 0, n)
 
 	progress("seed %d: the best policy that observable history allows", seed)
-	best, err := o.observable(ctx, seed, brief)
+	best, err := o.observable(ctx, seed, min(n, enoughToFit))
 	if err != nil {
 		return nil, err
 	}
-	r.Observable = *best
+	r.Observable = report(best, 0, n)
 	progress("seed %d: %d decisions by Rapport", seed, o.Decisions)
 	h, err := newHost(ctx, o.World, seed)
 	if err != nil {
@@ -186,8 +190,11 @@ func playSeed(ctx context.Context, o WorldOptions, seed uint64, progress Progres
 	for _, p := range []*PlayReport{&r.Random, &r.Mass, &r.Segments, &r.Rapport, &r.Late, &r.Observable, &r.Oracle} {
 		p.PerPerson = p.Margin * each
 	}
-	gap := r.Observable.Margin - r.Mass.Margin
-	r.GapTaken, r.GapTakenLate = (r.Rapport.Margin-r.Mass.Margin)/gap, (r.Late.Margin-r.Mass.Margin)/gap
+	share := func(from int) Number {
+		low, high := massPlay.Mean(from, n).Margin, best.Mean(from, n).Margin
+		return Number((played.Mean(from, n).Margin - low) / (high - low))
+	}
+	r.GapTaken, r.GapTakenLate = share(0), share(n/2)
 	if o.Turn {
 		before, after := played.Mean(o.Decisions-10_000, o.Decisions), played.Mean(o.Decisions+5_000, o.Decisions+10_000)
 		r.Recovered = Number(after.Margin / after.Best / (before.Margin / before.Best))

@@ -91,7 +91,7 @@ func worldDocuments(w *sim.World) decide.Documents {
 			kind = rapport.ActionOffer
 		}
 		docs.Actions = append(docs.Actions, decide.ActionDoc{
-			ID: a.ID, Type: kind, Placements: slices.Clone(a.Placements), Cost: a.Cost,
+			ID: a.ID, Type: kind, Placements: slices.Clone(a.Placements), Cost: a.Cost, About: subjects(w, a),
 			Goals: []decide.GoalDoc{
 				{Event: "Order Completed", Within: rapport.Duration(3 * 24 * time.Hour), Value: earned},
 				{Event: rapport.EventDecisionClicked, Within: rapport.Duration(time.Hour), Value: decide.FixedAmount(a.Worth)},
@@ -99,6 +99,20 @@ func worldDocuments(w *sim.World) decide.Documents {
 		})
 	}
 	return docs
+}
+
+// subjects names what an action is about, as a shop knows it: its product and
+// the category of that, or its category.
+func subjects(w *sim.World, a *sim.Action) (names []string) {
+	if a.Category != "" {
+		names = append(names, a.Category)
+	}
+	for i := range w.Products {
+		if p := &w.Products[i]; p.SKU == a.SKU {
+			names = append(names, p.SKU, p.Category)
+		}
+	}
+	return names
 }
 
 func newHost(ctx context.Context, w *sim.World, seed uint64) (*host, error) {
@@ -328,19 +342,20 @@ func (h onlookerHost) Decide(q *sim.Question) sim.Answer {
 
 // observable returns what the best policy brings that sees no more than a
 // server does: for every action the truth itself is regressed, without noise,
-// on all features a decision has.
-func (w WorldOptions) observable(ctx context.Context, seed uint64, decisions int) (*PlayReport, error) {
+// on all features a decision has, as noted in one play of some decisions at
+// random, and then it plays itself.
+func (w WorldOptions) observable(ctx context.Context, seed uint64, noted int) (*sim.Played, error) {
 	o := &onlooker{truth: newWatcher(w.World, seed), rows: map[string]*glm.Matrix{}, values: map[string][]float64{}, r: rand.New(rand.NewPCG(seed, 23))}
 	docs := worldDocuments(w.World)
 	none := 0.0
 	docs.Policies[0].Exploration, docs.Policies[0].Holdout = &none, 0
-	var out PlayReport
-	for range 2 {
+	var out *sim.Played
+	for _, decisions := range [2]int{noted, w.Decisions} {
 		h, err := newHostWith(ctx, docs, seed, func() decide.Scorer { return o })
 		if err != nil {
 			return nil, err
 		}
-		played := w.World.Play(sim.PlayOptions{Host: onlookerHost{h, o}, Decisions: decisions, Seed: seed, Begin: playBegin})
+		out = w.World.Play(sim.PlayOptions{Host: onlookerHost{h, o}, Decisions: decisions, Seed: seed, Begin: playBegin})
 		h.close()
 		if h.err != nil {
 			return nil, h.err
@@ -348,7 +363,6 @@ func (w WorldOptions) observable(ctx context.Context, seed uint64, decisions int
 		if o.fitted == nil {
 			o.fit()
 		}
-		out = report(played, 0, decisions)
 	}
-	return &out, nil
+	return out, nil
 }

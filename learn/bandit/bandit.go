@@ -10,9 +10,12 @@ package bandit
 
 import "math"
 
-// Width is how many inputs a model sees: the constant, one input of the
-// caller's own, and the axes of a [Basis].
-const Width = 2 + Axes
+// Own is how many inputs of the caller's own a model sees beside the axes.
+const Own = 3
+
+// Width is how many inputs a model sees: the constant, those of the caller's
+// own, and the axes of a [Basis].
+const Width = 1 + Own + Axes
 
 // Vector are the inputs of one example: first the constant 1, then the caller's
 // own, then the place along each axis.
@@ -22,12 +25,15 @@ type Vector [Width]float32
 type Cell struct{ Mean, Variance float32 }
 
 // Prior is the variance of weights before anything was seen: of the constant,
-// and of each other input.
-type Prior struct{ Constant, Slope float32 }
+// of each input of the caller's own (Slope, if 0), and of each axis.
+type Prior struct{ Constant, Own, Slope float32 }
 
 func (p Prior) at(i int) float32 {
-	if i == 0 {
+	switch {
+	case i == 0:
 		return p.Constant
+	case i <= Own && p.Own > 0:
+		return p.Own
 	}
 	return p.Slope
 }
@@ -61,7 +67,7 @@ func (w *Weights) Grow(p Prior) {
 	s := new(Slopes)
 	s.Mean[0], s.Variance[0] = w.Constant.Mean, w.Constant.Variance
 	for i := 1; i < Width; i++ {
-		s.Variance[i] = p.Slope
+		s.Variance[i] = p.at(i)
 	}
 	for i := range Width {
 		s.Covariance[diagonal(i)] = s.Variance[i]

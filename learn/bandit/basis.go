@@ -98,13 +98,13 @@ func (s *Scatter) Basis() *Basis {
 }
 
 // Project writes where the features stand along the axes to x, whose first
-// input becomes 1 and whose second 0. Without a basis there are no axes yet.
+// input becomes 1 and the caller's own 0. Without a basis there are no axes yet.
 func (b *Basis) Project(features []Feature, x *Vector) {
 	*x = Vector{1}
 	if b == nil {
 		return
 	}
-	to := x[2:]
+	to := x[1+Own:]
 	for i, v := range b.Offset {
 		to[i] = -v
 	}
@@ -128,7 +128,7 @@ func (t *Slope) Rise(w *Weights) {
 		return
 	}
 	for i := range t {
-		t[i] += w.Slopes.Mean[2+i]
+		t[i] += w.Slopes.Mean[1+Own+i]
 	}
 }
 
@@ -195,11 +195,13 @@ func (w *Weights) Turn(t *Turn, p Prior) {
 	}
 	// The way of a weight vector: the constant takes up the shift.
 	var way [Width][Width]float64
-	way[0][0], way[1][1] = 1, 1
+	for i := range 1 + Own {
+		way[i][i] = 1
+	}
 	for j := range Axes {
-		way[0][2+j] = t.shift[j]
+		way[0][1+Own+j] = t.shift[j]
 		for i := range Axes {
-			way[2+i][2+j] = t.axes[i][j]
+			way[1+Own+i][1+Own+j] = t.axes[i][j]
 		}
 	}
 	var half [Width][Width]float64
@@ -227,8 +229,8 @@ func (w *Weights) Turn(t *Turn, p Prior) {
 			}
 			at++
 		}
-		if i >= 2 {
-			c[diagonal(i)] += t.lost[i-2] * float64(p.Slope)
+		if i > Own {
+			c[diagonal(i)] += t.lost[i-1-Own] * float64(p.Slope)
 		}
 	}
 	s.Mean = mean

@@ -53,9 +53,9 @@ func TestAlongTheAxesFeaturesAreUncorrelated(t *testing.T) {
 		var z bandit.Vector
 		b.Project(x, &z)
 		for i := range sum {
-			sum[i] += float64(z[2+i])
+			sum[i] += float64(z[1+bandit.Own+i])
 			for j := range sum {
-				cross[i][j] += float64(z[2+i] * z[2+j])
+				cross[i][j] += float64(z[1+bandit.Own+i] * z[1+bandit.Own+j])
 			}
 		}
 	}
