@@ -84,6 +84,8 @@ type System interface {
 	Unfilled(segment string) bool
 	// SegmentHistory returns how large a segment was, oldest first, at most one size an hour.
 	SegmentHistory(segment string) ([]SegmentSize, error)
+	// SegmentPast returns how the sizes from before a segment was defined are known.
+	SegmentPast(segment string) (*SegmentPast, error)
 	// PreviewSegment tells how many people a condition holds for.
 	PreviewSegment(ctx context.Context, when *condition.Condition, exact bool) (SegmentPreview, error)
 	// Backup writes a consistent copy of everything as a tar stream.

@@ -33,6 +33,22 @@ type SegmentSize struct {
 	Size int64     `json:"size"`
 }
 
+// SegmentPast tells how the sizes from before a segment was defined are known:
+// the lives of people were gone through again.
+type SegmentPast struct {
+	Until   time.Time `json:"until,omitzero" doc:"Sizes from before were told afterwards; later ones were counted while they were so"`
+	Sampled int64     `json:"sampled" doc:"People whose past was gone through"`
+	Total   int64     `json:"total" doc:"People in all; if more than sampled, the sizes are estimates"`
+	Unknown string    `json:"unknown,omitempty" doc:"Why the past cannot be told"`
+	// Building tells how far it is while it is being told.
+	Building *Building `json:"building,omitempty"`
+}
+
+type segmentHistory struct {
+	Sizes []SegmentSize `json:"sizes"`
+	Past  *SegmentPast  `json:"past,omitempty"`
+}
+
 // SegmentMember is one person in a segment.
 type SegmentMember struct {
 	PersonSummary
@@ -97,22 +113,18 @@ func (a *API) segmentOperations() {
 		})
 	handle(a, operation{id: "segment-people", method: "GET", path: "/v1/segments/{id}/people", tag: "Segments", summary: "Who is in a segment", role: access.Viewer}, nil, a.segmentPeople)
 	handle(a, operation{id: "segment-history", method: "GET", path: "/v1/segments/{id}/history", tag: "Segments", summary: "How large a segment was", role: access.Viewer}, nil,
-		func(ctx context.Context, in *IDPath) (*body[struct {
-			Sizes []SegmentSize `json:"sizes"`
-		}], error,
-		) {
+		func(ctx context.Context, in *IDPath) (*body[segmentHistory], error) {
 			s, err := a.segment(ctx, in.ID)
 			if err != nil {
 				return nil, err
 			}
-			out := &body[struct {
-				Sizes []SegmentSize `json:"sizes"`
-			}]{}
+			out := &body[segmentHistory]{}
 			if out.Body.Sizes, err = a.deps.System.SegmentHistory(in.ID); err != nil {
 				return nil, err
 			}
 			out.Body.Sizes = append(out.Body.Sizes, SegmentSize{a.deps.Clock.Now(), s.Size})
-			return out, nil
+			out.Body.Past, err = a.deps.System.SegmentPast(in.ID)
+			return out, err
 		})
 	handle(a, operation{id: "segment-overlap", method: "GET", path: "/v1/segments/{id}/overlap/{other}", tag: "Segments", summary: "Who is in both of two segments", role: access.Viewer}, nil,
 		func(ctx context.Context, in *struct {

@@ -133,23 +133,7 @@ const previewEvents = 200
 
 // holdsByTimeline evaluates a condition from the newest events of a person.
 func (s *Server) holdsByTimeline(ctx context.Context, v *engine.View, when *condition.Condition, asked *profile.Config, now int64) (bool, error) {
-	timeline := profile.TimelineOf(v)
-	var events []rapport.Event
-	var failed error
-	err := timeline.Walk(profile.TimelineKey{}, func(at profile.TimelineEntry) bool {
-		var e rapport.Event
-		ok := false
-		if ok, failed = s.eventAt(ctx, at.Partition, at.Offset, &e); ok {
-			events = append(events, e)
-		}
-		return failed == nil && len(events) < previewEvents
-	})
-	if cerr := timeline.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = failed
-	}
+	events, err := s.eventsOf(ctx, v, previewEvents)
 	re := profile.Recompute(events, asked, s.zones, now)
 	person := s.viewEnv(v, now)
 	re.Soft = func(_ *profile.Env, id string) float64 { return person.Degree(id) }

@@ -29,6 +29,7 @@ func (s *Server) runRooms(ctx context.Context, group *errgroup.Group) {
 		s.runErasures,
 		s.buildDefinitions,
 		s.keepSizes,
+		s.runPasts,
 		s.keepIdentity,
 		s.runMQTT,
 		s.runBrokers,

@@ -111,14 +111,17 @@ func (b *builder) set(phase string, total int64) {
 	b.state = api.Building{Phase: phase, Total: total}
 }
 
-// Building implements api.System.
-func (s *Server) Building() api.Building {
-	s.builder.mu.Lock()
-	defer s.builder.mu.Unlock()
-	out := s.builder.state
-	out.Done = min(s.builder.done.Load(), out.Total)
+// now returns how far it is.
+func (b *builder) now() api.Building {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := b.state
+	out.Done = min(b.done.Load(), out.Total)
 	return out
 }
+
+// Building implements api.System.
+func (s *Server) Building() api.Building { return s.builder.now() }
 
 // settleDefinitions waits a moment for new definitions to be in force: with
 // little history they are at once.
@@ -167,6 +170,7 @@ func (s *Server) buildDefinitions(ctx context.Context) error {
 }
 
 func (s *Server) buildAll(ctx context.Context) error {
+	defer s.pasts.want()
 	defer s.builder.set("", 0)
 	for {
 		since, keys := s.compiled.defs.unready()

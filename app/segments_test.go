@@ -249,3 +249,63 @@ record: true
 		t.Errorf("in the log (-want +got)\n%s", diff)
 	}
 }
+
+// TestANewSegmentHasAPast defines segments after the fact: their sizes are there
+// from when the first person would have been in them, and people who came with
+// events of long ago are counted from then.
+func TestANewSegmentHasAPast(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir, nil)
+	const day = 24 * time.Hour
+	s.order("anna", "1", 20, 20*day)
+	s.order("bo", "2", 30, 10*day)
+	s.order("bo", "3", 40, 5*day)
+	s.send(event("identify", "4", map[string]any{"userId": "cy", "traits": map[string]any{"country": "NO"}}))
+	s.apply(`kind: segment
+id: buyers
+when: performed("Order Completed").count() >= 1
+---
+kind: segment
+id: fresh
+when: performed("Order Completed").within("7d").count() >= 1
+---
+kind: segment
+id: valuable
+when: scores.clv > 10
+`)
+	past := func(id string) (sizes map[int]float64, told map[string]any) {
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+			out := s.must("GET", "/v1/segments/"+id+"/history", nil)
+			if told, _ = out["past"].(map[string]any); told["until"] == nil && time.Now().Before(deadline) {
+				continue // it is told beside everything else
+			}
+			sizes = map[int]float64{}
+			for _, x := range out["sizes"].([]any) {
+				x := x.(map[string]any)
+				at, err := time.Parse(time.RFC3339, x["at"].(string))
+				if err != nil {
+					t.Fatal(err)
+				}
+				sizes[int(time.Since(at)/day)] = x["size"].(float64) // the last of a day stands
+			}
+			return sizes, told
+		}
+	}
+	buyers, told := past("buyers")
+	if buyers[15] != 1 || buyers[8] != 2 || buyers[1] != 2 || buyers[25] != 0 || told["sampled"] != 3.0 || told["total"] != 3.0 {
+		t.Errorf("buyers by days ago %v, told %v", buyers, told)
+	}
+	fresh, _ := past("fresh") // entered, left, entered again: by time alone as well
+	if fresh[18] != 1 || fresh[12] != 0 || fresh[8] != 1 || fresh[1] != 1 || s.size("fresh") != 1 {
+		t.Errorf("fresh by days ago %v, now %v", fresh, s.size("fresh"))
+	}
+	if sizes, told := past("valuable"); len(sizes) != 1 || !strings.Contains(fmt.Sprint(told["unknown"]), "scores") {
+		t.Errorf("a segment of scores: %v, %v", sizes, told)
+	}
+	s.end()
+	s = open(t, dir, nil)
+	if again, _ := past("buyers"); again[15] != 1 || again[8] != 2 {
+		t.Errorf("after a restart: %v", again)
+	}
+}

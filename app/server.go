@@ -91,6 +91,7 @@ type Server struct {
 	queries  *query.Runner
 	erasures erasures
 	builder  builder
+	pasts    pasts
 
 	// Secret is the bootstrap token's, if it was made by this start.
 	Secret string
@@ -109,7 +110,7 @@ type Server struct {
 // Open opens every room in order; nothing runs yet. Close must be called, and
 // is called by Open itself when it fails.
 func Open(ctx context.Context, o Options) (s *Server, err error) {
-	s = &Server{opts: o, log: o.Logger, draining: make(chan struct{}), started: time.Now()}
+	s = &Server{opts: o, log: o.Logger, draining: make(chan struct{}), started: time.Now(), pasts: pasts{wanted: make(chan struct{}, 1)}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
