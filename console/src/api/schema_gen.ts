@@ -4490,6 +4490,10 @@ export interface components {
             /** @description Condition in force */
             when: string;
         };
+        SegmentHistory: {
+            past?: components["schemas"]["SegmentPast"];
+            sizes: components["schemas"]["SegmentSize"][];
+        };
         SegmentList: {
             building?: components["schemas"]["Building"];
             segments: components["schemas"]["Segment"][];
@@ -4525,6 +4529,26 @@ export interface components {
             people: components["schemas"]["SegmentMember"][];
             /** Format: int64 */
             size: number;
+        };
+        SegmentPast: {
+            building?: components["schemas"]["Building"];
+            /**
+             * Format: int64
+             * @description People whose past was gone through
+             */
+            sampled: number;
+            /**
+             * Format: int64
+             * @description People in all; if more than sampled, the sizes are estimates
+             */
+            total: number;
+            /** @description Why the past cannot be told */
+            unknown?: string;
+            /**
+             * Format: date-time
+             * @description Sizes from before were told afterwards; later ones were counted while they were so
+             */
+            until?: string;
         };
         SegmentPreview: {
             exact: boolean;
@@ -4586,9 +4610,6 @@ export interface components {
         SignInBody: {
             /** @description An API token */
             token: string;
-        };
-        SizesAnswer: {
-            sizes: components["schemas"]["SegmentSize"][];
         };
         SoftDegree: {
             /** Format: double */
@@ -16060,7 +16081,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SizesAnswer"];
+                    "application/json": components["schemas"]["SegmentHistory"];
                 };
             };
             /** @description Bad Request */

@@ -135,7 +135,7 @@ export type System = Of<'Status'>
 export type Demo = Of<'DemoStatus'>
 
 export type Segment = Of<'Segment'>
-export type SegmentHistory = Of<'SizesAnswer'>
+export type SegmentHistory = Of<'SegmentHistory'>
 export type SegmentMembers = Of<'SegmentPage'>
 export type SegmentOverlap = Of<'SegmentOverlap'>
 /** Who a condition would hold for, with the 95 % interval of the estimate. */
