@@ -67,7 +67,7 @@ func (s *Server) openLake(ctx context.Context, key []byte) error {
 		Every: s.opts.LakeEvery, Decision: decide.DecodeDecision,
 		Outcome: lakeOutcome,
 		Skip: func(e *rapport.Event) bool {
-			return e.Name == profile.SystemAnswers || e.Name == profile.SystemReview
+			return e.Name == profile.SystemAnswers || e.Name == profile.SystemReview || e.Name == profile.SystemBuilt
 		},
 		Gone: s.lakeGone, People: s.identity.Merged,
 		PeopleVersion: func() uint64 { _, next := s.events.Bounds(eventlog.Identity, 0); return uint64(next) },

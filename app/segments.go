@@ -290,7 +290,7 @@ func (s *Server) readHistory(ctx context.Context, questions *profile.Config, for
 	fold := profile.AggregateFold{Config: questions}
 	gathered := map[rapport.ID]*gathering{}
 	var building *predict.Building
-	built := s.newSender(fmt.Sprintf("predictions/%d/%d", since, end.Partition), predict.SystemBuilt)
+	built := s.newSender(fmt.Sprintf("predictions/%d/%d", since, end.Partition), profile.SystemBuilt)
 	if foretold != nil {
 		building = predict.NewBuilding(foretold)
 	}

@@ -9,11 +9,8 @@ import (
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/engine"
+	"github.com/rapport-engine/rapport/profile"
 )
-
-// SystemBuilt is the system event that brings a fragment what history says
-// under a definition taken up anew.
-const SystemBuilt = "Predictions Built"
 
 // key names a definition of what counts, as taken up at one moment: the same
 // one taken up again is counted again.
@@ -179,7 +176,7 @@ func (b *Building) Apply(e *rapport.Event) {
 	}
 }
 
-// Each calls fn for every fragment in order with the body of its [SystemBuilt], and forgets them.
+// Each calls fn for every fragment in order with the body of its [profile.SystemBuilt], and forgets them.
 func (b *Building) Each(fn func(entity, fragment rapport.ID, body []byte) error) error {
 	ids := make([]rapport.ID, 0, len(b.of))
 	for id := range b.of {
@@ -199,9 +196,9 @@ func (b *Building) Each(fn func(entity, fragment rapport.ID, body []byte) error)
 	return nil
 }
 
-// readBuilt takes the body of a [SystemBuilt] apart.
+// readBuilt takes the body of a [profile.SystemBuilt] apart.
 func readBuilt(e *rapport.Event) (k key, purchases, tastes []byte, ok bool) {
-	if e.Name != SystemBuilt {
+	if e.Name != profile.SystemBuilt {
 		return k, nil, nil, false
 	}
 	d := decoder{b: e.Body}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/engine"
+	"github.com/rapport-engine/rapport/profile"
 )
 
 // FoldPurchases is the fold that keeps the days a person bought on.
@@ -46,7 +47,7 @@ func (PurchasesFold) New() engine.State { return &Purchases{} }
 // Wants implements engine.Cold.
 func (PurchasesFold) Wants(c *engine.Context, e *rapport.Event) bool {
 	if e.Type != rapport.TypeTrack {
-		return e.Type == rapport.TypeSystem && e.Name == SystemBuilt
+		return e.Type == rapport.TypeSystem && e.Name == profile.SystemBuilt
 	}
 	for _, d := range configOf(c.Config).purchased {
 		if d.doc.Event == e.Name {

@@ -9,6 +9,7 @@ import (
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/learn/affinity"
+	"github.com/rapport-engine/rapport/profile"
 )
 
 // FoldTastes is the fold that keeps what a person looked at, bought and liked.
@@ -48,7 +49,7 @@ func (TastesFold) New() engine.State { return &Tastes{} }
 // Wants implements engine.Cold.
 func (TastesFold) Wants(c *engine.Context, e *rapport.Event) bool {
 	if e.Type == rapport.TypeSystem {
-		return e.Name == SystemBuilt
+		return e.Name == profile.SystemBuilt
 	}
 	for _, d := range configOf(c.Config).tasted {
 		if _, ok := signOf(d.doc, e); ok {

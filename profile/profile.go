@@ -128,6 +128,12 @@ func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 // looked at again, because definitions changed; its body is of room segment.
 const SystemReview = "Segments Reviewed"
 
+// SystemBuilt names the system event that brings a fragment what history says
+// of its purchases and tastes under a changed definition; its body is of room predict.
+const SystemBuilt = "Predictions Built"
+
 // internal reports whether a system event is work of the program that tells
 // nothing about the person.
-func internal(name string) bool { return name == SystemAnswers || name == SystemReview }
+func internal(name string) bool {
+	return name == SystemAnswers || name == SystemReview || name == SystemBuilt
+}
