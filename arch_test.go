@@ -77,7 +77,7 @@ var rooms = map[string][]string{
 	"learn/uplift":          {"learn", "learn/*"},
 	"config":                {"rapport", "condition", "eventlog"},
 	"api":                   {"rapport", "access", "collect", "collect/item", "twin", "twin/epcis", "twin/ota", "twin/health", "twin/group", "twin/recall", "gs1", "catalog", "collect/segmentwire", "config", "decide", "deliver", "deliver/compose", "deliver/suppression", "deliver/feedback", "engine", "identity", "profile", "eventlog", "condition", "segment", "predict", "learn/linkage"},
-	"predict":               {"rapport", "engine", "profile", "learn", "learn/*"},
+	"predict":               {"rapport", "engine", "condition", "profile", "learn", "learn/*"},
 	"console":               {},
 	"docs":                  {},
 	"client":                {"rapport"},

@@ -92,6 +92,8 @@ const (
 	SystemSegmentLeft      = "Segment Left"
 	SystemErased           = "Person Erased"
 	SystemTrackingPlanFail = "Event Quarantined"
+	// SystemForecast tells who owns an item when its sensor expects it to run out.
+	SystemForecast = "Item Forecast"
 )
 
 // Names of events with a meaning on the wire.

@@ -8,6 +8,7 @@ import (
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/access"
 	"github.com/rapport-engine/rapport/engine"
+	"github.com/rapport-engine/rapport/predict"
 	"github.com/rapport-engine/rapport/twin"
 	"github.com/rapport-engine/rapport/twin/health"
 )
@@ -36,6 +37,39 @@ func forecastOf(v *engine.View, gtin string) map[string]any {
 		out["anomalies"] = anomalies
 	}
 	return out
+}
+
+// weighPurchases brings what the owner of an item buys into when it runs out:
+// two forecasts, weighed by how sure each is.
+func (a *API) weighPurchases(ctx context.Context, config *engine.Config, gtin string, owner rapport.ID, forecast map[string]any) error {
+	runOut, _ := forecast[string(health.RunOut)].(map[string]any)
+	product := productOf(config, gtin)
+	if runOut == nil || product == nil || owner.IsZero() {
+		return nil
+	}
+	now := a.deps.Clock.Now()
+	var bought predict.RefillSource
+	known := false
+	err := a.deps.Engine.View(ctx, owner, nil, func(v *engine.View) error {
+		bought, known = predict.Of(v.State, v.Config(), rapport.Millis(now)).Purchased(health.Refill(v.Config(), product))
+		return nil
+	})
+	if err != nil || !known {
+		return err
+	}
+	const day = 24 * time.Hour
+	left := func(name string) float64 { return max(float64(runOut[name].(time.Time).Sub(now))/float64(day), 0.02) }
+	sensor := predict.RefillSource{Source: "sensor", Days: left("at"), Low: left("low"), High: left("high")}
+	days, low, high := predict.Together(sensor, bought)
+	at := func(days float64) time.Time {
+		return now.Add(time.Duration(days * float64(day))).UTC().Truncate(time.Second)
+	}
+	runOut["sources"] = []map[string]any{
+		{"source": "sensor", "at": runOut["at"], "low": runOut["low"], "high": runOut["high"]},
+		{"source": "purchases", "at": at(bought.Days), "low": at(bought.Low), "high": at(bought.High)},
+	}
+	runOut["at"], runOut["low"], runOut["high"] = at(days), at(low), at(high)
+	return nil
 }
 
 // FleetReport is how items fare by product and firmware.

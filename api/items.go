@@ -52,14 +52,20 @@ func (a *API) itemOperations() {
 				return nil, err
 			}
 			var out Item
+			var owner rapport.ID
+			var config *engine.Config
 			err = a.deps.Items.View(ctx, id, func(v *engine.View, s *twin.Item) error {
 				out = a.itemOf(v.Config(), s)
 				out.Forecast = forecastOf(v, out.GTIN)
+				owner, config = s.Owner.Person, v.Config()
 				for _, m := range group.Read(v) {
 					out.Segments = append(out.Segments, ItemMembership{m.ID, rapport.Time(m.Since)})
 				}
 				return nil
 			})
+			if err == nil {
+				err = a.weighPurchases(ctx, config, out.GTIN, owner, out.Forecast)
+			}
 			if err != nil {
 				return nil, err
 			}

@@ -83,6 +83,7 @@ func (s *Server) folds() []engine.Fold {
 		predict.PurchasesFold{},
 		predict.TastesFold{},
 		predict.SessionsFold{},
+		predict.SensedFold{},
 	}, s.productFolds(), []engine.Fold{
 		webpush.Fold{},
 		segment.NewFold(s.segmentEnv),

@@ -42,6 +42,7 @@ type Person struct {
 	bought   ledger
 	session  []recentSign
 	sessions *Sessions // nil where nothing is known
+	sensors  []sensed  // of items held
 }
 
 // Of returns what is needed to score a person. state finds folds' states; it is
@@ -52,6 +53,7 @@ func Of(state func(fold string) engine.State, config *engine.Config, at int64) *
 	if t := p.taste(state); t != nil {
 		p.tastes, p.bought, p.session = t.signs.clone(), t.bought.clone(), slices.Clone(t.session(at))
 	}
+	p.seeSensors(state)
 	if s, _ := state(FoldSessions).(*Sessions); s != nil && p.config.intent != nil {
 		clone := *s
 		p.sessions = &clone
@@ -71,6 +73,9 @@ func At(state func(fold string) engine.State, config *engine.Config, at int64, p
 	case len(path) == 0 || path[0] == "affinity" || path[0] == "replenishment":
 		if t := p.taste(state); t != nil {
 			p.tastes, p.bought = t.signs, t.bought
+		}
+		if len(path) > 0 && path[0] == "replenishment" {
+			p.seeSensors(state)
 		}
 	default:
 		p.seePurchases(state)

@@ -46,12 +46,28 @@ type AffinityScore struct {
 	Parts     map[string]float64 `json:"parts"` // what it is made of: everybody's rate, and each sign
 }
 
-// Refill is when a person will need a product again, in days from now.
+// Refill is when a person will need a product again, in days from now, with
+// the interval in which 80 of 100 such people do.
 type Refill struct {
 	Product string  `json:"product"`
 	Days    float64 `json:"days"`
 	Low     float64 `json:"low"`
 	High    float64 `json:"high"`
+	// Sources are what it is made of, weighed by how sure each is.
+	Sources []RefillSource `json:"sources"`
+}
+
+// RefillSource is one forecast of when a product is needed again.
+type RefillSource struct {
+	Source string  `json:"source" enum:"purchases,sensor"`
+	Item   string  `json:"item,omitempty" doc:"Of a sensor: the item it is in"`
+	Days   float64 `json:"days"`
+	Low    float64 `json:"low"`
+	High   float64 `json:"high"`
+}
+
+func (s RefillSource) forecast() replenish.Forecast {
+	return replenish.Forecast{Time: s.Days, Low: s.Low, High: s.High}
 }
 
 func (l *Liking) check() bool {
@@ -199,30 +215,88 @@ func (p *Person) affinities() []AffinityScore {
 	return out
 }
 
-// refills returns when the person will need what they bought again, the
-// soonest first.
+// refills returns when the person will need what they bought again, or have an
+// item of that tells, the soonest first.
 func (p *Person) refills() []Refill {
-	l := p.config.liking
-	if l == nil {
-		return nil
-	}
-	today := dayOf(p.at)
 	var out []Refill
+	at := func(product string) *Refill {
+		i := slices.IndexFunc(out, func(r Refill) bool { return r.Product == product })
+		if i < 0 {
+			i, out = len(out), append(out, Refill{Product: product})
+		}
+		return &out[i]
+	}
 	for _, a := range p.bought {
-		m := l.Products[a.name]
-		gaps, last, ok := gapsOf(a.lines, today)
-		if m == nil || !ok {
+		if s, ok := p.byPurchases(a); ok {
+			r := at(a.name)
+			r.Sources = append(r.Sources, s)
+		}
+	}
+	for i := range p.sensors {
+		x := &p.sensors[i]
+		f := x.left(p.at)
+		s := RefillSource{"sensor", x.item, round(f.Time), round(f.Low), round(f.High)}
+		r := at(x.product)
+		if n := len(r.Sources); n > 0 && r.Sources[n-1].Source == s.Source { // of two items the one that runs out first
+			if s.Days < r.Sources[n-1].Days {
+				r.Sources[n-1] = s
+			}
 			continue
 		}
-		var use replenish.Use
-		for _, g := range gaps {
-			use.Add(g)
+		r.Sources = append(r.Sources, s)
+	}
+	for i := range out {
+		r := &out[i]
+		f := r.Sources[0].forecast()
+		if len(r.Sources) > 1 {
+			if both, ok := replenish.Combine(f, r.Sources[1].forecast()); ok {
+				f = both
+			}
 		}
-		f := m.Forecast(use, float64(last.n)/quantityUnit, float64(today-last.at))
-		out = append(out, Refill{a.name, round(f.Time), round(f.Low), round(f.High)})
+		r.Days, r.Low, r.High = round(f.Time), round(f.Low), round(f.High)
 	}
 	slices.SortStableFunc(out, func(a, b Refill) int { return cmp.Compare(a.Days, b.Days) })
 	return out
+}
+
+// byPurchases returns when the person buys a product again by when they bought it.
+func (p *Person) byPurchases(a account) (s RefillSource, ok bool) {
+	l := p.config.liking
+	if l == nil {
+		return s, false
+	}
+	today := dayOf(p.at)
+	m := l.Products[a.name]
+	gaps, last, ok := gapsOf(a.lines, today)
+	if m == nil || !ok {
+		return s, false
+	}
+	var use replenish.Use
+	for _, g := range gaps {
+		use.Add(g)
+	}
+	f := m.Forecast(use, float64(last.n)/quantityUnit, float64(today-last.at))
+	return RefillSource{"purchases", "", round(f.Time), round(f.Low), round(f.High)}, true
+}
+
+// Purchased returns when the person buys a product again by their purchases
+// alone; it is not ok where that is not known.
+func (p *Person) Purchased(product string) (s RefillSource, ok bool) {
+	for _, a := range p.bought {
+		if a.name == product {
+			return p.byPurchases(a)
+		}
+	}
+	return s, false
+}
+
+// Together weighs two forecasts of when a product is needed again.
+func Together(a, b RefillSource) (days, low, high float64) {
+	f, ok := replenish.Combine(a.forecast(), b.forecast())
+	if !ok {
+		return a.Days, a.Low, a.High
+	}
+	return f.Time, f.Low, f.High
 }
 
 // gapsOf returns the gaps between purchases of one product, and the last one.

@@ -1,6 +1,6 @@
 // Package replenish foretells when somebody will need more of what they buy
-// again and again, from when and how much they bought and from what a sensor
-// in the product says.
+// again and again, from when and how much they bought, together with what a
+// sensor in the product foretells.
 //
 // It is pure and deterministic. A person of whom little is known is drawn
 // toward all others; every interval is finite and holds what it says. The model
@@ -142,77 +142,33 @@ func (m *Model) Forecast(u Use, quantity, elapsed float64) Forecast {
 	return Forecast{m.Quantile(u, quantity, elapsed, .5), m.Quantile(u, quantity, elapsed, .1), m.Quantile(u, quantity, elapsed, .9)}
 }
 
-// Level follows the fill level of a product by its sensor: a Kalman filter of
-// the level and of the pace at which it falls. The zero value knows nothing.
-type Level struct {
-	At          float64 // of the last reading
-	Level, Pace float64 // Pace > 0 falls
-	// Covariance of level and pace.
-	LL, LP, PP float64
-	Readings   int
-}
+// zTenth is the normal quantile of 0.9: 80 % lie within so many deviations.
+const zTenth = 1.2815515655446004
 
-// Noise says how much a sensor and a household vary.
-type Noise struct {
-	Sensor float64 // standard deviation of a reading; default 0.02
-	Drift  float64 // standard deviation of the pace's change per unit of time, as a share of the mean pace; default 0.1
-	Pace   float64 // a pace to begin with, per unit of time; > 0
-}
-
-// refill is how far above what is expected a reading means a new pack.
-const refill = 0.25
-
-// Read follows one reading at a time not before the last.
-func (l *Level) Read(at, reading float64, n Noise) {
-	sensor := n.Sensor
-	if sensor == 0 {
-		sensor = 0.02
+// Combine weighs two forecasts of the same time, made of different things, by
+// how sure each is: their logarithms by precision, since a time lies ahead and
+// may be long. Both need 0 < Low <= Time <= High < infinity; one that is not so is left out, and the
+// answer is not ok if none is left.
+func Combine(a, b Forecast) (f Forecast, ok bool) {
+	switch {
+	case !a.usable() && !b.usable():
+		return Forecast{}, false
+	case !a.usable():
+		return b, true
+	case !b.usable():
+		return a, true
 	}
-	drift := n.Drift
-	if drift == 0 {
-		drift = 0.1
+	mean, weight := 0.0, 0.0
+	for _, x := range [...]Forecast{a, b} {
+		deviation := max(math.Log(x.High/x.Low)/(2*zTenth), 1e-6)
+		w := 1 / (deviation * deviation)
+		mean, weight = mean+w*math.Log(x.Time), weight+w
 	}
-	if l.Readings == 0 {
-		*l = Level{At: at, Level: reading, Pace: n.Pace, LL: sensor * sensor, PP: n.Pace * n.Pace, Readings: 1}
-		return
-	}
-	dt := max(at-l.At, 0)
-	level := l.Level - l.Pace*dt
-	ll := l.LL - 2*dt*l.LP + dt*dt*l.PP + sensor*sensor*dt*1e-2
-	lp := l.LP - dt*l.PP
-	pp := l.PP + drift*drift*n.Pace*n.Pace*dt
-	l.At = at
-	l.Readings++
-	if reading > level+refill+3*math.Sqrt(ll) { // a new pack: the level is what is read, the pace is kept
-		l.Level, l.LL, l.LP, l.PP = reading, sensor*sensor, 0, pp
-		return
-	}
-	s := ll + sensor*sensor
-	gainL, gainP := ll/s, lp/s
-	off := reading - level
-	l.Level, l.Pace = level+gainL*off, l.Pace+gainP*off
-	l.LL, l.LP, l.PP = (1-gainL)*ll, (1-gainL)*lp, pp-gainP*lp
-	l.Pace = max(l.Pace, n.Pace*0.01)
+	mean /= weight
+	half := zTenth / math.Sqrt(weight)
+	return Forecast{Time: math.Exp(mean), Low: math.Exp(mean - half), High: math.Exp(mean + half)}, true
 }
 
-// Empty returns when the level first passes the given one, as mean and
-// variance of the time from the last reading.
-func (l *Level) Empty(level float64) (mean, variance float64) {
-	left := max(l.Level-level, 0)
-	mean = left / l.Pace
-	// First-order error of left / pace.
-	variance = (l.LL+mean*mean*l.PP+2*mean*l.LP)/(l.Pace*l.Pace) + 1e-12
-	return mean, max(variance, 1e-12)
-}
-
-// Combine weighs two estimates of the same time by how sure each is.
-func Combine(meanA, varianceA, meanB, varianceB float64) (mean, variance float64) {
-	wa, wb := 1/varianceA, 1/varianceB
-	return (wa*meanA + wb*meanB) / (wa + wb), 1 / (wa + wb)
-}
-
-// Normal turns a mean and a variance into a forecast that does not lie in the past.
-func Normal(mean, variance float64) Forecast {
-	sd := math.Sqrt(variance)
-	return Forecast{max(mean, 0), max(mean-1.2816*sd, 0), max(mean+1.2816*sd, 0)}
+func (f Forecast) usable() bool {
+	return f.Low > 0 && f.Low <= f.Time && f.Time <= f.High && !math.IsInf(f.High, 0)
 }

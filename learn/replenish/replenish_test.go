@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/rapport-engine/rapport/learn/replenish"
+	"github.com/rapport-engine/rapport/learn/survival"
 )
 
 // household uses a product at a pace of its own, somewhat unevenly, and buys
@@ -67,59 +68,97 @@ func TestTheNextPurchaseIsForetoldBetterThanByTheMeanGap(t *testing.T) {
 	}
 }
 
-func TestASensorMakesTheForecastBetter(t *testing.T) {
+// Of what is left in a pack two things tell: the pace of the household so far,
+// by its purchases, and a sensor with its noise, which has seen this pack alone.
+func TestPurchasesAndASensorTogetherAreBetterThanEither(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(2, 2))
+	pack := func(pace float64) replenish.Gap { // one at a time, each used at a pace of its own
+		return replenish.Gap{Time: max(math.Exp(.3*rng.NormFloat64())/pace, 1), Quantity: 1}
+	}
+	anybody := func() float64 { return math.Exp(math.Log(1.0/21) + .5*rng.NormFloat64()) }
 	var known [][]replenish.Gap
-	for range 300 {
-		known = append(known, household(rng))
+	for range 600 {
+		pace := anybody()
+		var of []replenish.Gap
+		for range 1 + rng.IntN(5) {
+			of = append(of, pack(pace))
+		}
+		known = append(known, of)
 	}
 	m, err := replenish.Fit(known)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var without, with, inside, n float64
-	for range 600 {
-		lasts := 21 * math.Exp(.5*rng.NormFloat64())
-		pace, at := 1/lasts, math.Floor(lasts*.6)
-		if at < 4 {
+	var purchases, sensor, both, n float64
+	var inside [3]float64
+	for range 4000 {
+		pace := anybody()
+		var u replenish.Use
+		for range 1 + rng.IntN(5) {
+			u.Add(pack(pace))
+		}
+		// This pack: at a pace of its own too, and unevenly from day to day.
+		daily := pace * math.Exp(.3*rng.NormFloat64())
+		left, gone := 1.0, 0.0
+		var levels []float64
+		for left > 0 && len(levels) < 400 {
+			levels = append(levels, left)
+			left -= daily * rng.ExpFloat64()
+		}
+		asked := 4 + rng.IntN(max(len(levels)*3/5, 1))
+		if asked >= len(levels)-1 {
 			continue
 		}
-		var l replenish.Level
-		noise := replenish.Noise{Sensor: .02, Pace: 1.0 / 21}
-		for day := 0.0; day <= at; day++ {
-			l.Read(day, 1-pace*day+.02*rng.NormFloat64(), noise)
+		var r survival.Rate
+		for day, level := range levels[:asked+1] {
+			r.Add(float64(day), level+.03*rng.NormFloat64(), 21)
 		}
-		left := lasts - at
-		f := m.Forecast(replenish.Use{}, 1, at)
-		sd := (f.High - f.Low) / (2 * 1.2816)
-		mean, variance := l.Empty(0)
-		both := replenish.Normal(replenish.Combine(mean, variance, f.Time, sd*sd))
-		without += math.Abs(f.Time - left)
-		with += math.Abs(both.Time - left)
-		if both.Low <= left && left <= both.High {
-			inside++
+		gone = float64(len(levels) - asked)
+		p, ok := r.To(0)
+		if !ok {
+			continue
+		}
+		a := m.Forecast(u, 1, float64(asked))
+		b := replenish.Forecast{Time: p.Quantile(.5), Low: p.Quantile(.1), High: p.Quantile(.9)}
+		c, ok := replenish.Combine(a, b)
+		if !ok {
+			t.Fatalf("%+v and %+v do not combine", a, b)
+		}
+		for i, f := range [...]replenish.Forecast{a, b, c} {
+			if f.Low <= gone && gone <= f.High {
+				inside[i]++
+			}
 		}
 		n++
+		purchases += math.Abs(a.Time - gone)
+		sensor += math.Abs(b.Time - gone)
+		both += math.Abs(c.Time - gone)
 	}
-	t.Logf("error %.2f days with a sensor, %.2f without; 80 %% intervals hold %.3f", with/n, without/n, inside/n)
-	if with > .5*without {
-		t.Errorf("error %.2f days with a sensor, %.2f without", with/n, without/n)
+	t.Logf("of %v: error %.2f days by purchases, %.2f by the sensor, %.2f by both; 80 %% intervals hold %.3f, %.3f, %.3f",
+		n, purchases/n, sensor/n, both/n, inside[0]/n, inside[1]/n, inside[2]/n)
+	if both > .95*min(purchases, sensor) {
+		t.Errorf("error %.2f days by purchases, %.2f by the sensor, %.2f by both", purchases/n, sensor/n, both/n)
 	}
-	if c := inside / n; c < .7 || c > .95 {
-		t.Errorf("80 %% intervals hold %.3f", c)
+	if c := inside[2] / n; c < .75 || c > .85 {
+		t.Errorf("80 %% intervals of both hold %.3f", c)
 	}
 }
 
-func TestANewPackIsSeenAndThePaceKept(t *testing.T) {
+func TestCombiningLeavesOutWhatSaysNothing(t *testing.T) {
 	t.Parallel()
-	var l replenish.Level
-	noise := replenish.Noise{Pace: .05}
-	for day := range 30 {
-		l.Read(float64(day), 1-.1*float64(day%9), noise)
+	good := replenish.Forecast{Time: 5, Low: 3, High: 8}
+	for _, bad := range []replenish.Forecast{{}, {Time: 5, Low: 0, High: 9}, {Time: 5, Low: 4, High: math.Inf(1)}, {Time: math.NaN(), Low: 1, High: 2}} {
+		if f, ok := replenish.Combine(good, bad); !ok || f != good {
+			t.Errorf("with %+v: %+v %t", bad, f, ok)
+		}
+		if f, ok := replenish.Combine(bad, bad); ok {
+			t.Errorf("two of %+v are %+v", bad, f)
+		}
 	}
-	if mean, _ := l.Empty(0); math.Abs(l.Pace-.1) > .02 || math.Abs(mean-l.Level/l.Pace) > 1e-9 {
-		t.Errorf("%+v", l)
+	same, _ := replenish.Combine(good, good)
+	if math.Abs(same.Time-5) > 1e-9 || same.High-same.Low >= good.High-good.Low {
+		t.Errorf("twice %+v is %+v", good, same)
 	}
 }
 

@@ -57,7 +57,7 @@ var (
 func (Fold) Name() string { return FoldHealth }
 
 // Version implements engine.Fold.
-func (Fold) Version() uint32 { return 2 }
+func (Fold) Version() uint32 { return 3 }
 
 // Scope implements engine.Fold.
 func (Fold) Scope() engine.Scope { return engine.PerEntity }
@@ -97,6 +97,8 @@ type Series struct {
 	// Told are the times at which a forecast was told, by kind, so that it is
 	// told once until it moves away again.
 	ToldService, ToldOut bool
+	// SharedOut is when it runs out as the owner was last told, SharedAt when that was.
+	SharedAt, SharedOut int64
 }
 
 // Apply implements engine.State.
@@ -112,7 +114,13 @@ func (h *Health) Apply(c *engine.Context, e *rapport.Event) {
 			*h = Health{tenure: tenure}
 		}
 	}
-	if e.Name != twin.EventTelemetry || item != nil && item.Former(e.Timestamp) {
+	if e.Name != twin.EventTelemetry {
+		for i := range h.Series { // whoever has it now was told nothing
+			h.Series[i].SharedAt, h.Series[i].SharedOut = 0, 0
+		}
+		return
+	}
+	if item != nil && item.Former(e.Timestamp) {
 		return
 	}
 	for k, v := range e.Properties.All() {
@@ -126,6 +134,9 @@ func (h *Health) Apply(c *engine.Context, e *rapport.Event) {
 		}
 		s.take(e.Timestamp, x, c, e, h)
 		s.foresee(product, c, e)
+		if product != nil && product.Replenish.Reading == s.Name && !item.Owner.Person.IsZero() {
+			s.share(item, product, c, e)
+		}
 	}
 }
 
@@ -273,7 +284,9 @@ func (h *Health) AppendBinary(b []byte) []byte {
 		for _, p := range s.numbers() {
 			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(*p))
 		}
-		b = binary.AppendVarint(binary.AppendVarint(b, s.AlarmAt), s.Alarms)
+		for _, x := range []int64{s.AlarmAt, s.Alarms, s.SharedAt, s.SharedOut} {
+			b = binary.AppendVarint(b, x)
+		}
 		b = append(b, flags(s.Rate.Seen, s.ToldService, s.ToldOut))
 	}
 	return b
@@ -347,7 +360,7 @@ func (h *Health) DecodeBinary(b []byte) error {
 			*p = math.Float64frombits(binary.LittleEndian.Uint64(b[8*j:]))
 		}
 		b = b[8*len(numbers):]
-		for _, v := range []*int64{&s.AlarmAt, &s.Alarms} {
+		for _, v := range []*int64{&s.AlarmAt, &s.Alarms, &s.SharedAt, &s.SharedOut} {
 			x, k := binary.Varint(b)
 			if k <= 0 {
 				*h = Health{}

@@ -4297,6 +4297,19 @@ export interface components {
             /** Format: double */
             low: number;
             product: string;
+            sources: components["schemas"]["RefillSource"][];
+        };
+        RefillSource: {
+            /** Format: double */
+            days: number;
+            /** Format: double */
+            high: number;
+            /** @description Of a sensor: the item it is in */
+            item?: string;
+            /** Format: double */
+            low: number;
+            /** @enum {string} */
+            source: "purchases" | "sensor";
         };
         ReplayResult: {
             more: boolean;
