@@ -4409,6 +4409,8 @@ export interface components {
             lag: number;
             /** Format: double */
             millis: number;
+            /** @description What the answer leaves out, in words: an empty lake, days not looked at, records not written yet */
+            notes?: string[];
             /** @description One array for each row, a value for each column: times as RFC 3339, numbers as numbers */
             rows: unknown[];
             /** @description There is more than was answered */
@@ -4435,7 +4437,7 @@ export interface components {
              * @description First day looked at: files of earlier ones are not opened
              */
             since?: string;
-            /** @description One SELECT over events, decisions, outcomes and people, in DuckDB's SQL */
+            /** @description One SELECT over the views events, decisions, outcomes, people, traits, consents, segments and items, in DuckDB's SQL */
             sql?: string;
             /** @description Do not wait until the latest events are in the lake */
             stale?: boolean;
