@@ -111,7 +111,7 @@ func TestALakeInABucketHoldsWhatWasAcknowledgedOnceWhereverTheServerIsKilled(t *
 		t.Errorf("asked while the bucket is away: %d %q", code, a.Detail)
 	}
 	away.Store(false)
-	kills := 6
+	kills := 4
 	if testing.Short() {
 		kills = 2
 	}
