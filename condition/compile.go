@@ -117,7 +117,7 @@ func compileComparison(n *node) boolFunc {
 	case isNull(left) || isNull(right):
 		return compileNullTest(kind, left, right)
 	case right.kind == kindLiteral && right.typeOf() == typeText && (kind == kindEqual || kind == kindDiffers):
-		return compileTextTest(kind, compileValue(left), string(mustText(right.value)))
+		return compileTextTest(kind, left, string(mustText(right.value)))
 	case right.kind == kindLiteral && right.value.Kind() == rapport.KindNumber:
 		c, _ := right.value.Number()
 		return compileNumberTest(kind, left, c)
@@ -174,7 +174,15 @@ func compileNullTest(kind nodeKind, left, right *node) boolFunc {
 	return func(env Env, item int) bool { return f(env, item).IsNull() == want }
 }
 
-func compileTextTest(kind nodeKind, f valueFunc, c string) boolFunc {
+func compileTextTest(kind nodeKind, n *node, c string) boolFunc {
+	if kind == kindEqual && n.kind == kindPath && n.slot == 0 { // saves a call
+		root, path := n.root, n.path
+		return func(env Env, _ int) bool {
+			text, ok := env.Value(root, path).Text()
+			return ok && string(text) == c
+		}
+	}
+	f := compileValue(n)
 	if kind == kindEqual {
 		return func(env Env, item int) bool {
 			text, ok := f(env, item).Text()
@@ -195,6 +203,13 @@ func compileNumberTest(kind nodeKind, left *node, c float64) boolFunc {
 			v := f(env, item)
 			x, ok := v.Number()
 			return !v.IsNull() && !(ok && x == c)
+		}
+	}
+	if left.kind == kindPath && left.slot == 0 { // saves a call
+		root, path := left.root, left.path
+		return func(env Env, _ int) bool {
+			x, ok := env.Value(root, path).Number()
+			return ok && compareNumbers(kind, x, c)
 		}
 	}
 	f := compileNumber(left)
