@@ -30,6 +30,7 @@ func runBench(ctx context.Context, env Env, flags *flag.FlagSet) error {
 	flags.IntVar(&o.Traits, "traits", 0, "ingest: compare with a server that keeps so many computed traits ...")
 	flags.IntVar(&o.Segments, "segments", 0, "ingest: ... and so many live segments")
 	flags.IntVar(&o.Actions, "actions", 50, "decide: actions that compete")
+	flags.IntVar(&o.Features, "features", 20, "decide: features of each decision, 5 to 21")
 	flags.Float64Var(&o.DecideRate, "decide-rate", 2000, "decide: decisions a second")
 	flags.Float64Var(&o.EventsRate, "events-rate", 10_000, "decide: events a second beside them")
 	operands, err := parse(env, flags, 1, 1)

@@ -71,6 +71,9 @@ type Options struct {
 
 	// Actions is how many actions compete in Decide. 0 is 50.
 	Actions int
+	// Features is what models learn from at each decision: five of the moment and
+	// the person, the others of the request's context. 0 is 20.
+	Features int
 	// DecideRate is decisions a second. 0 is 2,000.
 	DecideRate float64
 	// EventsRate is the load beside them, in events a second. 0 is 10,000.
@@ -95,6 +98,7 @@ func (o Options) defaults() (Options, error) {
 	count(&o.Batch, 100)
 	count(&o.Connections, 16)
 	count(&o.Actions, 50)
+	count(&o.Features, 20)
 	def(&o.ZipfS, 1.01)
 	def(&o.ZipfV, 1)
 	def(&o.Seconds, 20)
@@ -120,6 +124,8 @@ func (o Options) defaults() (Options, error) {
 		return o, rapport.Errorf(rapport.Invalid, "traits and segments are given to servers of our own only")
 	case o.Actions < 1 || o.Actions > 10_000:
 		return o, rapport.Errorf(rapport.Invalid, "actions is %d, not between 1 and 10,000", o.Actions)
+	case o.Features < leastFeatures || o.Features > leastFeatures+16:
+		return o, rapport.Errorf(rapport.Invalid, "features is %d, not between %d and %d", o.Features, leastFeatures, leastFeatures+16)
 	case o.URL != "" && o.Key == "":
 		return o, rapport.WithHint(rapport.Errorf(rapport.Invalid, "a running server needs a write key"), "give the key of one of its source documents")
 	case o.URL != "" && o.Restart:
@@ -302,6 +308,7 @@ type DecideReport struct {
 	People    int     `json:"people"`
 	Preloaded bool    `json:"preloaded"`
 	Actions   int     `json:"actions"`
+	Features  int     `json:"features"`
 	// Decisions were answered, at Rate a second; Failed were not.
 	Decisions int64   `json:"decisions"`
 	Rate      float64 `json:"rate"`
@@ -311,9 +318,19 @@ type DecideReport struct {
 	Due     Latency `json:"latency"`
 	Service Latency `json:"serviceLatency"`
 	// Events is the load beside the decisions.
-	Events  Load  `json:"events"`
-	RSS     int64 `json:"rss"`
-	PeakRSS int64 `json:"peakRss"`
+	Events Load `json:"events"`
+	// Clicked is how many were answered with a click, so that there is something to learn.
+	Clicked int64 `json:"clicked"`
+	// CPUMicros is the server's processor time per decision, clicks and what is
+	// learned from them included: what it takes above that of the same events alone.
+	CPUMicros *float64 `json:"cpuMicrosPerDecision"`
+	// Trivial is the latency of a handler that does nothing but read the request,
+	// asked by the same generator beside the same events right after; Ratio is the
+	// 99th percentile of the decisions over that.
+	Trivial *Latency `json:"trivialHandler,omitempty"`
+	Ratio   float64  `json:"ratioToTrivialHandler,omitempty"`
+	RSS     int64    `json:"rss"`
+	PeakRSS int64    `json:"peakRss"`
 }
 
 // Decide measures how fast a server decides beside a load of events. A running
@@ -324,17 +341,48 @@ func Decide(ctx context.Context, o Options) (DecideReport, error) {
 		return DecideReport{}, err
 	}
 	defer end()
-	r := DecideReport{Machine: machine(), People: o.People, Preloaded: true, Actions: o.Actions}
+	r := DecideReport{Machine: machine(), People: o.People, Preloaded: true, Actions: o.Actions, Features: o.Features}
+	o.Progress("measuring the events alone")
+	alone, _, err := s.load(ctx, o, o.job(s, o.EventsRate))
+	if err != nil {
+		return r, err
+	}
 	o.Progress("measuring decisions")
 	j := o.job(s, o.EventsRate)
-	j.DecideRate = o.DecideRate
+	j.DecideRate, j.Features = o.DecideRate, o.Features
 	l, done, err := s.load(ctx, o, j)
 	if err != nil {
 		return r, err
 	}
+	if a, b := alone.CPUSecondsPerMillion, l.CPUSecondsPerMillion; a != nil && b != nil && done.Answered > 0 {
+		v := (*b - *a) * float64(l.Events) / float64(done.Answered)
+		r.CPUMicros = &v
+	}
+	r.Clicked = done.Clicked
 	r.Events, r.Decisions, r.Failed, r.Empty, r.Due, r.Service = l, done.Decisions, done.DecideFailed, done.Empty, done.DecideDue, done.DecideService
 	r.Rate = float64(done.Decisions) / done.Seconds
 	r.RSS, r.PeakRSS = s.memory()
+	s.stop()
+	if o.NoLimits {
+		return r, nil
+	}
+	o.Progress("measuring a trivial handler")
+	bare, err := o.startWorker(ctx, job{Role: "bare"})
+	if err != nil {
+		return r, err
+	}
+	defer bare.end()
+	if j.Addr, err = bare.listening(); err != nil {
+		return r, err
+	}
+	_, done, err = (&server{addr: j.Addr, pid: bare.cmd.Process.Pid, key: j.Key}).load(ctx, o, j)
+	if err != nil {
+		return r, err
+	}
+	r.Trivial = &done.DecideDue
+	if done.DecideDue.P99 > 0 {
+		r.Ratio = r.Due.P99 / done.DecideDue.P99
+	}
 	return r, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -263,6 +264,12 @@ func (g *generator) probes(ctx context.Context, writer, n int) {
 	g.done.ProbeLate += late
 }
 
+// leastFeatures are those every decision has: hour, weekday, and three traits.
+const leastFeatures = 5
+
+// clickShare is which share of what is given is clicked.
+const clickShare = 0.1
+
 // decisions asks for decisions at their pace.
 func (g *generator) decisions(ctx context.Context, writer, n int) {
 	c := &connection{addr: g.Addr}
@@ -272,14 +279,27 @@ func (g *generator) decisions(ctx context.Context, writer, n int) {
 	if g.Token == "" {
 		auth = basic(g.Key)
 	}
-	head := head("POST", "/v1/decide", g.Addr, auth)
+	ask := head("POST", "/v1/decide", g.Addr, auth)
 	var dues, services latencies
-	var answered, failed, empty int64
+	post := head("POST", "/v1/batch", g.Addr, basic(g.Key))
+	random := rand.New(rand.NewPCG(uint64(g.Run), uint64(writer)))
+	var answered, failed, empty, clicks, all int64
 	g.pace(ctx, g.DecideRate, writer, n, func(due time.Time) {
-		body := fmt.Appendf(nil, `{"person":{"userId":"u%0*d"},"placement":"bench","context":{"page":"/","channel":"web"}}`, digits, people.next())
+		person := people.next()
+		body := fmt.Appendf(nil, `{"person":{"userId":"u%0*d"},"placement":"bench","context":{`, digits, person)
+		for i := range max(0, g.Features-leastFeatures) {
+			if i > 0 {
+				body = append(body, ',')
+			}
+			body = fmt.Appendf(body, `"f%d":%d`, i, random.IntN(8))
+		}
+		body = append(body, "}}"...)
 		sent := time.Now()
-		status, _, err := c.do(head, body)
+		status, _, err := c.do(ask, body)
 		now := time.Now()
+		if g.measured(now) {
+			all++
+		}
 		if !g.measured(due) || ctx.Err() != nil {
 			return
 		}
@@ -294,12 +314,24 @@ func (g *generator) decisions(ctx context.Context, writer, n int) {
 		}
 		dues = append(dues, now.Sub(due))
 		services = append(services, now.Sub(sent))
+		// Some are clicked, so that the models have something to learn.
+		_, id, given := bytes.Cut(c.text, []byte(`"decisionId":"`))
+		if given && len(id) >= 28 && random.Float64() < clickShare && !bytes.Contains(c.text, []byte(`"items":[]`)) {
+			clicks++
+			click := fmt.Appendf(nil, `{"batch":[{"type":"track","event":"Decision Clicked","messageId":"k%d-%d-%d","userId":"u%0*d","properties":{"decisionId":"%s"}}]}`,
+				g.Run, writer, clicks, digits, person, id[:28])
+			if status, _, err := c.do(post, click); err == nil && status == 200 {
+				g.sent.Add(1)
+			}
+		}
 	})
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.done.Decisions += answered
 	g.done.DecideFailed += failed
 	g.done.Empty += empty
+	g.done.Clicked += clicks
+	g.done.Answered += all
 	g.decide.due = append(g.decide.due, dues...)
 	g.decide.service = append(g.decide.service, services...)
 }

@@ -74,7 +74,7 @@ func (o Options) server(ctx context.Context, dir string) (*server, error) {
 func documents(n int) string {
 	var b strings.Builder
 	b.WriteString("kind: source\nid: bench\nkey: wk_bench_load\n---\nkind: placement\nid: bench\nslots: 1\n---\n" +
-		"kind: policy\nid: default\nholdout: 0.05\ncaps: [{scope: person, max: 1000, per: 1d}]\n")
+		"kind: policy\nid: default\nholdout: 0.05\ncaps: [{scope: person, max: 1000, per: 1d}]\nfeatures: [traits.country, traits.plan, traits.birthYear]\n")
 	names := [4]string{"Product Viewed", "Product Added", "Order Completed", "Decision Clicked"}
 	for i := range n {
 		// Twenty different questions about the past, however many actions.

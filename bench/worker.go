@@ -37,6 +37,7 @@ type job struct {
 	Rate        float64 `json:"rate"`
 	ProbeRate   float64 `json:"probeRate"`
 	DecideRate  float64 `json:"decideRate"`
+	Features    int     `json:"features"`
 }
 
 // note is what a worker says on its standard output: one JSON object a line.
@@ -66,6 +67,8 @@ type done struct {
 	Decisions     int64   `json:"decisions"`
 	DecideFailed  int64   `json:"decideFailed"`
 	Empty         int64   `json:"empty"`
+	Clicked       int64   `json:"clicked"`
+	Answered      int64   `json:"answered"` // decisions in the measured time, whenever they were due
 	DecideDue     Latency `json:"decideDue"`
 	DecideService Latency `json:"decideService"`
 	// Problem is the first answer that was not as it should be.

@@ -151,15 +151,23 @@ func (m *moment) screen() {
 var clvPath = [...]string{"clv"}
 
 // contend scores the candidates that screen left and draws for the slots. It
-// may be called again after uses have changed.
+// may be called again after one was taken out: the decision before shares its
+// candidates with the new one and is void.
 func (m *moment) contend() *rapport.Decision {
+	for i := range m.candidates {
+		c := &m.candidates[i]
+		c.Mean, c.Score, c.Propensity, c.Terms = 0, 0, 0, nil
+	}
+	w := workspaces.Get().(*workspace)
+	defer workspaces.Put(w)
 	d := &rapport.Decision{
 		Person: m.person, Placement: m.placement.ID, Time: m.now, Seed: m.seed, Cause: m.cause,
 		Model: m.scorer.Version(), Holdout: m.config.policy.held(m.person),
-		Candidates: slices.Clone(m.candidates),
+		Candidates: m.candidates,
 		Features:   m.features, Context: m.context,
 	}
-	field := contest{m: m, d: d, runners: make([]runner, 0, len(d.Candidates)), uses: m.uses[:len(m.uses):len(m.uses)]}
+	field := contest{m: m, d: d, w: w, runners: slices.Grow(w.runners[:0], len(d.Candidates)), uses: m.uses[:len(m.uses):len(m.uses)]}
+	w.runners = field.runners
 	for i, a := range m.placement.Candidates {
 		if d.Candidates[i].Excluded == "" {
 			field.runners = append(field.runners, runner{index: i, action: a, seen: m.past.of(a.ID)})
@@ -196,6 +204,7 @@ type runner struct {
 type contest struct {
 	m       *moment
 	d       *rapport.Decision
+	w       *workspace
 	runners []runner
 	uses    []use
 	tired   float64 // what fatigue adds to the cost of each
@@ -211,8 +220,7 @@ func (f *contest) score() {
 	}
 	f.tired = m.config.policy.fatigue * m.past.fatigue
 	f.query = Query{Placement: m.placement.ID, Features: m.features, CLV: m.clv}
-	w := workspaces.Get().(*workspace)
-	defer workspaces.Put(w)
+	w := f.w
 	w.fit(n)
 	for i := range f.runners {
 		w.actions[i], w.seen[i] = f.runners[i].action, f.runners[i].seen
@@ -233,6 +241,7 @@ type workspace struct {
 	seen      []float64
 	estimates []learn.Estimate
 	chances   []float64
+	runners   []runner
 }
 
 func (w *workspace) fit(n int) {
@@ -256,8 +265,7 @@ func (f *contest) fill() (given []rapport.Choice) {
 	var source rand.PCG
 	source.Seed(m.seed, 0)
 	random := rand.New(&source)
-	w := workspaces.Get().(*workspace)
-	defer workspaces.Put(w)
+	w := f.w
 	w.fit(len(f.runners))
 	f.d.Idle = 1
 	first := true
@@ -441,25 +449,41 @@ func (f *contest) choice(w runner, slot int, propensity float64, explored, share
 	return c
 }
 
-// explain keeps the contributions of those that had a chance, which somebody may
-// ask about, so that a decision among hundreds stays small.
+// explained is of how many candidates the contributions are kept where there
+// are more than [learn.Leading].
+const explained = 6
+
+// explain keeps the contributions of all candidates of a few, else of those
+// given and those likeliest to be, which somebody may ask about: so a decision
+// among hundreds stays small and soon made.
 func (f *contest) explain(given []rapport.Choice) {
-	floor := round32(f.m.config.policy.exploration / float64(max(1, len(f.d.Candidates))))
-	few := len(f.d.Candidates) <= learn.Leading
+	var top [explained]int
+	n := 0
 	for i := range f.d.Candidates {
 		c := &f.d.Candidates[i]
-		if c.Excluded != "" {
-			continue
+		switch {
+		case c.Excluded != "":
+		case len(f.d.Candidates) <= learn.Leading || slices.ContainsFunc(given, func(g rapport.Choice) bool { return g.Action == c.Action }):
+			f.explainOne(i)
+		default:
+			at := n
+			for at > 0 && f.d.Candidates[top[at-1]].Propensity < c.Propensity {
+				at--
+			}
+			if at < explained {
+				n = min(n+1, explained)
+				copy(top[at+1:n], top[at:n-1])
+				top[at] = i
+			}
 		}
-		won := few
-		for j := range given {
-			won = won || given[j].Action == c.Action
-		}
-		if !won && c.Propensity <= 2*floor {
-			continue
-		}
-		c.Terms = f.m.terms(&f.query, f.m.placement.Candidates[i], f.tired)
 	}
+	for _, i := range top[:n] {
+		f.explainOne(i)
+	}
+}
+
+func (f *contest) explainOne(i int) {
+	f.d.Candidates[i].Terms = f.m.terms(&f.query, f.m.placement.Candidates[i], f.tired)
 }
 
 // terms returns the contributions that add up to an action's expected value.
@@ -573,17 +597,63 @@ func plural(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + "s"
 }
 
-// overlay puts a request's context over a person.
+// overlay puts a request's context over a person, and remembers what was asked
+// of their past: hundreds of actions ask a few questions.
 type overlay struct {
 	condition.Env
 	context rapport.Fields
+	asked   []answer
+	read    []reading
 }
 
+type answer struct {
+	key   uint64
+	value rapport.Value
+}
+
+type reading struct {
+	root  condition.Root
+	name  string
+	value rapport.Value
+}
+
+// Performed implements [condition.Env].
+func (o *overlay) Performed(a *condition.Aggregate) rapport.Value {
+	for i := range o.asked {
+		if o.asked[i].key == a.Key {
+			return o.asked[i].value
+		}
+	}
+	v := o.Env.Performed(a)
+	if len(o.asked) < maxAsked {
+		o.asked = append(o.asked, answer{a.Key, v})
+	}
+	return v
+}
+
+// maxAsked and maxRead bound the search among the answers.
+const (
+	maxAsked = 64
+	maxRead  = 16
+)
+
 func (o *overlay) Value(root condition.Root, path []string) rapport.Value {
-	if root != condition.Context {
+	if root == condition.Context {
+		v, _ := o.context.Path(path...)
+		return v
+	}
+	if len(path) != 1 {
 		return o.Env.Value(root, path)
 	}
-	v, _ := o.context.Path(path...)
+	for i := range o.read {
+		if r := &o.read[i]; r.root == root && r.name == path[0] {
+			return r.value
+		}
+	}
+	v := o.Env.Value(root, path)
+	if len(o.read) < maxRead {
+		o.read = append(o.read, reading{root, path[0], v})
+	}
 	return v
 }
 

@@ -37,6 +37,7 @@ type Config struct {
 	horizon    int64               // longest window of a cap, ms
 	features   []known
 	gateWhen   *condition.Condition
+	questions  map[string]int // conditions of actions, by what they say
 }
 
 // Action is one compiled action.
@@ -69,6 +70,7 @@ type Action struct {
 	caps        []*limit
 	longest     int64    // longest goal window, ms
 	events      []string // of the goals
+	question    int      // its condition among those that differ, from 1; 0 without
 	ways        []string // channels to choose from; empty means the placement's
 	timed       bool     // timing goes before the placement's
 	timing      *timing
@@ -81,6 +83,7 @@ type Goal struct {
 	Value    Amount
 	Margin   float64 // share of the value
 	CLV      float64 // change of what the person is worth in all
+	after    string  // name of the outcome that it is reached after a click
 	Feedback bool    // a click or dismissal of the decision itself, which nobody in the holdout can give
 }
 
@@ -182,6 +185,7 @@ func Compile(docs Documents) (*Config, error) {
 		actions:    map[string]*Action{},
 		triggers:   map[string][]*Trigger{},
 		goals:      map[string]struct{}{},
+		questions:  map[string]int{},
 		policy:     policy{exploration: defaultExploration, salt: hashText("")},
 	}
 	var f faults
@@ -319,6 +323,10 @@ func (c *Config) addAction(d *ActionDoc, caps []*limit, f *faults) {
 	}
 	if !d.When.IsZero() {
 		a.When, a.condition = d.When, d.When.Text()
+		if c.questions[a.condition] == 0 {
+			c.questions[a.condition] = len(c.questions) + 1
+		}
+		a.question = c.questions[a.condition]
 	}
 	a.from, _ = parseMoment(d.From)
 	a.until, _ = parseMoment(d.Until)
@@ -371,7 +379,7 @@ func (c *Config) addAction(d *ActionDoc, caps []*limit, f *faults) {
 			margin = 1
 		}
 		a.Goals = append(a.Goals, Goal{
-			Event: g.Event, Within: g.Within.Millis(), Value: g.Value.orDefault(), Margin: margin, CLV: g.CLV, Feedback: isFeedback(g.Event),
+			Event: g.Event, Within: g.Within.Millis(), Value: g.Value.orDefault(), Margin: margin, CLV: g.CLV, Feedback: isFeedback(g.Event), after: via(g.Event),
 		})
 		a.longest = max(a.longest, g.Within.Millis())
 		a.events = append(a.events, g.Event)

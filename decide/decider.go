@@ -116,12 +116,15 @@ func (s *Decider) decide(ctx context.Context, r Request, cause, messageID string
 	if s.deps.Made != nil {
 		s.deps.Made(d, time.Since(began))
 	}
-	e := decisionEvent(d, made.entity)
+	body := bodies.Get().(*[]byte)
+	e := decisionEvent(d, made.entity, (*body)[:0])
 	if messageID != "" {
 		e.MessageID = messageID
 	}
 	partition := made.entity.Partition(len(s.ledgers))
 	records := []eventlog.Record{engine.EventRecord(e, engine.Fingerprint(e.Source, e.MessageID), int32(partition))}
+	*body = e.Body // the record has its own copy
+	bodies.Put(body)
 	err = s.deps.Log.Submit(records).Wait(ctx)
 	if err != nil && ctx.Err() != nil {
 		// The caller has left, the record may still be written: what it reserved stays
@@ -140,6 +143,9 @@ func (s *Decider) decide(ctx context.Context, r Request, cause, messageID string
 	}
 	return d, nil
 }
+
+// bodies keep the memory that decisions are encoded in, before they are copied into their records.
+var bodies = sync.Pool{New: func() any { return new([]byte) }}
 
 // abandoned is how many records a submission nobody waits for any more may be behind.
 const abandoned = 100_000
@@ -368,14 +374,15 @@ func (s *Decider) nothing(ctx context.Context, e engine.Effect, t triggered, cau
 	home := int32(e.Entity.Partition(len(s.ledgers)))
 	_, next := s.deps.Log.Bounds(eventlog.Events, home)
 	d.ID = formatID(newID(home, next-1, s.deps.Random()))
-	event := decisionEvent(d, e.Entity)
+	event := decisionEvent(d, e.Entity, nil)
 	event.MessageID = e.Key
 	return d, eventlog.Append(ctx, s.deps.Log, engine.EventRecord(event, engine.Fingerprint(event.Source, event.MessageID), home))
 }
 
 // decisionEvent returns the fact that a decision was made. What people look
-// for on a timeline and in conditions of webhooks stands in its properties.
-func decisionEvent(d *rapport.Decision, entity rapport.ID) *rapport.Event {
+// for on a timeline and in conditions of webhooks stands in its properties. Its
+// body is written behind that given.
+func decisionEvent(d *rapport.Decision, entity rapport.ID, body []byte) *rapport.Event {
 	p := make(rapport.Fields, 0, 192)
 	p = rapport.AppendField(p, "decisionId", rapport.StringValue(d.ID))
 	p = rapport.AppendField(p, "placement", rapport.StringValue(d.Placement))
@@ -403,7 +410,7 @@ func decisionEvent(d *rapport.Decision, entity rapport.ID) *rapport.Event {
 	return &rapport.Event{
 		Type: rapport.TypeSystem, Name: rapport.SystemDecision, MessageID: d.ID, Source: "rapport", Entity: entity,
 		Timestamp: d.Time, OriginalTimestamp: d.Time, ReceivedAt: d.Time, Properties: p,
-		Body: AppendDecision(make([]byte, 0, 512+48*len(d.Candidates)), d),
+		Body: AppendDecision(body, d),
 	}
 }
 

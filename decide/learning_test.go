@@ -1,6 +1,7 @@
 package decide_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -8,6 +9,8 @@ import (
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/decide"
+	"github.com/rapport-engine/rapport/engine"
+	"github.com/rapport-engine/rapport/eventlog"
 )
 
 // Of two offers one converts 6 % and the other 3 %; people nobody speaks to buy
@@ -108,10 +111,12 @@ func TestOldLessonsFade(t *testing.T) {
 	}
 }
 
+// BenchmarkDecide measures a whole decision, log included, of a model that has
+// learned about every action from twenty features of the moment.
 func BenchmarkDecide(b *testing.B) {
 	for _, n := range []int{50, 500} {
 		b.Run(fmt.Sprint(n, "-actions"), func(b *testing.B) {
-			docs := decide.Documents{Placements: []decide.PlacementDoc{{ID: "home"}}, Policies: []decide.PolicyDoc{{ID: "default", Holdout: 0.05}}}
+			docs := decide.Documents{Placements: []decide.PlacementDoc{{ID: "home"}}, Policies: []decide.PolicyDoc{{ID: "default", Holdout: 0.05, Features: []string{"traits.n", "traits.country", "traits.plan", "traits.year"}}}}
 			for i := range n {
 				docs.Actions = append(docs.Actions, decide.ActionDoc{
 					ID: fmt.Sprint("action-", i), Type: "offer", Placements: []string{"home"}, When: parse(b, fmt.Sprintf(`traits.n > %d`, i%10)),
@@ -120,14 +125,58 @@ func BenchmarkDecide(b *testing.B) {
 			}
 			w := open(b, docs)
 			for p := range uint64(1000) {
-				w.event(who(p), rapport.TypeIdentify, "", map[string]any{"n": 7})
+				w.event(who(p), rapport.TypeIdentify, "", map[string]any{"n": 20, "country": "NO", "plan": "club", "year": 1980})
+			}
+			contexts := make([]rapport.Fields, 64)
+			r := rand.New(rand.NewPCG(1, 2))
+			for i := range contexts {
+				f := map[string]any{}
+				for j := range 14 {
+					f[fmt.Sprint("f", j)] = r.IntN(8)
+				}
+				contexts[i] = rapport.FieldsOf(f)
+			}
+			if err := w.model.Fold(lessons(n, contexts)); err != nil {
+				b.Fatal(err)
 			}
 			b.ReportAllocs()
-			n := uint64(0)
+			i := uint64(0)
 			for b.Loop() {
-				n++
-				w.decide(who(n%1000), "home")
+				i++
+				if _, err := w.decider.Decide(b.Context(), decide.Request{Person: who(i % 1000), Placement: "home", Context: contexts[i%64]}); err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 	}
+}
+
+// lessons teach about actions that each were seen a hundred times and clicked
+// twenty times, as an established shop's are.
+func lessons(actions int, contexts []rapport.Fields) []eventlog.Record {
+	var out []eventlog.Record
+	teach := func(x decide.Example) {
+		data := binary.AppendUvarint(nil, 1)
+		data = binary.AppendUvarint(data, uint64(len(out)+1))
+		data = decide.AppendExample(binary.AppendUvarint(data, 0), &x)
+		out = append(out, eventlog.Record{Topic: eventlog.Rewards, Kind: engine.KindReward, Offset: int64(len(out)), Data: data})
+	}
+	for i := range actions * 100 {
+		f := rapport.AppendField(nil, "hour", rapport.NumberValue(float64(i%24)))
+		for k, v := range contexts[i%len(contexts)].All() {
+			f = rapport.AppendField(f, "context."+string(k), v)
+		}
+		x := decide.Example{
+			ID: fmt.Sprint("d", i), Placement: "home", Action: fmt.Sprint("action-", i%actions), Kind: "offer", Propensity: 0.1, Features: f,
+			Goals: []string{"Order Completed", rapport.EventDecisionClicked},
+		}
+		teach(x)
+		if i/actions%5 == 0 {
+			x.Goal, x.First = decide.Clicked, true
+			teach(x)
+			x.Goals, x.Goal, x.Via, x.After = nil, "Order Completed", true, 10
+			teach(x)
+		}
+	}
+	return out
 }

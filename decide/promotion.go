@@ -268,7 +268,7 @@ func (c *Config) chances(k *Knowledge, d *rapport.Decision) *chances {
 	}
 	out := &chances{chance: map[string]float64{}, worth: map[string]float64{"": 0}}
 	m := &moment{config: c, placement: p, scorer: k, features: d.Features, now: d.Time}
-	f := contest{m: m, d: &rapport.Decision{Candidates: make([]rapport.Candidate, len(p.Candidates))}}
+	f := contest{m: m, w: new(workspace), d: &rapport.Decision{Candidates: make([]rapport.Candidate, len(p.Candidates))}}
 	recorded := make(map[string]bool, len(d.Candidates))
 	for i := range d.Candidates {
 		recorded[d.Candidates[i].Action] = d.Candidates[i].Excluded == ""

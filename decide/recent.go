@@ -22,12 +22,16 @@ type Recent struct {
 	ring []*rapport.Decision
 	next int64 // how many were added
 	byID map[string]*rapport.Decision
+	// first is the oldest still kept, and weighed how many candidates those kept have.
+	first   int64
+	weighed int
 }
 
 // Limits of looking back.
 const (
 	rebuildRecords = 20_000  // per partition, when the ring is rebuilt
 	findRecords    = 200_000 // behind where the id points
+	recentWeighed  = 500_000 // candidates of the decisions in memory; 100 bytes each
 )
 
 // NewRecent returns a ring of the given size (1 or more) over a log.
@@ -39,12 +43,27 @@ func NewRecent(log eventlog.Log, size int) *Recent {
 func (r *Recent) Add(d *rapport.Decision) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	at := int(r.next % int64(len(r.ring)))
-	if old := r.ring[at]; old != nil && r.byID[old.ID] == old {
-		delete(r.byID, old.ID)
+	if r.next-r.first == int64(len(r.ring)) {
+		r.drop()
 	}
-	r.ring[at], r.byID[d.ID] = d, d
+	r.ring[r.next%int64(len(r.ring))], r.byID[d.ID] = d, d
 	r.next++
+	for r.weighed += len(d.Candidates); r.weighed > recentWeighed && r.next-r.first > 1; {
+		r.drop()
+	}
+}
+
+// drop lets go of the oldest.
+func (r *Recent) drop() {
+	at := r.first % int64(len(r.ring))
+	if old := r.ring[at]; old != nil {
+		r.weighed -= len(old.Candidates)
+		if r.byID[old.ID] == old {
+			delete(r.byID, old.ID)
+		}
+	}
+	r.ring[at] = nil
+	r.first++
 }
 
 // Forget drops the decisions of a person who is erased.
@@ -54,6 +73,7 @@ func (r *Recent) Forget(person rapport.ID) {
 	for i, d := range r.ring {
 		if d != nil && d.Person == person {
 			delete(r.byID, d.ID)
+			r.weighed -= len(d.Candidates)
 			r.ring[i] = &rapport.Decision{}
 		}
 	}
@@ -77,7 +97,7 @@ func (r *Recent) List(f Filter) []*rapport.Decision {
 	defer r.mu.Unlock()
 	out := []*rapport.Decision{}
 	skip := f.Before != "" && r.byID[f.Before] != nil
-	for i := r.next - 1; i >= max(0, r.next-int64(len(r.ring))) && len(out) < f.Limit; i-- {
+	for i := r.next - 1; i >= r.first && len(out) < f.Limit; i-- {
 		d := r.ring[i%int64(len(r.ring))]
 		if skip {
 			skip = d.ID != f.Before

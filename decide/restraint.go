@@ -133,6 +133,7 @@ type restraint struct {
 	gate      string            // why the gate is closed
 	reached   map[string]string // by channel: why the person cannot be reached
 	strict    map[string]bool   // by channel: whether consent holds beside every right
+	held      []uint8           // by question: 1 holds, 2 does not
 }
 
 func newRestraint(m *moment) *restraint {
@@ -140,6 +141,23 @@ func newRestraint(m *moment) *restraint {
 	r.gate = m.closed()
 	r.quiet, r.quietEnd = m.config.policy.quiet.quietUntil(m.env.Now())
 	return r
+}
+
+// holds asks the condition of an action, once of all that ask the same.
+func (r *restraint) holds(a *Action) bool {
+	if a.question == 0 {
+		return a.When.Holds(r.m.env)
+	}
+	if r.held == nil {
+		r.held = make([]uint8, len(r.m.config.questions)+1)
+	}
+	known := &r.held[a.question]
+	if *known == 0 {
+		if *known = 2; a.When.Holds(r.m.env) {
+			*known = 1
+		}
+	}
+	return *known == 1
 }
 
 // maxExplained bounds how many failed conditions of one decision are kept with
@@ -152,7 +170,7 @@ func (r *restraint) exclude(a *Action) (rule, detail string) {
 	if a.from != 0 && m.now < a.from || a.until != 0 && m.now >= a.until {
 		return RuleValidity, a.validity
 	}
-	if a.When != nil && !a.When.Holds(m.env) {
+	if a.When != nil && !r.holds(a) {
 		return RuleCondition, r.conditionText(a)
 	}
 	if text := m.scorer.Harm(a.ID, &m.config.policy.pause); text != "" && a.Right == "" {

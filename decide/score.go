@@ -136,7 +136,7 @@ func (k *Knowledge) gain(s *scratch, a standing, q *Query, action *Action, g *Go
 	direct, directSD := rate(k.logodds(s, a, q.Placement, kind, g.Event, o), drawnGoal)
 	p, variance := (1-c.click)*direct, (1-c.click)*(1-c.click)*directSD*directSD
 	if !g.Feedback && c.click > 0 && k.anyClicks(q.Placement) {
-		after, afterSD := rate(k.logodds(s, a, q.Placement, kind, via(g.Event), o), drawnGoal)
+		after, afterSD := rate(k.logodds(s, a, q.Placement, kind, g.after, o), drawnGoal)
 		p += c.click * after
 		variance += c.click*c.click*afterSD*afterSD + c.clickSD*c.clickSD*(after-direct)*(after-direct)
 	}
