@@ -20,6 +20,7 @@ const modelName = "model.snapshot"
 
 // openModel restores what was learned before the last stop.
 func (s *Server) openModel() error {
+	s.kept = -1
 	b, err := os.ReadFile(filepath.Join(s.opts.Data, modelName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -32,7 +33,9 @@ func (s *Server) openModel() error {
 		s.model = decide.NewModel() // the log was put back to before
 		err = errors.New("it is newer than the log")
 	}
-	if err != nil {
+	if err == nil {
+		s.kept = s.model.Knowledge().Version()
+	} else {
 		s.log.Info("what was learned is read from the log anew", "reason", err)
 	}
 	return nil
@@ -42,7 +45,6 @@ func (s *Server) openModel() error {
 func (s *Server) keepModel(ctx context.Context) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
-	kept := s.model.Knowledge().Version()
 	for {
 		stop := false
 		select {
@@ -50,11 +52,11 @@ func (s *Server) keepModel(ctx context.Context) error {
 			stop = true
 		case <-tick.C:
 		}
-		if k := s.model.Knowledge(); k.Version() != kept {
+		if k := s.model.Knowledge(); k.Version() != s.kept {
 			if err := writeDurably(filepath.Join(s.opts.Data, modelName), k.Snapshot(), 0o600); err != nil {
 				s.log.Warn("what was learned was not written down", "error", err)
 			} else {
-				kept = k.Version()
+				s.kept = k.Version()
 			}
 		}
 		if stop {

@@ -59,6 +59,7 @@ type Server struct {
 	identity *identity.Resolver
 	engine   *engine.Engine
 	model    *decide.Model
+	kept     int64 // version of what was learned that stands in its file, -1 for none
 	decider  *decide.Decider
 	recent   *decide.Recent
 	door     *collect.Door

@@ -296,6 +296,7 @@ func (f *contest) fill() (given []rapport.Choice) {
 		if lever >= 0 {
 			winner, explored = lever, false
 		}
+		explored = explored && (len(tier) > 1 || !math.IsInf(bar, -1)) // where one must be given there is no chance in it
 		if first {
 			f.d.Idle = idle
 			first = false
@@ -417,10 +418,10 @@ func (f *contest) choice(w runner, slot int, propensity float64, explored, share
 		reason = "given by the right of a " + a.Right + " message"
 	case share:
 		reason, lever = "given to keep its guaranteed share of "+percent(a.Share), "share"
-	case explored:
-		reason = "given by chance to keep learning what it is worth"
 	case a.Priority > 0:
 		reason, lever = "goes first with priority "+strconv.Itoa(a.Priority), "priority"
+	case explored:
+		reason = "given by chance to keep learning what it is worth"
 	case len(f.runners) == 1:
 		reason = "expected to be worth " + money(w.estimate.Mean) + ", the only action allowed"
 	}

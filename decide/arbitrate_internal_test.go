@@ -189,6 +189,9 @@ func TestPriorityGoesFirstEvenAtALoss(t *testing.T) {
 		if len(d.Items) != 2 || d.Items[0].Action != "recall" || d.Items[0].Propensity < 0.999 || d.Idle != 0 {
 			t.Fatalf("seed %d: %+v, idle %v", seed, d.Items, d.Idle)
 		}
+		if x := d.Items[0]; x.Lever != "priority" || x.LeverCost < 5 {
+			t.Fatalf("what must be shown costs %v by %q", x.LeverCost, x.Lever)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package decide_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -48,6 +49,69 @@ func TestStockAndBudgetsAreNeverExceededBySixtyFourAtOnceNorAcrossRestarts(t *te
 	}
 	if given["cup"] < 60 || given["mug"] < 1 {
 		t.Errorf("only %v were given", given)
+	}
+}
+
+func TestEachKindOfCapHoldsForSixtyFourAtOnce(t *testing.T) {
+	t.Parallel()
+	pushed := func(id, channel, topic string) decide.ActionDoc {
+		a := offer(id)
+		a.Channel, a.Topic, a.Priority = channel, topic, 1 // always given while it may be
+		return a
+	}
+	const day = rapport.Duration(24 * time.Hour)
+	for name, c := range map[string]struct {
+		caps []decide.CapDoc
+		own  *decide.RateDoc // of the beans
+		want map[string]int
+	}{
+		"person":           {[]decide.CapDoc{{Scope: "person", Max: 2, Per: day}}, nil, map[string]int{"all": 2}},
+		"overall":          {[]decide.CapDoc{{Scope: "overall", Max: 3, Per: day}}, nil, map[string]int{"all": 3}},
+		"each action":      {[]decide.CapDoc{{Scope: "action", Max: 2, Per: day}}, nil, map[string]int{"beans": 2, "leaves": 2, "mug": 2, "all": 6}},
+		"one action":       {[]decide.CapDoc{{Scope: "action", Of: "mug", Max: 1, Per: day}, {Scope: "person", Max: 9, Per: day}}, nil, map[string]int{"mug": 1, "all": 9}},
+		"an action's own":  {[]decide.CapDoc{{Scope: "person", Max: 9, Per: day}}, &decide.RateDoc{Max: 2, Per: day}, map[string]int{"beans": 2, "all": 9}},
+		"each channel":     {[]decide.CapDoc{{Scope: "channel", Max: 2, Per: day}}, nil, map[string]int{"email": 2, "sms": 2, "all": 4}},
+		"one channel":      {[]decide.CapDoc{{Scope: "channel", Of: "email", Max: 1, Per: day}, {Scope: "channel", Of: "sms", Max: 3, Per: day}}, nil, map[string]int{"email": 1, "sms": 3}},
+		"each topic":       {[]decide.CapDoc{{Scope: "topic", Max: 2, Per: day}}, nil, map[string]int{"coffee": 2, "tea": 2, "all": 4}},
+		"the tightest one": {[]decide.CapDoc{{Scope: "topic", Max: 2, Per: day}, {Scope: "channel", Max: 1, Per: day}}, nil, map[string]int{"email": 1, "sms": 1, "all": 2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			docs := decide.Documents{
+				Placements: []decide.PlacementDoc{{ID: "home", Slots: 2}},
+				Actions:    []decide.ActionDoc{pushed("beans", "email", "coffee"), pushed("leaves", "email", "tea"), pushed("mug", "sms", "coffee")},
+				Policies:   []decide.PolicyDoc{{ID: "default", Caps: c.caps}},
+			}
+			docs.Actions[0].Cap = c.own
+			w := open(t, docs)
+			about := map[string][]string{"beans": {"email", "coffee"}, "leaves": {"email", "tea"}, "mug": {"sms", "coffee"}}
+			given := map[string]int{}
+			var mu sync.Mutex
+			for range 2 {
+				var wait sync.WaitGroup
+				for range 64 {
+					wait.Go(func() {
+						d := w.decide(who(1), "home")
+						mu.Lock()
+						defer mu.Unlock()
+						for _, x := range d.Items {
+							given["all"]++
+							given[x.Action]++
+							for _, of := range about[x.Action] {
+								given[of]++
+							}
+						}
+					})
+				}
+				wait.Wait()
+				w.restart() // what was given counts from the log
+			}
+			for of, n := range c.want {
+				if given[of] != n {
+					t.Errorf("%s: %d, the caps allow %d: %v", of, given[of], n, given)
+				}
+			}
+		})
 	}
 }
 
@@ -157,10 +221,11 @@ func TestAnActionThatHarmsIsPausedAndSaysSo(t *testing.T) {
 	t.Parallel()
 	mug := offer("mug")
 	mug.Control, mug.Priority = 0.4, 1
-	w := open(t, decide.Documents{
+	docs := decide.Documents{
 		Placements: []decide.PlacementDoc{{ID: "home"}}, Actions: []decide.ActionDoc{mug},
 		Policies: []decide.PolicyDoc{{ID: "default", Outcomes: []decide.OutcomeDoc{{Event: "Order Completed", Value: decide.FixedAmount(10)}}}},
-	})
+	}
+	w := open(t, docs)
 	r := rand.New(rand.NewPCG(9, 9))
 	for n := range uint64(1200) {
 		d := w.decide(who(n), "home")
@@ -176,6 +241,13 @@ func TestAnActionThatHarmsIsPausedAndSaysSo(t *testing.T) {
 	d := w.decide(who(5000), "home")
 	if len(d.Items) != 0 || d.Candidates[0].Excluded != decide.RulePaused {
 		t.Errorf("not paused: %+v, measured %+v", d.Candidates[0], l)
+	}
+	c, err := decide.Compile(docs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := c.Portfolio(w.learned(), nil)[0]; o.State != decide.StatePaused || !strings.HasPrefix(o.Next, "it does harm: -") {
+		t.Errorf("the portfolio shows %+v", o)
 	}
 	t.Logf("%s: %s; adjusted %+v, anytime %+v", d.Candidates[0].Excluded, d.Candidates[0].Detail, *l.Adjusted, *l.Anytime)
 }
