@@ -35,6 +35,7 @@ func Jobs() []Job {
 		lifeJob(),
 		policyJob(),
 		upliftJob(),
+		sendTimeJob(),
 		clvJob(),
 		identityJob(),
 		intentJob(),
