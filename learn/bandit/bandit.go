@@ -104,8 +104,8 @@ func (g Guess) Plus(o Guess) Guess {
 	return Guess{g.Mean + o.Mean, g.Constant + o.Constant, g.Slopes + o.Slopes}
 }
 
-// The axes come in fours.
-var _ [0]struct{} = [Axes % 4]struct{}{}
+// fours is from where on the inputs come in whole fours.
+const fours = 1 + (Width-1)%4
 
 // Score returns what the weights say, correlations left out: along principal
 // axes they are small.
@@ -116,9 +116,12 @@ func (w *Weights) Score(x *Vector) Guess {
 	}
 	// Four sums at a time, since each addition waits for the one before.
 	m, v := [4]float32{s.Mean[0]}, [4]float32{}
-	f := x[1]
-	m[1], v[1] = s.Mean[1]*f, s.Variance[1]*f*f
-	for i := 2; i < Width; i += 4 {
+	for i := 1; i < fours; i++ {
+		f := x[i]
+		m[i%4] += s.Mean[i] * f
+		v[i%4] += s.Variance[i] * f * f
+	}
+	for i := fours; i < Width; i += 4 {
 		mean, variance, in := s.Mean[i:i+4:i+4], s.Variance[i:i+4:i+4], x[i:i+4:i+4]
 		a, b, c, d := in[0], in[1], in[2], in[3]
 		m[0] += mean[0] * a
