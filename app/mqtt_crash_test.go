@@ -14,20 +14,23 @@ import (
 	"github.com/eclipse/paho.golang/paho"
 )
 
-// connect signs an item in as an MQTT 5 client.
-func connect(ctx context.Context, addr, item, token string) (*paho.Client, error) {
+// connect signs an item in as an MQTT 5 client. open ends with the connection:
+// whoever waits for an answer through it need not wait until it is overdue.
+func connect(ctx context.Context, addr, item, token string) (c *paho.Client, open context.Context, err error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	c := paho.NewClient(paho.ClientConfig{Conn: conn, PacketTimeout: 5 * time.Second})
+	open, end := context.WithCancel(ctx)
+	c = paho.NewClient(paho.ClientConfig{Conn: conn, PacketTimeout: 5 * time.Second, OnClientError: func(error) { end() }, OnServerDisconnect: func(*paho.Disconnect) { end() }})
 	_, err = c.Connect(ctx, &paho.Connect{ClientID: "device", CleanStart: true, KeepAlive: 30, Username: item, UsernameFlag: true, Password: []byte(token), PasswordFlag: true})
 	if err != nil {
+		end()
 		_ = conn.Close()
-		return nil, err
+		return nil, nil, err
 	}
-	return c, nil
+	return c, open, nil
 }
 
 // TestNothingAnItemWasToldArrivedIsLostUnderKills publishes at QoS 1 from
@@ -54,18 +57,19 @@ func TestNothingAnItemWasToldArrivedIsLostUnderKills(t *testing.T) {
 	for i := range items {
 		wg.Go(func() {
 			var c *paho.Client
+			var open context.Context // while c is connected
 			for seq := int64(1); ctx.Err() == nil; seq++ {
 				sent[i].Store(seq)
 				payload, _ := json.Marshal(map[string]any{"seq": seq, "n": seq})
 				for ctx.Err() == nil { // until it is acknowledged
 					if c == nil {
 						var err error
-						if c, err = connect(ctx, mqtt, name(i), tokens[i]); err != nil {
+						if c, open, err = connect(ctx, mqtt, name(i), tokens[i]); err != nil {
 							<-time.After(10 * time.Millisecond) // the server is being killed or comes back
 							continue
 						}
 					}
-					r, err := c.Publish(ctx, &paho.Publish{QoS: 1, Topic: "d/" + name(i) + "/telemetry", Payload: payload})
+					r, err := c.Publish(open, &paho.Publish{QoS: 1, Topic: "d/" + name(i) + "/telemetry", Payload: payload})
 					if err == nil && r.ReasonCode == 0 {
 						acknowledged[i].Store(seq)
 						break

@@ -191,7 +191,7 @@ func TestAFactorysListBecomesDevicesThatSignIn(t *testing.T) {
 		}
 		_ = c.Disconnect(&paho.Disconnect{})
 	}
-	if _, err := connect(t.Context(), addr, first, old); err == nil {
+	if _, _, err := connect(t.Context(), addr, first, old); err == nil {
 		t.Error("a device signs in without TLS")
 	}
 	if _, err := signIn(t.Context(), addr, &tls.Config{RootCAs: x509.NewCertPool()}, first, old); err == nil {

@@ -151,21 +151,29 @@ type Feedback struct {
 	Details   []string
 }
 
-// Report takes a device's feedback on an update. Kinds: NotFound for an action
-// that is not the device's.
-func (u *Updates) Report(ctx context.Context, item string, id int64, f Feedback) error {
+// own returns an action as a device that speaks of it knows it. Kind: NotFound
+// for one that is not the device's.
+func (u *Updates) own(ctx context.Context, item string, id int64) (Action, error) {
 	if err := u.Settle(ctx); err != nil {
-		return err
+		return Action{}, err
 	}
 	u.mu.Lock()
+	defer u.mu.Unlock()
 	u.polled[item] = u.now()
 	a := u.state.Actions[id]
 	if a == nil || a.Item != item {
-		u.mu.Unlock()
-		return rapport.Errorf(rapport.NotFound, "the device has no action %d", id)
+		return Action{}, rapport.Errorf(rapport.NotFound, "the device has no action %d", id)
 	}
-	now := *a
-	u.mu.Unlock()
+	return *a, nil
+}
+
+// Report takes a device's feedback on an update. Kinds: NotFound for an action
+// that is not the device's.
+func (u *Updates) Report(ctx context.Context, item string, id int64, f Feedback) error {
+	now, err := u.own(ctx, item, id)
+	if err != nil {
+		return err
+	}
 	if !now.Step.Open() {
 		return nil // told again, or too late
 	}
@@ -198,17 +206,10 @@ func (u *Updates) Report(ctx context.Context, item string, id int64, f Feedback)
 
 // Canceled takes a device's answer to being asked to let an update be.
 func (u *Updates) Canceled(ctx context.Context, item string, id int64, f Feedback) error {
-	if err := u.Settle(ctx); err != nil {
+	now, err := u.own(ctx, item, id)
+	if err != nil {
 		return err
 	}
-	u.mu.Lock()
-	a := u.state.Actions[id]
-	if a == nil || a.Item != item {
-		u.mu.Unlock()
-		return rapport.Errorf(rapport.NotFound, "the device has no action %d", id)
-	}
-	now := *a
-	u.mu.Unlock()
 	if now.Step != CancelAsked {
 		return nil
 	}
