@@ -34,6 +34,7 @@ type BrokerDoc struct {
 	Username string     `yaml:"username,omitempty" doc:"Who we sign in as."`
 	Password string     `yaml:"password,omitempty" secret:"true" doc:"With what, from the environment."`
 	ClientID string     `yaml:"clientId,omitempty" doc:"What the broker knows this server by, and keeps what is not acknowledged for; rapport- and the id if left out."`
+	Alone    bool       `yaml:"alone,omitempty" doc:"Subscribe plainly in place of sharing: for one server alone, with a broker that does not keep shared subscriptions over its own restart, as mosquitto 2.0."`
 	Group    string     `yaml:"group,omitempty" doc:"Name of the shared subscription; rapport if left out. Servers with the same one share the messages."`
 	CA       string     `yaml:"ca,omitempty" doc:"PEM file with the authority of the broker's certificate; the system's if left out."`
 	Cert     string     `yaml:"cert,omitempty" doc:"PEM file with a certificate of our own."`
@@ -64,6 +65,9 @@ func (d *BrokerDoc) Validate() error {
 	if (d.Cert == "") != (d.Key == "") {
 		f.Add("cert", "cert and key go together")
 	}
+	if d.Alone && d.Group != "" {
+		f.Add("alone", "there is no group to share with: leave out one of alone and group")
+	}
 	if strings.ContainsAny(d.Group, "/+#$") {
 		f.Add("group", "must not contain / + # or $")
 	}
@@ -91,6 +95,14 @@ func (d *BrokerDoc) Validate() error {
 		}
 	}
 	return f.Err()
+}
+
+// share begins the filters that are subscribed to.
+func (d *BrokerDoc) share() string {
+	if d.Alone {
+		return ""
+	}
+	return "$share/" + or(d.Group, "rapport") + "/"
 }
 
 func (t *TopicDoc) item() string {
@@ -348,7 +360,7 @@ func (c *Clients) connected(ctx context.Context, d *BrokerDoc) (up bool, err err
 	}
 	var subscriptions []paho.SubscribeOptions
 	for _, t := range d.topics() {
-		subscriptions = append(subscriptions, paho.SubscribeOptions{Topic: "$share/" + or(d.Group, "rapport") + "/" + t.Filter, QoS: 1})
+		subscriptions = append(subscriptions, paho.SubscribeOptions{Topic: d.share() + t.Filter, QoS: 1})
 	}
 	if _, err := client.Subscribe(ctx, &paho.Subscribe{Subscriptions: subscriptions}); err != nil {
 		return false, fmt.Errorf("subscribe: %w", err)

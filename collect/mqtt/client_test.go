@@ -232,6 +232,60 @@ func TestAnOutsideBrokersMessagesArriveAtLeastOnceWhateverFails(t *testing.T) {
 	stop()
 }
 
+// TestWhatABrokerHoldsWhileWeAreAwayComesOnceAlsoAfterItsOwnRestart takes the
+// messages of many items from mosquitto while the server goes away and comes
+// back, and mosquitto itself is ended and started in between: all of them arrive,
+// and none twice.
+func TestWhatABrokerHoldsWhileWeAreAwayComesOnceAlsoAfterItsOwnRestart(t *testing.T) {
+	t.Parallel()
+	b := startMosquitto(t)
+	l := &log{durable: map[string]int{}}
+	doc := mqtt.BrokerDoc{ID: "factory", URL: "mqtt://" + b.addr, Username: "rapport", Password: "a secret", Alone: true}
+	run := func() (stop func()) {
+		c := mqtt.NewClients(mqtt.ClientsDeps{Door: l, Logger: slog.New(slog.DiscardHandler)})
+		c.Set([]mqtt.BrokerDoc{doc})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- c.Run(ctx) }()
+		return func() {
+			cancel()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	const can = "01_09506000134352_21_A"
+	stop := run()
+	b.reaches(l, can, 0) // the session stands
+	var want []string
+	next := 1
+	send := func(count int) {
+		var messages []string
+		for range count {
+			messages, want = append(messages, fmt.Sprintf(`{"n":%d}`, next)), append(want, fmt.Sprintf("%s telemetry {\"n\":%d}", can, next))
+			next++
+		}
+		b.publish("d/"+can+"/telemetry", messages...)
+	}
+	for range 3 {
+		stop()
+		send(80) // held by the broker
+		b.stop()
+		b.start() // which kept them on its disk
+		send(20)
+		stop = run()
+		l.await(t, want...)
+		send(50) // and those that come while it is read
+		l.await(t, want...)
+	}
+	stop()
+	for _, w := range want {
+		if l.durable[w] != 1 {
+			t.Errorf("%s came %d times", w, l.durable[w])
+		}
+	}
+}
+
 func TestTwoServersShareTheMessagesOfABroker(t *testing.T) {
 	t.Parallel()
 	b := startMosquitto(t)
@@ -266,6 +320,7 @@ func TestABrokerDocumentSaysWhatIsWrongWithIt(t *testing.T) {
 		"need mqtts":              {URL: "mqtt://x", CA: "ca.pem"},
 		"go together":             {URL: "mqtts://x", Cert: "a"},
 		"group: must not contain": {URL: "mqtt://x", Group: "a/b"},
+		"no group to share":       {URL: "mqtt://x", Alone: true, Group: "a"},
 		"no topic filter":         {URL: "mqtt://x", Topics: []mqtt.TopicDoc{{Filter: "a/b+"}}},
 		"leave out $share":        {URL: "mqtt://x", Topics: []mqtt.TopicDoc{{Filter: "$share/g/+"}}},
 		"{2} is not one":          {URL: "mqtt://x", Topics: []mqtt.TopicDoc{{Filter: "a/+", Item: "{2}"}}},

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,9 +49,17 @@ type Chain struct {
 	moved    chan struct{}
 	err      error
 	pending  map[id]bool // event ids submitted and not folded yet
+	unfolded []captured  // of those, the durable ones
+	begun    int64       // where the log ended at the start: ids before it are known once it is folded
 
 	recalls chan struct{} // a recall changed; room for one, as more say no more
 	capture sync.Mutex    // one capture at a time checks and submits
+}
+
+// captured are the event ids of a capture, known once everything before end is folded.
+type captured struct {
+	ids []id
+	end int64
 }
 
 // Open returns the chain as far as it was folded before.
@@ -72,7 +81,9 @@ func Open(d Deps) (*Chain, error) {
 		}
 		c.position = readNum(v)
 	}
-	if first, next := d.Log.Bounds(eventlog.Things, 0); c.position < first || c.position > next {
+	first, next := d.Log.Bounds(eventlog.Things, 0)
+	c.begun = next
+	if c.position < first || c.position > next {
 		return nil, rapport.WithHint(rapport.Errorf(rapport.Internal, "the supply chain's index reflects offset %d of a log that holds %d to %d", c.position, first, next),
 			"was one of the two folders replaced? remove the state folder: it is folded again from the log")
 	}
@@ -158,9 +169,13 @@ func (c *Chain) moveTo(position int64, err error) {
 	c.position, c.err = position, err
 	close(c.moved)
 	c.moved = make(chan struct{})
-	if _, next := c.Log.Bounds(eventlog.Things, 0); position >= next {
-		clear(c.pending)
-	}
+	c.unfolded = slices.DeleteFunc(c.unfolded, func(x captured) bool {
+		if x.end > position {
+			return false
+		}
+		c.release(x.ids)
+		return true
+	})
 }
 
 // Settle returns once the index reflects everything acknowledged before the call.
@@ -222,6 +237,9 @@ func (c *Chain) Capture(ctx context.Context, doc *Document, behaviour Behaviour)
 	if behaviour != Proceed {
 		behaviour = Rollback
 	}
+	if err := c.wait(ctx, c.begun); err != nil { // what was captured before a kill may not be folded yet
+		return nil, err
+	}
 	j := &Job{ID: "id" + newHex(), CreatedAt: c.Clock.Now().UTC(), Behaviour: behaviour, Errors: []JobError{}}
 	records := make([]eventlog.Record, 0, len(doc.Events)+1)
 
@@ -265,10 +283,12 @@ func (c *Chain) Capture(ctx context.Context, doc *Document, behaviour Behaviour)
 	records = append(records, eventlog.Record{Topic: eventlog.Things, Kind: recordJob, Data: data})
 	pending := c.Log.Submit(records)
 	c.capture.Unlock()
-	if err := pending.Wait(ctx); err != nil {
+	// Whoever leaves before it is written must not free the ids: it may be written yet.
+	if err := pending.Wait(context.WithoutCancel(ctx)); err != nil {
 		c.unmark(ids)
 		return nil, err
 	}
+	c.await(captured{ids, records[len(records)-1].Offset + 1})
 	return j, nil
 }
 
@@ -293,9 +313,25 @@ func (c *Chain) mark(x id) {
 func (c *Chain) unmark(ids []id) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.release(ids)
+}
+
+// release is unmark for who holds the mutex.
+func (c *Chain) release(ids []id) {
 	for _, x := range ids {
 		delete(c.pending, x)
 	}
+}
+
+// await keeps the ids of a durable capture marked until the index knows them.
+func (c *Chain) await(x captured) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if x.end <= c.position {
+		c.release(x.ids)
+		return
+	}
+	c.unfolded = append(c.unfolded, x)
 }
 
 // Job returns a capture job. Exception: NoSuchResource.
