@@ -1,8 +1,11 @@
 package api
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/rapport-engine/rapport"
@@ -77,6 +80,66 @@ type FleetReport struct {
 	Since  time.Time      `json:"since"`
 	Items  int            `json:"items"`
 	Groups []health.Group `json:"groups" doc:"Insights first"`
+	// Due counts items by when something is due, Soonest lists those it is due for first.
+	Due     []FleetDue  `json:"due"`
+	Soonest []FleetNext `json:"soonest" doc:"At most 20"`
+}
+
+// FleetDue counts a product's items by how long it takes until something is due.
+type FleetDue struct {
+	GTIN    string      `json:"gtin"`
+	Kind    health.Kind `json:"kind" doc:"runOut: what is in it is used up. service: a line of its signals is crossed"`
+	Week    int         `json:"week" doc:"Within 7 days, or past"`
+	Month   int         `json:"month" doc:"Within 8 to 30 days"`
+	Quarter int         `json:"quarter" doc:"Within 31 to 91 days"`
+	Later   int         `json:"later"`
+}
+
+// FleetNext is an item for which something is due.
+type FleetNext struct {
+	Item string      `json:"item"`
+	GTIN string      `json:"gtin"`
+	Kind health.Kind `json:"kind"`
+	At   time.Time   `json:"at"`
+	Low  time.Time   `json:"low" doc:"It comes between low and high with a chance of 80 %"`
+	High time.Time   `json:"high"`
+}
+
+// fleetSoonest bounds the items listed by name.
+const fleetSoonest = 20
+
+// foresee counts what is foreseen of an item; the sooner of two readings counts.
+func (r *FleetReport) foresee(id, gtin string, forecasts []health.Forecast, now time.Time) {
+	first := map[health.Kind]health.Forecast{}
+	for _, f := range forecasts {
+		if have, ok := first[f.Kind]; !ok || f.At < have.At {
+			first[f.Kind] = f
+		}
+	}
+	for _, kind := range slices.Sorted(maps.Keys(first)) {
+		f := first[kind]
+		at := rapport.Time(f.At)
+		i := slices.IndexFunc(r.Due, func(d FleetDue) bool { return d.GTIN == gtin && d.Kind == kind })
+		if i < 0 {
+			i, r.Due = len(r.Due), append(r.Due, FleetDue{GTIN: gtin, Kind: kind})
+		}
+		switch left := at.Sub(now); {
+		case left <= 7*24*time.Hour:
+			r.Due[i].Week++
+		case left <= 30*24*time.Hour:
+			r.Due[i].Month++
+		case left <= 91*24*time.Hour:
+			r.Due[i].Quarter++
+		default:
+			r.Due[i].Later++
+		}
+		next := FleetNext{Item: id, GTIN: gtin, Kind: kind, At: at, Low: rapport.Time(f.Low), High: rapport.Time(f.High)}
+		place, _ := slices.BinarySearchFunc(r.Soonest, next, func(a, b FleetNext) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Item, b.Item)) })
+		if place < fleetSoonest {
+			r.Soonest = slices.Insert(r.Soonest, place, next)
+			r.Soonest = r.Soonest[:min(len(r.Soonest), fleetSoonest)]
+		}
+	}
 }
 
 func (a *API) fleetOperations() {
@@ -86,8 +149,9 @@ func (a *API) fleetOperations() {
 			Days int    `query:"days" minimum:"1" maximum:"365" default:"7"`
 		},
 		) (*body[FleetReport], error) {
-			since := a.deps.Clock.Now().AddDate(0, 0, -in.Days)
-			out := FleetReport{Since: since.UTC()}
+			now := a.deps.Clock.Now()
+			since := now.AddDate(0, 0, -in.Days)
+			out := FleetReport{Since: since.UTC(), Due: []FleetDue{}, Soonest: []FleetNext{}}
 			fleet := health.NewFleet()
 			for after := ""; ; {
 				next, err := a.deps.Engine.ListFrom(ctx, rapport.RankItem, after, 500, func(v *engine.View) error {
@@ -96,7 +160,12 @@ func (a *API) fleetOperations() {
 						return nil
 					}
 					out.Items++
-					fleet.Add(s, health.Read(v), rapport.Millis(since))
+					h := health.Read(v)
+					fleet.Add(s, h, rapport.Millis(since))
+					if h != nil {
+						gtin := s.Key().GTIN()
+						out.foresee(s.ID, gtin, h.Forecasts(productOf(v.Config(), gtin)), now)
+					}
 					return nil
 				})
 				if err != nil {
@@ -108,6 +177,7 @@ func (a *API) fleetOperations() {
 				after = next
 			}
 			out.Groups = fleet.Groups()
+			slices.SortFunc(out.Due, func(x, y FleetDue) int { return cmp.Or(cmp.Compare(x.GTIN, y.GTIN), cmp.Compare(x.Kind, y.Kind)) })
 			return &body[FleetReport]{out}, nil
 		})
 }

@@ -29,6 +29,7 @@ async function stops(at: Visit): Promise<Stop[]> {
     { name: 'audiences', path: '/audiences' },
     { name: 'audience-new', path: '/audiences/brand-new?tab=definition', then: (v) => v.page.locator('[data-editor] .cm-content').waitFor() },
     { name: 'products', path: '/products' },
+    { name: 'fleet', path: '/products/fleet' },
     { name: 'recalls', path: '/products/recalls' },
     { name: 'recall', path: '/products/recalls?of=01%2F09506000134352%2F10%2FL7' },
     { name: 'supply-chain', path: '/products/supply-chain' },

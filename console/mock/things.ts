@@ -45,7 +45,7 @@ export function makeThings(people: () => MockPerson[], start: number, empty: boo
   const models: ModelPage[] = [
     empty
       ? { id: 'purchases', status: 'waiting', reason: 'the first fit comes a minute after the start', fitting: false, tried: null, made: null, seen: { people: 0, repeat: 0, orders: 0, coverage80: 0, sampled: 0, calibration: [], tracking: null } }
-      : { id: 'purchases', status: 'good', reason: 'fresh, and its intervals hold what they say', fitting: false, tried: iso(start - 600_000), made: iso(start - 600_000), model: { kind: 'bg-nbd', each: 1, end: start, made: start, settings: 1, model: { A: 1, Alpha: 4.41, B: 2, K: 1, Kind: 0, LogLikelihood: -9582, People: 14_800, R: 0.24 }, spend: { LogLikelihood: -1, P: 6, People: 9410, Q: 4, V: 15 }, health, fitted: [{ kind: 'bg-nbd', params: { r: 0.24, alpha: 4.41 }, logLikelihood: -9582, backtest: 0.031 }, { kind: 'pareto-nbd', params: { r: 0.55, alpha: 10.6 }, logLikelihood: -9594, backtest: 0.044 }] }, seen: health },
+      : { id: 'purchases', status: 'good', reason: 'fresh, and its intervals hold what they say', fitting: false, tried: iso(start - 600_000), made: iso(start - 600_000), model: { kind: 'bg-nbd', health, fitted: [{ kind: 'bg-nbd', params: { r: 0.24, alpha: 4.41 }, logLikelihood: -9582, backtest: 0.031 }, { kind: 'pareto-nbd', params: { r: 0.55, alpha: 10.6 }, logLikelihood: -9594, backtest: 0.044 }] } as unknown as ModelPage['model'], seen: health },
   ]
   const affected = (of: string): Affected => ({ of, items: of.includes('L7') ? items.map((item) => ({ item: item.id, known: true, state: item.state, owner: item.owner })) : [], owners: of.includes('L7') ? 1 : 0, truncated: false })
 

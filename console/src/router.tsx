@@ -39,6 +39,7 @@ const audiences = createRoute({ ...at('/audiences'), validateSearch: reads(['q']
 const audience = createRoute({ ...at('/audiences/$id'), validateSearch: reads(['tab']), component: lazyRouteComponent(() => import('./pages/audiences/audience'), 'Audience') })
 const products = createRoute({ ...at('/products'), validateSearch: reads(['gtin', 'state']), component: lazyRouteComponent(() => import('./pages/products/products'), 'Products') })
 const item = createRoute({ ...at('/products/items/$id'), validateSearch: reads(['tab', 'reading', 'step']), component: lazyRouteComponent(() => import('./pages/products/item'), 'ItemPage') })
+const fleet = createRoute({ ...at('/products/fleet'), validateSearch: reads(['days', 'gtin']), component: lazyRouteComponent(() => import('./pages/products/fleet'), 'Fleet') })
 const recalls = createRoute({ ...at('/products/recalls'), validateSearch: reads(['of']), component: lazyRouteComponent(() => import('./pages/products/recalls'), 'Recalls') })
 const rollouts = createRoute({ ...at('/products/rollouts'), validateSearch: reads(['id'], ['add']), component: lazyRouteComponent(() => import('./pages/products/rollouts'), 'Rollouts') })
 const captures = createRoute({ ...at('/products/supply-chain'), validateSearch: reads(['id']), component: lazyRouteComponent(() => import('./pages/products/captures'), 'Captures') })
@@ -74,7 +75,7 @@ const system = createRoute({ ...at('/setup/system'), component: lazyRouteCompone
 // The parts in both themes, while developing only.
 const components = import.meta.env.DEV ? createRoute({ ...at('/dev/components'), component: lazyRouteComponent(() => import('./pages/dev/components'), 'Components') }) : undefined
 
-const pages = [now, people, person, audiences, audience, products, item, recalls, rollouts, captures, models, decisions, decision, actions, action, placements, board, portfolio, docs, setup, sources, importing, quarantine, identity, config, document, deliveries, tokens, audit, system]
+const pages = [now, people, person, audiences, audience, products, item, fleet, recalls, rollouts, captures, models, decisions, decision, actions, action, placements, board, portfolio, docs, setup, sources, importing, quarantine, identity, config, document, deliveries, tokens, audit, system]
 
 export function makeRouter(client: QueryClient) {
   return createRouter({

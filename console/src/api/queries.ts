@@ -4,7 +4,7 @@ import { get, post } from './client'
 import { list } from './shell'
 import type {
   Artifact, HeldValue, Portfolio, Proposal, ProposalDetail, Review, Rollout, RolloutDevice, Affected, CaptureJob, ItemsPage, Item, ModelPage, Recall, Scores, Segment, SegmentHistory, SegmentMembers, SegmentOverlap, SegmentPreview, Series,
-  Action, AuditEntry, Explanation, Config, ConfigDocument, ConfigField, ConfigVersion, ConfigPlan, DecisionsPage, Deliveries, Demo,
+  Action, AuditEntry, Explanation, FleetReport, Product, Config, ConfigDocument, ConfigField, ConfigVersion, ConfigPlan, DecisionsPage, Deliveries, Demo,
   Identity, Job, PeoplePage, Person, Placement, QuarantinePage, Source, System,
   Timeline, Token,
 } from './types'
@@ -291,3 +291,8 @@ export const proposalsQuery = queryOptions({
 
 export const proposalQuery = (id: number) =>
   queryOptions({ queryKey: ['config', 'proposals', id], queryFn: ({ signal }) => get<ProposalDetail>(`/v1/config/proposals/${id}`, { signal }) })
+
+export const fleetQuery = (days: string, gtin: string) =>
+  queryOptions({ queryKey: ['fleet', days, gtin], queryFn: ({ signal }) => get<FleetReport>('/v1/fleet', { query: { days, gtin }, signal }), placeholderData: keepPreviousData, refetchInterval: 30_000 })
+
+export const productsQuery = queryOptions({ queryKey: ['products'], queryFn: async ({ signal }) => list<Product>(await get('/v1/products', { signal }), 'products') })

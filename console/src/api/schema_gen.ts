@@ -2833,13 +2833,52 @@ export interface components {
                 [key: string]: number;
             };
         };
+        FleetDue: {
+            gtin: string;
+            /** @description runOut: what is in it is used up. service: a line of its signals is crossed */
+            kind: string;
+            /** Format: int64 */
+            later: number;
+            /**
+             * Format: int64
+             * @description Within 8 to 30 days
+             */
+            month: number;
+            /**
+             * Format: int64
+             * @description Within 31 to 91 days
+             */
+            quarter: number;
+            /**
+             * Format: int64
+             * @description Within 7 days, or past
+             */
+            week: number;
+        };
+        FleetNext: {
+            /** Format: date-time */
+            at: string;
+            gtin: string;
+            /** Format: date-time */
+            high: string;
+            item: string;
+            kind: string;
+            /**
+             * Format: date-time
+             * @description It comes between low and high with a chance of 80 %
+             */
+            low: string;
+        };
         FleetReport: {
+            due: components["schemas"]["FleetDue"][];
             /** @description Insights first */
             groups: components["schemas"]["Group"][];
             /** Format: int64 */
             items: number;
             /** Format: date-time */
             since: string;
+            /** @description At most 20 */
+            soonest: components["schemas"]["FleetNext"][];
         };
         FragmentInfo: {
             /**

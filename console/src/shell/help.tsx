@@ -18,6 +18,7 @@ const helps: Help[] = [
   { path: /^\/board/, page: 'guide/actions', text: 'Levers over recorded moments: what would have come first, and what it would have been worth. Nothing changes until you publish.' },
   { path: /^\/portfolio/, page: 'guide/actions', text: 'Every small opportunity, whether it works, loses or is still learning, and what happens next by itself.' },
   { path: /^\/products\/rollouts/, page: 'updates', text: 'New software for items: a few at first, some held back to compare with, and a brake that stops it by itself.' },
+  { path: /^\/products\/fleet/, page: 'maintenance', text: 'How all items fare by product and firmware. A bad firmware shows as one insight; below it what runs out or wants service next.' },
   { path: /^\/products/, page: 'guide/products', text: 'Items with a life of their own: where each has been, who owns it, what it reports, and what can be asked of it.' },
   { path: /^\/setup\/sources/, page: 'guide/setup', text: 'The programs that send events. Each has a key; paste its snippet where your events begin.' },
   { path: /^\/setup\/import/, page: 'import', text: 'A CSV of customers or of what they did becomes history: it updates what is known and causes no message.' },

@@ -1,5 +1,5 @@
 // Every page of the console, once: the rail, the palette and the keyboard read this list.
-import { Activity, Boxes, BrainCircuit, FileUp, Fingerprint, GitFork, Inbox, KeyRound, Radio, Rocket, Scale, ScrollText, Server, SlidersHorizontal, Sparkles, Split, Square, Telescope, TriangleAlert, User, Users, type LucideIcon } from 'lucide-react'
+import { Activity, Boxes, BrainCircuit, FileUp, Fingerprint, GitFork, HeartPulse, Inbox, KeyRound, Radio, Rocket, Scale, ScrollText, Server, SlidersHorizontal, Sparkles, Split, Square, Telescope, TriangleAlert, User, Users, type LucideIcon } from 'lucide-react'
 import type { LinkProps } from '@tanstack/react-router'
 
 export interface Place {
@@ -40,6 +40,7 @@ export const morePages: Place[] = [
   { label: 'Placements', to: '/placements', icon: Square, words: 'slots where' },
   { label: 'Board', to: '/board', icon: Scale, key: 'b', words: 'arbitration levers weights what if rank' },
   { label: 'Portfolio', to: '/portfolio', icon: Telescope, key: 'o', words: 'opportunities micro working losing learning' },
+  { label: 'Fleet', to: '/products/fleet', icon: HeartPulse, words: 'faults anomalies firmware remaining life low stock' },
   { label: 'Rollouts', to: '/products/rollouts', icon: Rocket, words: 'firmware software update ota stages' },
   { label: 'Recalls', to: '/products/recalls', icon: TriangleAlert, words: 'lot call back' },
   { label: 'Supply chain', to: '/products/supply-chain', icon: Boxes, words: 'epcis captures events' },

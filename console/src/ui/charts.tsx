@@ -92,3 +92,35 @@ export function Trend({ points, label, write, writeTime, className }: { points: 
     </figure>
   )
 }
+
+/** A moment that is foreseen: a dot, and a line from where it may be early to where it may be late. */
+export function RangePlot({ from, to, at, low, high, label }: { from: number; to: number; at: number; low: number; high: number; label: string }) {
+  const x = (v: number) => `${(Math.max(from, Math.min(to, v)) - from) / (to - from || 1) * 100}%`
+  return (
+    <span role="img" aria-label={label} title={label} className="relative block h-4 border-l border-line-strong">
+      <span className="absolute inset-x-0 top-[7.5px] h-px bg-line" />
+      <span className="absolute top-[7px] h-[2px] rounded-full bg-view" style={{ left: x(low), right: `calc(100% - ${x(high)})` }} />
+      <span className="absolute top-1 size-2 -translate-x-1/2 rounded-full bg-view" style={{ left: x(at) }} />
+    </span>
+  )
+}
+
+/** Parts of a whole in one bar, each named below it. */
+export function Shares({ parts, label, write }: { parts: { name: string; value: number; ink: string }[]; label: string; write: (n: number) => string }) {
+  const whole = parts.reduce((total, part) => total + part.value, 0)
+  return (
+    <div role="img" aria-label={`${label}: ${parts.map((part) => `${write(part.value)} ${part.name}`).join(', ')}`}>
+      <span className="flex h-2 gap-px overflow-hidden rounded-full bg-line">
+        {parts.map((part) => part.value > 0 && <span key={part.name} className={part.ink} style={{ width: `${(part.value / (whole || 1)) * 100}%` }} />)}
+      </span>
+      <span className="mt-1 flex flex-wrap gap-x-3 text-meta text-muted tabular-nums">
+        {parts.map((part) => (
+          <span key={part.name} className="inline-flex items-center gap-1">
+            <span className={cx('size-2 rounded-full', part.ink)} />
+            {part.name} {write(part.value)}
+          </span>
+        ))}
+      </span>
+    </div>
+  )
+}
