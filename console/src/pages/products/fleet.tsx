@@ -78,8 +78,8 @@ function Report({ report, nameOf, days }: { report: FleetReport; nameOf: (gtin: 
       ))}
       {insights.length === 0 && (
         <p className="flex items-center gap-2 text-muted">
-          <CircleCheck size={14} aria-hidden className="text-good" />
-          No firmware does worse than the others of its product beyond what chance explains.
+          <CircleCheck size={14} aria-hidden className="shrink-0 text-good" />
+          No firmware is known to do worse than the others of its product. One with fewer than ten items is not judged: chance alone could explain it.
         </p>
       )}
       <div className="grid items-start gap-3 lg:grid-cols-2">
@@ -143,7 +143,7 @@ function Firmwares({ name, gtin, groups }: { name: string; gtin: string; groups:
   return (
     <Card
       title={name}
-      note={`${plural(sum(groups.map((group) => group.items)), 'item')}; share with trouble, by firmware`}
+      note={`${plural(sum(groups.map((group) => group.items)), 'item')}; share with trouble by firmware, a full bar is ${percent(widest)}`}
       actions={
         <Link to="/products" search={{ gtin }} className="link shrink-0">
           Items
@@ -221,7 +221,7 @@ function Soonest({ report, nameOf }: { report: FleetReport; nameOf: (gtin: strin
   const shown = report.soonest.slice(0, 10)
   const end = Math.max(...shown.map((next) => Math.min(toDate(next.high).getTime(), now + 60 * 86_400_000)), now + 86_400_000)
   return (
-    <Card title="Due first" note={`The dot is the day expected, the line where it lies in 4 of 5 cases; from today to ${day(end)}`}>
+    <Card title="Due first" note={`Dot: the day expected. Line: where it lies in 4 of 5 cases, from today to ${day(end)}`}>
       <ul className="-mx-2">
         {shown.map((next) => (
           <li key={next.item + next.kind}>
@@ -233,7 +233,7 @@ function Soonest({ report, nameOf }: { report: FleetReport; nameOf: (gtin: strin
                 </span>
               </span>
               <RangePlot from={now} to={end} at={toDate(next.at).getTime()} low={toDate(next.low).getTime()} high={toDate(next.high).getTime()} label={`${day(next.at)}, between ${day(next.low)} and ${day(next.high)}`} />
-              <span className="text-right text-meta tabular-nums">{toDate(next.at).getTime() <= now ? 'now' : day(next.at)}</span>
+              <span className="text-right text-meta whitespace-nowrap tabular-nums">{toDate(next.at).getTime() <= now ? 'now' : day(next.at)}</span>
             </Link>
           </li>
         ))}
