@@ -36,7 +36,7 @@ export function makeThings(people: () => MockPerson[], start: number, empty: boo
     commands: i ? [] : [{ id: 'c_1', name: 'descale', args: {}, state: 'done', at: iso(start - 5 * day), expires: iso(start - 4 * day), changed: iso(start - 5 * day), result: { minutes: 21 }, by: 'marta' }],
     desiredVersion: 3, epoch: 1, forecast: {}, moments: {}, segments: [], stages: [], reportedVersion: 3, telemetry: {}, version: 9, rejected: [], connected: i === 0, registeredAt: iso(start - 140 * day), seenAt: i ? undefined : iso(start - 60_000), taps: 3,
   }))
-  const recalls: Recall[] = empty ? [] : [{ id: 'rc_1', of: '01/09506000134352/10/L4', reason: 'The water tank may crack', instructions: 'Stop using it; we send another.', url: '', by: 'marta', createdAt: iso(start - 20 * day), changedAt: iso(start - 20 * day), lifted: false, told: true, items: 14 }]
+  const recalls: Recall[] = empty ? [] : [{ id: 'rc_1', of: '01/09506000134352/10/L4', reason: 'The water tank may crack', instructions: 'Stop using it; we send another.', url: '', by: 'marta', createdAt: iso(start - 20 * day), changedAt: iso(start - 20 * day), lifted: false, told: true, round: 1, items: 14 }]
   const captures: CaptureJob[] = empty ? [] : [
     { captureID: '5c1f0c9e', createdAt: iso(start - 3_600_000), finishedAt: iso(start - 3_599_000), running: false, success: true, captureErrorBehaviour: 'rollback', events: 42, errors: [] },
     { captureID: '77aa01b2', createdAt: iso(start - 7_200_000), finishedAt: iso(start - 7_199_000), running: false, success: false, captureErrorBehaviour: 'rollback', events: 3, errors: [{ type: 'epcisException:ValidationException', title: 'Bad Request', status: 400, detail: 'event 2: eventTimeZoneOffset is missing', eventID: 'urn:uuid:0f1' }] },
@@ -73,7 +73,7 @@ export function makeThings(people: () => MockPerson[], start: number, empty: boo
     },
     recalls, affected, captures, models,
     recall: (of: string, reason: string) => {
-      const made = { id: `rc_${recalls.length + 1}`, of, reason, instructions: '', url: '', by: 'bootstrap', createdAt: iso(Date.now()), changedAt: iso(Date.now()), lifted: false, told: false, items: affected(of).items.length }
+      const made = { id: `rc_${recalls.length + 1}`, of, reason, instructions: '', url: '', by: 'bootstrap', createdAt: iso(Date.now()), changedAt: iso(Date.now()), lifted: false, told: false, round: 1, items: affected(of).items.length }
       recalls.unshift(made)
       return made
     },

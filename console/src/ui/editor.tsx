@@ -60,7 +60,7 @@ export default function Editor({ label, value, onChange, errors, spot, onCursor,
           looks,
           EditorView.lineWrapping,
           EditorState.readOnly.of(!latest.current.onChange),
-          EditorView.contentAttributes.of({ 'aria-label': label, spellcheck: 'false' }),
+          EditorView.contentAttributes.of({ 'aria-label': label, spellcheck: 'false', tabindex: '0' }),
           // Escape, then Tab, leaves the editor: the keyboard is never caught.
           keymap.of([indentWithTab, ...defaultKeymap, ...historyKeymap]),
           typeOver,
