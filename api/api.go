@@ -102,6 +102,7 @@ type operation struct {
 	audit   string      // audit action; "" for reads
 	maxBody int64       // default 1 MiB
 	raw     bool        // the handler reads the body itself, whatever its type
+	media   string      // type of the answer; default application/json
 }
 
 // handle registers one operation: role check, audit and error translation
@@ -117,8 +118,14 @@ func handle[I, O any](a *API, op operation, object func(*I) string, h func(conte
 	if op.maxBody == 0 {
 		op.maxBody = 1 << 20
 	}
+	var responses map[string]*huma.Response
+	if op.media != "" {
+		responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
+			op.media: {Schema: &huma.Schema{Type: huma.TypeString}},
+		}}}
+	}
 	huma.Register(a.huma, huma.Operation{
-		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Description: description,
+		Responses: responses, OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Description: description,
 		Tags: []string{op.tag}, DefaultStatus: op.status, Security: security, MaxBodyBytes: op.maxBody,
 		Middlewares: huma.Middlewares{need(op.role)}, BodyReadTimeout: 30 * time.Second, SkipValidateBody: op.raw, Errors: []int{400, 401, 403, 404, 409, 429, 503},
 	}, func(ctx context.Context, in *I) (*O, error) {

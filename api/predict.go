@@ -56,7 +56,7 @@ func (a *API) predictOperations() {
 			p, err := a.modelPage(in.ID)
 			return &body[predict.ModelPage]{p}, err
 		})
-	handle(a, operation{id: "intent-sessions", method: "GET", path: "/v1/models/intent/sessions", tag: "Predictions", summary: "Sessions the model of intent learns from, as CSV for `rapport evaluate intent --outcome purchase`", role: access.Analyst}, nil,
+	handle(a, operation{id: "intent-sessions", method: "GET", path: "/v1/models/intent/sessions", tag: "Predictions", summary: "Sessions the model of intent learns from, as CSV for `rapport evaluate intent --outcome purchase`", role: access.Analyst, media: "text/csv"}, nil,
 		func(ctx context.Context, _ *struct{}) (*sessionTable, error) {
 			m, err := a.deps.Predictions.Moments(ctx)
 			if err != nil {

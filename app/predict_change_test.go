@@ -112,7 +112,7 @@ func TestAChangedPredictionTakesOverAtOnceAndNobodyIsToldAgain(t *testing.T) {
 	enter("Order Completed", before, in)
 	until(t, "the first is thanked", func() bool { _, d := happened(); return d == 1 })
 	moves, _ := happened()
-	before, in = read(h)
+	_, in = read(h)
 
 	const changed = "kind: prediction\nid: purchases\nevent: Invoice Paid\nvalue: amount\nhorizon: 365d\n"
 	h.apply(changed)
