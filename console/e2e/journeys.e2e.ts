@@ -79,6 +79,8 @@ describe('on any server', () => {
     await page.keyboard.press('Enter')
     await page.getByRole('heading', { level: 1, name: person.name }).waitFor()
 
+    // A world that only just came to life has decided little: the list is of what there was when it was opened.
+    await expect.poll(async () => (await read<DecisionsPage>(page, '/v1/decisions?limit=3')).decisions.length, some).toBe(3)
     await page.keyboard.press('g')
     await page.keyboard.press('d')
     await page.getByRole('heading', { level: 1, name: 'Decisions' }).waitFor()

@@ -61,9 +61,9 @@ export function PrivacyTab({ person }: { person: Person }) {
         onConfirm={async () => {
           const job = await del<Job>(`/v1/people/${encodeURIComponent(person.id)}`)
           toast.say(`Erased. The copies follow under job ${job.id}`)
-          client.removeQueries({ queryKey: ['person'] })
           void client.invalidateQueries({ queryKey: ['people'] })
           await navigate({ to: '/people' })
+          client.removeQueries({ queryKey: ['person'] }) // once nobody shows them: what is shown would be asked for again
         }}
       >
         Everything known about one person is deleted from every copy: {person.identifiers.length} identifiers and their whole history.
