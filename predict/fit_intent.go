@@ -18,6 +18,9 @@ import (
 	"github.com/rapport-engine/rapport/learn/propensity"
 )
 
+// largestIntent bounds the text of a model, which is a document of the configuration.
+const largestIntent = 180 << 10
+
 const (
 	leastSessions  = 300 // at one moment each
 	leastOutcomes  = 40  // of them with, and as many without a purchase
@@ -292,7 +295,7 @@ func (f *Fitter) fitIntent(ctx context.Context, config *Config, now time.Time) (
 			" without; there are " + count(h.Sessions) + ", " + count(h.Purchases) + " with one"}
 	}
 	set := &gbdt.Set{Rows: m.rows, Y: m.bought}
-	if out.Model, err = propensity.Fit(out.columns(), set, 1); err != nil {
+	if out.Model, err = propensity.FitWithin(out.columns(), set, 1, largestIntent); err != nil {
 		return nil, err
 	}
 	found, err := propensity.Judge(ctx, out.columns(), set, func(int) {})

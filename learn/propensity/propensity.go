@@ -17,6 +17,7 @@ package propensity
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 
@@ -34,19 +35,51 @@ type Model struct {
 	curve   *calibrate.Isotonic
 }
 
-// parts is how many models are averaged.
-const parts = 3
+// parts is how many models are averaged, rounds how many trees each has at most.
+const (
+	parts  = 3
+	rounds = 1000
+)
 
 // Fit learns from rows with Y in {0, 1}; both must occur, and weights are not
 // used. seed chooses how rows are dealt into parts.
 func Fit(columns []gbdt.Column, set *gbdt.Set, seed uint64) (*Model, error) {
+	return fit(columns, set, seed, rounds)
+}
+
+// FitWithin is Fit for a model of at most so many bytes of JSON: with half the
+// trees, and half again, until it is small enough.
+func FitWithin(columns []gbdt.Column, set *gbdt.Set, seed uint64, bytes int) (*Model, error) {
+	for n := rounds; ; {
+		m, err := fit(columns, set, seed, n)
+		if err != nil {
+			return nil, err
+		}
+		text, err := m.MarshalJSON()
+		if err != nil {
+			return nil, err
+		}
+		if len(text) <= bytes {
+			return m, nil
+		}
+		grown := 0
+		for _, f := range m.forests {
+			grown = max(grown, f.Trees())
+		}
+		if n = min(n, grown) / 2; n == 0 {
+			return nil, fmt.Errorf("propensity: a model of one tree takes %d bytes, more than %d", len(text), bytes)
+		}
+	}
+}
+
+func fit(columns []gbdt.Column, set *gbdt.Set, seed uint64, rounds int) (*Model, error) {
 	set = sorted(set)
 	part := stratify(set.Y, parts, seed+100)
 	out := &Model{}
 	score := make([]float64, len(set.Y))
 	for p := range parts {
 		m, err := gbdt.Fit(columns, take(set, func(i int) bool { return part[i] != p }), take(set, func(i int) bool { return part[i] == p }), gbdt.Options{
-			Objective: gbdt.Logistic, Rounds: 1000, LearningRate: 0.05, Leaves: 15, MinRows: 20, RowShare: 0.8, ColumnShare: 0.7, L2: 3, Seed: seed,
+			Objective: gbdt.Logistic, Rounds: rounds, LearningRate: 0.05, Leaves: 15, MinRows: 20, RowShare: 0.8, ColumnShare: 0.7, L2: 3, Seed: seed,
 		})
 		if err != nil {
 			return nil, err

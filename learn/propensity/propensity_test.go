@@ -56,6 +56,30 @@ func TestChancesMeanWhatTheySay(t *testing.T) {
 	}
 }
 
+func TestAModelThatMustBeSmallHasFewerTrees(t *testing.T) {
+	t.Parallel()
+	columns, set, _ := table(3000, 1)
+	whole, err := propensity.Fit(columns, set, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full, _ := json.Marshal(whole)
+	small, err := propensity.FitWithin(columns, set, 1, len(full)/2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _ := json.Marshal(small)
+	if len(got) > len(full)/2 || len(got) < len(full)/20 {
+		t.Errorf("%d bytes of %d", len(got), len(full))
+	}
+	if same, err := propensity.FitWithin(columns, set, 1, len(full)); err != nil || small.Chance(set.Rows[0]) == same.Chance(set.Rows[0]) {
+		t.Error("what need not be small is not whole", err)
+	}
+	if _, err := propensity.FitWithin(columns, set, 1, 10); err == nil {
+		t.Error("ten bytes hold a model")
+	}
+}
+
 func TestAModelDoesNotDependOnTheOrderOfRowsAndSurvivesItsEncoding(t *testing.T) {
 	t.Parallel()
 	columns, set, _ := table(800, 3)
