@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"io"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,6 +29,7 @@ const (
 	leastStepUsers = 20  // sessions in which a step came up
 	mostVisitors   = 20_000
 	mostSteps      = 2_000_000 // held in memory at once
+	mostSessions   = 10_000    // learned from
 	mostNames      = 10_000
 	mostLevels     = 20
 )
@@ -146,6 +148,7 @@ func (f *Fitter) Moments(ctx context.Context) (*Moments, error) {
 		out.live(steps[i:j], now)
 		i = j
 	}
+	out.thin()
 	out.layOut(names)
 	return out, nil
 }
@@ -180,6 +183,16 @@ func (m *Moments) live(steps []personStep, now int64) {
 	}
 	if !s.running(now) { // how one that still runs ends is not known
 		end(false)
+	}
+}
+
+// thin keeps a uniform sample of very many sessions: a fit of all of them takes
+// minutes and tells hardly more.
+func (m *Moments) thin() {
+	if len(m.sessions) > mostSessions {
+		rng := rand.New(rand.NewPCG(1, 1))
+		rng.Shuffle(len(m.sessions), func(i, j int) { m.sessions[i], m.sessions[j] = m.sessions[j], m.sessions[i] })
+		m.sessions = m.sessions[:mostSessions]
 	}
 }
 

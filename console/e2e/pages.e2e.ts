@@ -43,7 +43,7 @@ async function stops(at: Visit): Promise<Stop[]> {
     { name: 'config-history', path: '/setup/config?view=history' },
     { name: 'config-new', path: '/setup/config?add=true', then: (v) => v.page.getByRole('dialog').waitFor() },
     { name: 'board', path: '/board', then: (v) => v.page.getByRole('heading', { name: 'Who comes first' }).waitFor() },
-    { name: 'board-tried', path: '/board?try=brew-guide:w0.2;gift-guide:off', then: (v) => v.page.getByRole('heading', { name: 'Decided otherwise' }).waitFor() },
+    { name: 'board-tried', path: '/board?try=brew-guide:w0.2;gift-guide:off', then: (v) => v.page.getByText(/ of them$/).first().waitFor() },
     { name: 'portfolio', path: '/portfolio' },
     { name: 'import', path: '/setup/import' },
     { name: 'docs', path: '/docs/guide/start' },
