@@ -49,7 +49,7 @@ id: notice
 type: message
 purpose: marketing
 right: recall
-when: context.event == "Product Recalled"
+when: items.any(i, i.state == "recalled")
 cost: 5
 placements: [mailbox]
 content: {subject: "Recall of your {{ context.properties.item }}", body: "{{ context.properties.reason }}. {{ context.properties.instructions }}"}

@@ -59,112 +59,47 @@ func (w *writer) repeat(s string) {
 }
 
 // reader reads what writer wrote. After a failure it stays bad and returns
-// zeros, so that a caller checks once. What it returns is copied.
+// zeros, so that a caller checks once. What it returns is copied, but for Take and Bytes.
 type reader struct {
-	b     []byte
+	rapport.Decoder
 	known []string
-	bad   bool
 }
 
-func (r *reader) fail() { r.bad, r.b = true, nil }
+func newReader(b []byte) reader { return reader{Decoder: rapport.NewDecoder(b)} }
 
-func (r *reader) take(n uint64) []byte {
-	if n > uint64(len(r.b)) {
-		r.fail()
-		return nil
-	}
-	p := r.b[:n]
-	r.b = r.b[n:]
-	return p
-}
-
-func (r *reader) uint() uint64 {
-	x, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.fail()
-		return 0
-	}
-	r.b = r.b[n:]
-	return x
-}
-
-func (r *reader) int() int64 {
-	x, n := binary.Varint(r.b)
-	if n <= 0 {
-		r.fail()
-		return 0
-	}
-	r.b = r.b[n:]
-	return x
-}
-
-func (r *reader) float() float64 {
-	if p := r.take(8); p != nil {
-		return math.Float64frombits(binary.LittleEndian.Uint64(p))
-	}
-	return 0
-}
-
-func (r *reader) small() float64 {
-	if p := r.take(4); p != nil {
-		return float64(math.Float32frombits(binary.LittleEndian.Uint32(p)))
-	}
-	return 0
-}
-
-func (r *reader) byte() byte {
-	if p := r.take(1); p != nil {
-		return p[0]
-	}
-	return 0
-}
-
-func (r *reader) bool() bool { return r.byte() == 1 }
-
-func (r *reader) text() string { return string(r.take(r.uint())) }
+func (r *reader) small() float64 { return float64(math.Float32frombits(r.Uint32())) }
 
 func (r *reader) fields() rapport.Fields {
-	p := r.take(r.uint())
+	p := r.Take(r.Uvarint())
 	if len(p) == 0 {
 		return nil
 	}
 	f := rapport.Fields(slices.Clone(p))
 	if !f.Valid(32) {
-		r.fail()
+		r.Fail()
 		return nil
 	}
 	return f
 }
 
 func (r *reader) repeat() string {
-	i := r.uint()
+	i := r.Uvarint()
 	if i > 0 {
 		if i > uint64(len(r.known)) {
-			r.fail()
+			r.Fail()
 			return ""
 		}
 		return r.known[i-1]
 	}
-	s := r.text()
+	s := r.Text()
 	if len(r.known) < maxKnown {
 		r.known = append(r.known, s)
 	}
 	return s
 }
 
-// count reads the length of a list whose elements take at least size bytes
-// each, so that a damaged count cannot make us allocate without bound.
-func (r *reader) count(size int) int {
-	n := r.uint()
-	if n > uint64(len(r.b)/size) {
-		r.fail()
-		return 0
-	}
-	return int(n)
-}
-
 func (r *reader) done(what string) error {
-	if r.bad || len(r.b) != 0 {
+	if !r.Done() {
 		return rapport.Errorf(rapport.Internal, "%s is damaged", what)
 	}
 	return nil
@@ -279,30 +214,30 @@ func DecodeDecision(b []byte) (*rapport.Decision, error) { return decodeDecision
 // decodeDecision leaves the candidates out unless all is set: outcomes are
 // attributed without them, and they are most of the record.
 func decodeDecision(b []byte, all bool) (*rapport.Decision, error) {
-	r := reader{b: b}
-	version := r.byte()
-	if (version < 1 || version > decisionCodec) && !r.bad {
+	r := newReader(b)
+	version := r.Byte()
+	if (version < 1 || version > decisionCodec) && !r.Failed() {
 		return nil, rapport.Errorf(rapport.Internal, "decision codec %d is not known to this version", version)
 	}
-	d := &rapport.Decision{Holdout: r.uint()&bitHoldout != 0}
-	d.ID = r.text()
-	copy(d.Person[:], r.take(16))
-	d.Placement = r.text()
-	d.Time, d.Config, d.Model = r.int(), r.int(), r.int()
-	if p := r.take(8); p != nil {
+	d := &rapport.Decision{Holdout: r.Uvarint()&bitHoldout != 0}
+	d.ID = r.Text()
+	copy(d.Person[:], r.Take(16))
+	d.Placement = r.Text()
+	d.Time, d.Config, d.Model = r.Varint(), r.Varint(), r.Varint()
+	if p := r.Take(8); p != nil {
 		d.Seed = binary.LittleEndian.Uint64(p)
 	}
-	d.Cause, d.Nothing = r.text(), r.text()
-	d.Idle = r.float()
+	d.Cause, d.Nothing = r.Text(), r.Text()
+	d.Idle = r.Float()
 	d.Features, d.Context = r.fields(), r.fields()
 	d.Items, d.Withheld = r.choices(version), r.choices(version)
 	if !all {
-		if r.bad {
+		if r.Failed() {
 			return nil, r.done("decision record")
 		}
 		return d, nil
 	}
-	if n := r.count(2); n > 0 {
+	if n := r.Count(2); n > 0 {
 		d.Candidates = make([]rapport.Candidate, n)
 		for i := range d.Candidates {
 			r.candidate(&d.Candidates[i])
@@ -315,24 +250,24 @@ func decodeDecision(b []byte, all bool) (*rapport.Decision, error) {
 }
 
 func (r *reader) choices(version byte) []rapport.Choice {
-	n := r.count(8)
+	n := r.Count(8)
 	if n == 0 {
 		return nil
 	}
 	cs := make([]rapport.Choice, n)
 	for i := range cs {
 		cs[i] = rapport.Choice{
-			Action: r.text(), Type: rapport.ActionType(r.repeat()), Slot: int(r.uint()), Value: r.float(), Propensity: r.float(),
-			Explored: r.bool(), Channel: r.repeat(), Purpose: r.repeat(), Reason: r.text(), Content: r.fields(),
+			Action: r.Text(), Type: rapport.ActionType(r.repeat()), Slot: int(r.Uvarint()), Value: r.Float(), Propensity: r.Float(),
+			Explored: r.Bool(), Channel: r.repeat(), Purpose: r.repeat(), Reason: r.Text(), Content: r.fields(),
 		}
 		if version > 1 {
 			if cs[i].Lever = r.repeat(); cs[i].Lever != "" {
 				cs[i].LeverCost = r.small()
 			}
 		}
-		if version > 2 && r.bool() {
+		if version > 2 && r.Bool() {
 			cs[i].Sending = &rapport.Sending{
-				Hour: int(r.uint()), ChannelPropensity: r.small(), HourPropensity: r.small(), Alike: int(r.uint()), Reason: r.text(),
+				Hour: int(r.Uvarint()), ChannelPropensity: r.small(), HourPropensity: r.small(), Alike: int(r.Uvarint()), Reason: r.Text(),
 			}
 		}
 	}
@@ -340,8 +275,8 @@ func (r *reader) choices(version byte) []rapport.Choice {
 }
 
 func (r *reader) candidate(c *rapport.Candidate) {
-	c.Action = r.text()
-	bits := r.byte()
+	c.Action = r.Text()
+	bits := r.Byte()
 	if bits&bitExcluded != 0 {
 		c.Excluded, c.Detail = r.repeat(), r.repeat()
 	}
@@ -349,7 +284,7 @@ func (r *reader) candidate(c *rapport.Candidate) {
 		c.Mean, c.Score, c.Propensity = r.small(), r.small(), r.small()
 	}
 	if bits&bitTerms != 0 {
-		c.Terms = make([]rapport.Term, r.count(5))
+		c.Terms = make([]rapport.Term, r.Count(5))
 		for i := range c.Terms {
 			c.Terms[i] = rapport.Term{Name: r.repeat(), Value: r.small()}
 		}

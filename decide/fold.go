@@ -220,45 +220,45 @@ func (s *record) DecodeBinary(b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
-	r := reader{b: b}
-	s.group, s.first, s.total, s.prior = group(r.byte()), r.int(), r.float(), r.float()
-	s.fatigue, s.tiredAt, s.last = r.small(), r.int(), r.int()
+	r := newReader(b)
+	s.group, s.first, s.total, s.prior = group(r.Byte()), r.Varint(), r.Float(), r.Float()
+	s.fatigue, s.tiredAt, s.last = r.small(), r.Varint(), r.Varint()
 	last := s.first
-	s.uses = make([]use, r.count(20))
+	s.uses = make([]use, r.Count(20))
 	for i := range s.uses {
 		u := &s.uses[i]
-		copy(u.decision[:], r.take(16))
-		u.at = last + r.int()
+		copy(u.decision[:], r.Take(16))
+		u.at = last + r.Varint()
 		last = u.at
 		u.action, u.channel, u.topic = r.repeat(), r.repeat(), r.repeat()
 	}
-	s.open = make([]open, r.count(24))
+	s.open = make([]open, r.Count(24))
 	for i := range s.open {
 		o := &s.open[i]
-		copy(o.id[:], r.take(16))
-		o.at = s.first + r.int()
-		o.closes = o.at + r.int()
-		o.withheld, o.unseen, o.clicked = r.bool(), r.bool(), r.bool()
+		copy(o.id[:], r.Take(16))
+		o.at = s.first + r.Varint()
+		o.closes = o.at + r.Varint()
+		o.withheld, o.unseen, o.clicked = r.Bool(), r.Bool(), r.Bool()
 		o.placement, o.features = r.repeat(), r.fields()
-		o.given = make([]item, r.count(17))
+		o.given = make([]item, r.Count(17))
 		for j := range o.given {
 			g := &o.given[j]
-			g.action, g.slot, g.propensity, g.seen = r.repeat(), int(r.uint()), r.float(), r.small()
-			g.clicked, g.answered = r.bool(), r.bool()
-			if n := r.count(9); n > 0 {
+			g.action, g.slot, g.propensity, g.seen = r.repeat(), int(r.Uvarint()), r.Float(), r.small()
+			g.clicked, g.answered = r.Bool(), r.Bool()
+			if n := r.Count(9); n > 0 {
 				g.hits = make([]hit, n)
 			}
 			for k := range g.hits {
-				g.hits[k] = hit{event: r.repeat(), total: r.float()}
+				g.hits[k] = hit{event: r.repeat(), total: r.Float()}
 			}
 			g.contact = r.contact()
 		}
 	}
 	s.habit = r.habit()
-	s.results = make([]result, r.count(10))
+	s.results = make([]result, r.Count(10))
 	for i := range s.results {
-		x := result{action: r.repeat(), at: s.first + r.int(), total: r.float(), held: r.bool(), seen: r.small()}
-		x.seenAt = x.at + r.int()
+		x := result{action: r.repeat(), at: s.first + r.Varint(), total: r.Float(), held: r.Bool(), seen: r.small()}
+		x.seenAt = x.at + r.Varint()
 		s.results[i] = x
 	}
 	return r.done("decision state")

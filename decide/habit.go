@@ -108,16 +108,16 @@ func (w *writer) tally(t sendtime.Tally) { w.small(t.Sent); w.small(t.Answered) 
 func (r *reader) tally() sendtime.Tally { return sendtime.Tally{Sent: r.small(), Answered: r.small()} }
 
 func (r *reader) habit() (h habit) {
-	if h.at = r.int(); h.at == 0 {
+	if h.at = r.Varint(); h.at == 0 {
 		return h
 	}
-	known := r.uint()
+	known := r.Uvarint()
 	for i := range h.counts.Hours {
 		if known&(1<<i) != 0 {
 			h.counts.Hours[i] = r.tally()
 		}
 	}
-	if n := r.count(9); n > 0 {
+	if n := r.Count(9); n > 0 {
 		h.counts.Channels = make([]sendtime.Channel, n)
 		for i := range h.counts.Channels {
 			h.counts.Channels[i] = sendtime.Channel{Name: r.repeat(), Tally: r.tally()}
@@ -147,7 +147,7 @@ func appendSend(b []byte, s *Send) []byte {
 }
 
 func (r *reader) send() *Send {
-	return &Send{Alike: int(r.uint()), Hour: int(r.uint()), Channel: r.text(), Sent: r.small(), Answered: r.small()}
+	return &Send{Alike: int(r.Uvarint()), Hour: int(r.Uvarint()), Channel: r.Text(), Sent: r.small(), Answered: r.small()}
 }
 
 // crowds are the habits of everybody and of people active in each part of the day.
@@ -196,14 +196,14 @@ func (w *writer) crowds(c *crowds) {
 
 func (r *reader) crowds() *crowds {
 	read := func(h *habit) {
-		h.at = r.int()
+		h.at = r.Varint()
 		for i := range h.counts.Hours {
-			h.counts.Hours[i] = sendtime.Tally{Sent: r.float(), Answered: r.float()}
+			h.counts.Hours[i] = sendtime.Tally{Sent: r.Float(), Answered: r.Float()}
 		}
-		if n := r.count(17); n > 0 {
+		if n := r.Count(17); n > 0 {
 			h.counts.Channels = make([]sendtime.Channel, n)
 			for i := range h.counts.Channels {
-				h.counts.Channels[i] = sendtime.Channel{Name: r.text(), Tally: sendtime.Tally{Sent: r.float(), Answered: r.float()}}
+				h.counts.Channels[i] = sendtime.Channel{Name: r.Text(), Tally: sendtime.Tally{Sent: r.Float(), Answered: r.Float()}}
 			}
 		}
 	}
@@ -252,10 +252,10 @@ func (w *writer) contact(x *contact) {
 }
 
 func (r *reader) contact() *contact {
-	if !r.bool() || r.bad {
+	if !r.Bool() || r.Failed() {
 		return nil
 	}
-	return &contact{channel: r.repeat(), hour: int(r.uint()), alike: int(r.uint()), sent: r.bool(), answered: r.bool()}
+	return &contact{channel: r.repeat(), hour: int(r.Uvarint()), alike: int(r.Uvarint()), sent: r.Bool(), answered: r.Bool()}
 }
 
 // tell counts that a contact was sent, or that it did not arrive.

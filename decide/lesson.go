@@ -158,16 +158,16 @@ func appendMeasure(b []byte, m *Measure) []byte {
 // DecodeLesson reads the data of a record of the rewards topic. A kind that
 // this version does not know gives a Lesson with neither part.
 func DecodeLesson(b []byte) (Lesson, error) {
-	r := reader{b: b}
+	r := newReader(b)
 	var l Lesson
-	switch kind := r.byte(); kind {
+	switch kind := r.Byte(); kind {
 	case lessonExample, lessonMatched, lessonOld:
 		l.Example = &Example{
-			ID: r.text(), Slot: int(r.uint()), Placement: r.text(), Action: r.text(), At: r.int(), Propensity: r.float(),
-			Features: r.fields(), Goals: r.texts(), Goal: r.text(), First: r.bool(), Before: r.float(), After: r.float(), Reward: r.float(),
+			ID: r.Text(), Slot: int(r.Uvarint()), Placement: r.Text(), Action: r.Text(), At: r.Varint(), Propensity: r.Float(),
+			Features: r.fields(), Goals: r.texts(), Goal: r.Text(), First: r.Bool(), Before: r.Float(), After: r.Float(), Reward: r.Float(),
 		}
 		if kind != lessonOld {
-			l.Example.Kind, l.Example.Seen, l.Example.Via = r.text(), r.small(), r.bool()
+			l.Example.Kind, l.Example.Seen, l.Example.Via = r.Text(), r.small(), r.Bool()
 		}
 		if kind == lessonMatched {
 			l.Example.Match = match{float32(r.small()), float32(r.small())}
@@ -175,26 +175,26 @@ func DecodeLesson(b []byte) (Lesson, error) {
 	case lessonSend:
 		l.Send = r.send()
 	case lessonLease:
-		l.Lease = &Lease{Quota: r.text(), Window: r.int(), Units: r.float()}
+		l.Lease = &Lease{Quota: r.Text(), Window: r.Varint(), Units: r.Float()}
 	case lessonMeasure, lessonCount:
-		bits := r.byte()
-		l.Measure = &Measure{Entered: bits&bitEntered != 0, Holdout: bits&bitHeld != 0, Action: r.text(), Before: r.float(), After: r.float()}
+		bits := r.Byte()
+		l.Measure = &Measure{Entered: bits&bitEntered != 0, Holdout: bits&bitHeld != 0, Action: r.Text(), Before: r.Float(), After: r.Float()}
 		if kind == lessonMeasure {
-			l.Measure.Covariate = r.float()
+			l.Measure.Covariate = r.Float()
 		}
 		if bits&bitActions != 0 {
-			l.Measure.Actions = make([]Change, r.count(17))
+			l.Measure.Actions = make([]Change, r.Count(17))
 			for i := range l.Measure.Actions {
 				x := &l.Measure.Actions[i]
-				x.Action, x.Held = r.text(), l.Measure.Holdout
+				x.Action, x.Held = r.Text(), l.Measure.Holdout
 				if kind == lessonMeasure {
-					x.Held = r.bool()
+					x.Held = r.Bool()
 				}
-				x.Before, x.After = r.float(), r.float()
+				x.Before, x.After = r.Float(), r.Float()
 			}
 		}
 	default:
-		if !r.bad {
+		if !r.Failed() {
 			return l, nil
 		}
 	}
@@ -202,13 +202,13 @@ func DecodeLesson(b []byte) (Lesson, error) {
 }
 
 func (r *reader) texts() []string {
-	n := r.count(1)
+	n := r.Count(1)
 	if n == 0 {
 		return nil
 	}
 	out := make([]string, n)
 	for i := range out {
-		out[i] = r.text()
+		out[i] = r.Text()
 	}
 	return out
 }

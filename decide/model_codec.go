@@ -141,58 +141,58 @@ func (w *writer) paired(p learn.Paired) {
 }
 
 func (r *reader) paired() learn.Paired {
-	return learn.Paired{Moments: r.moments(), X: r.float(), XX: r.float(), XY: r.float()}
+	return learn.Paired{Moments: r.moments(), X: r.Float(), XX: r.Float(), XY: r.Float()}
 }
 
 func (r *reader) tried() tried {
-	return tried{exposed: r.float(), hits: r.float(), amounts: r.moments()}
+	return tried{exposed: r.Float(), hits: r.Float(), amounts: r.moments()}
 }
 
 func (r *reader) moments() learn.Moments {
-	return learn.Moments{N: r.float(), Sum: r.float(), Squares: r.float()}
+	return learn.Moments{N: r.Float(), Sum: r.Float(), Squares: r.Float()}
 }
 
 func decodeKnowledge(b []byte) (*Knowledge, error) {
-	r := reader{b: b}
-	if v := r.byte(); v != knowledgeCodec && !r.bad {
+	r := newReader(b)
+	if v := r.Byte(); v != knowledgeCodec && !r.Failed() {
 		return nil, rapport.Errorf(rapport.Internal, "model codec %d is not known to this version", v)
 	}
 	k := newKnowledge()
-	k.version = r.int()
-	for n := r.count(3); n > 0; n-- {
-		p := int32(r.int())
-		k.marks[p] = origin{partition: p, offset: r.int(), n: r.uint()}
+	k.version = r.Varint()
+	for n := r.Count(3); n > 0; n-- {
+		p := int32(r.Varint())
+		k.marks[p] = origin{partition: p, offset: r.Varint(), n: r.Uvarint()}
 	}
 	r.outlook(k)
 	k.crowds = r.crowds()
-	for n := r.count(20); n > 0; n-- {
-		key := armKey{placement: r.repeat(), action: r.text()}
-		a := &arm{at: r.int(), exposed: r.float(), seen: r.int()}
-		a.goals = make([]reached, r.count(42))
+	for n := r.Count(20); n > 0; n-- {
+		key := armKey{placement: r.repeat(), action: r.Text()}
+		a := &arm{at: r.Varint(), exposed: r.Float(), seen: r.Varint()}
+		a.goals = make([]reached, r.Count(42))
 		for i := range a.goals {
 			a.goals[i] = reached{event: r.repeat(), tried: r.tried()}
 		}
-		a.widened = r.int()
-		a.beliefs = make([]belief, r.count(30))
+		a.widened = r.Varint()
+		a.beliefs = make([]belief, r.Count(30))
 		for i := range a.beliefs {
-			a.beliefs[i] = belief{outcome: r.repeat(), n: r.int(), hits: r.float(), drift: r.drift(), weights: r.weights()}
+			a.beliefs[i] = belief{outcome: r.repeat(), n: r.Varint(), hits: r.Float(), drift: r.drift(), weights: r.weights()}
 		}
 		k.arms[key] = a
 	}
-	for n := r.count(11); n > 0; n-- {
+	for n := r.Count(11); n > 0; n-- {
 		key := beliefKey{placement: r.repeat(), kind: r.repeat(), outcome: r.repeat()}
-		k.shared[key] = &shared{at: r.int(), n: r.int(), weights: r.weights()}
+		k.shared[key] = &shared{at: r.Varint(), n: r.Varint(), weights: r.weights()}
 	}
-	for n := r.count(10); n > 0; n-- {
-		q := r.text()
-		k.leases[q] = lease{window: r.int(), units: r.float()}
+	for n := r.Count(10); n > 0; n-- {
+		q := r.Text()
+		k.leases[q] = lease{window: r.Varint(), units: r.Float()}
 	}
-	for n := r.count(43); n > 0; n-- {
+	for n := r.Count(43); n > 0; n-- {
 		key := poolKey{placement: r.repeat(), event: r.repeat()}
-		k.pools[key] = &pool{at: r.int(), tried: r.tried()}
+		k.pools[key] = &pool{at: r.Varint(), tried: r.tried()}
 	}
-	for n := r.count(49); n > 0; n-- {
-		action := r.text()
+	for n := r.Count(49); n > 0; n-- {
+		action := r.Text()
 		k.effects[action] = &effect{treated: r.paired(), held: r.paired()}
 	}
 	if err := r.done("model"); err != nil {
@@ -226,7 +226,7 @@ func (w *writer) cell(c bandit.Cell) {
 }
 
 func (r *reader) single() float32 {
-	if p := r.take(4); p != nil {
+	if p := r.Take(4); p != nil {
 		return math.Float32frombits(binary.LittleEndian.Uint32(p))
 	}
 	return 0
@@ -256,7 +256,7 @@ func (w *writer) weights(x *bandit.Weights) {
 
 func (r *reader) weights() (x bandit.Weights) {
 	x.Constant = r.cell()
-	if !r.bool() || r.bad {
+	if !r.Bool() || r.Failed() {
 		return x
 	}
 	x.Slopes = new(bandit.Slopes)
@@ -273,7 +273,7 @@ func (w *writer) singles(x []float32) {
 }
 
 func (r *reader) singles(x []float32) {
-	b := r.take(uint64(4 * len(x)))
+	b := r.Take(uint64(4 * len(x)))
 	for i := range x {
 		if b != nil {
 			x[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
@@ -300,13 +300,13 @@ func (w *writer) outlook(k *Knowledge) {
 }
 
 func (r *reader) outlook(k *Knowledge) {
-	k.examples = r.int()
-	if r.bool() && !r.bad {
+	k.examples = r.Varint()
+	if r.Bool() && !r.Failed() {
 		k.scatter = &bandit.Scatter{Weight: r.single()}
 		r.singles(k.scatter.Sum[:])
 		r.singles(k.scatter.Cross[:])
 	}
-	if r.bool() && !r.bad {
+	if r.Bool() && !r.Failed() {
 		k.basis = new(bandit.Basis)
 		for i := range k.basis.Rows {
 			r.singles(k.basis.Rows[i][:])

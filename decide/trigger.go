@@ -122,19 +122,19 @@ func appendRequest(b []byte, t *triggered) []byte {
 }
 
 func decodeRequest(b []byte) (t triggered, err error) {
-	r := reader{b: b}
-	codec := r.byte()
+	r := newReader(b)
+	codec := r.Byte()
 	if codec < 1 || codec > 3 {
-		r.fail()
+		r.Fail()
 	}
 	right := ""
 	if codec == 3 {
-		right = r.text()
+		right = r.Text()
 	}
-	t = triggered{right: right, trigger: r.text(), placement: r.text(), at: r.int(), context: r.fields()}
+	t = triggered{right: right, trigger: r.Text(), placement: r.Text(), at: r.Varint(), context: r.fields()}
 	if codec == 2 {
-		t.planned = &plan{at: r.int(), chance: r.float(), reason: r.text()}
-		t.until = r.int()
+		t.planned = &plan{at: r.Varint(), chance: r.Float(), reason: r.Text()}
+		t.until = r.Varint()
 	}
 	return t, r.done("request of a trigger")
 }

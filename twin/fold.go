@@ -91,6 +91,7 @@ func (s *Item) Apply(c *engine.Context, e *rapport.Event) {
 		s.move(e)
 	case EventRecalled:
 		s.recall(c, e)
+		return
 	case EventClaimed, EventOffered, EventWithdrawn, EventReleased, EventMember:
 		s.own(c, e)
 		return
@@ -107,6 +108,7 @@ func (s *Item) Apply(c *engine.Context, e *rapport.Event) {
 		changed = false // no item says that of itself
 	default:
 		s.happen(c, e)
+		return
 	}
 	if changed {
 		s.tell(c, e)
@@ -291,6 +293,7 @@ func (s *Item) happen(c *engine.Context, e *rapport.Event) {
 			}
 		}
 	}
+	s.tell(c, e)
 	s.pass(c, e, name, e.Properties)
 }
 

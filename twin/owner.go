@@ -59,9 +59,9 @@ func (s *Item) claim(c *engine.Context, e *rapport.Event, person rapport.ID) {
 		s.enter(Owned, e.Timestamp)
 	}
 	p := rapport.AppendField(nil, "proof", rapport.StringValue(proof))
+	s.tell(c, e)
 	s.pass(c, e, ProductClaimed, p)
 	s.warnNew(c, e, person)
-	s.tell(c, e)
 }
 
 // let ends the present ownership: owner and household are told that the item is
@@ -102,6 +102,7 @@ func (s *Item) member(c *engine.Context, e *rapport.Event, person rapport.ID) {
 	if person.IsZero() || person == s.Owner.Person || s.Owner.Person.IsZero() {
 		return
 	}
+	joins := false
 	switch {
 	case role == "" && i >= 0:
 		s.Members = slices.Delete(s.Members, i, i+1)
@@ -113,9 +114,11 @@ func (s *Item) member(c *engine.Context, e *rapport.Event, person rapport.ID) {
 		s.Members[i].Role = clip(role, 16)
 	case len(s.Members) < maxMembers:
 		s.Members = append(s.Members, Member{person, clip(role, 16), e.Timestamp})
+		joins = true
+	}
+	if s.tell(c, e); joins {
 		s.warnNew(c, e, person)
 	}
-	s.tell(c, e)
 }
 
 // pass makes an item's moment an event of its owner, or of the relationship the
@@ -158,7 +161,9 @@ func (s *Item) about(config *engine.Config) rapport.Fields {
 	return f
 }
 
-// tell brings what conditions may read of the item to those who hold it.
+// tell brings what conditions may read of the item to those who hold it. It
+// comes before what happened is passed on: a decision that this asks for may be
+// made between the two, and must not be made on what the item was like before.
 func (s *Item) tell(c *engine.Context, e *rapport.Event) {
 	s.hold(c, e, s.Owner.Person, "owner")
 	for _, m := range s.Members {

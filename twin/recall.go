@@ -84,13 +84,15 @@ func (s *Item) recall(c *engine.Context, e *rapport.Event) {
 		}
 		r = *known
 		s.Recalls = slices.DeleteFunc(s.Recalls, func(x Recall) bool { return x.ID == r.ID })
+		s.tell(c, e)
 		s.warn(c, e, &r, ProductRecallLifted, s.Holders()...)
 		return
 	}
 	if known != nil {
 		fresh := r.Round > known.Round
 		r.At, r.Round = known.At, max(r.Round, known.Round)
-		if *known = r; fresh {
+		*known = r
+		if s.tell(c, e); fresh {
 			s.warn(c, e, &r, ProductRecalled, s.Holders()...)
 		}
 		return
@@ -100,6 +102,7 @@ func (s *Item) recall(c *engine.Context, e *rapport.Event) {
 	}
 	s.Recalls = append(s.Recalls, r)
 	slices.SortFunc(s.Recalls, func(a, b Recall) int { return cmp.Or(cmp.Compare(a.At, b.At), strings.Compare(a.ID, b.ID)) })
+	s.tell(c, e)
 	s.warn(c, e, &r, ProductRecalled, s.Holders()...)
 }
 
