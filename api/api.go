@@ -12,6 +12,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"mime"
 	"net/http"
 	"reflect"
 	"strings"
@@ -124,10 +125,14 @@ func handle[I, O any](a *API, op operation, object func(*I) string, h func(conte
 			op.media: {Schema: &huma.Schema{Type: huma.TypeString}},
 		}}}
 	}
+	first := huma.Middlewares{need(op.role)}
+	if !op.raw {
+		first = append(first, bodyIsJSON)
+	}
 	huma.Register(a.huma, huma.Operation{
 		Responses: responses, OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Description: description,
 		Tags: []string{op.tag}, DefaultStatus: op.status, Security: security, MaxBodyBytes: op.maxBody,
-		Middlewares: huma.Middlewares{need(op.role)}, BodyReadTimeout: 30 * time.Second, SkipValidateBody: op.raw, Errors: []int{400, 401, 403, 404, 409, 429, 503},
+		Middlewares: first, BodyReadTimeout: 30 * time.Second, SkipValidateBody: op.raw, Errors: []int{400, 401, 403, 404, 409, 429, 503},
 	}, func(ctx context.Context, in *I) (*O, error) {
 		out, err := h(ctx, in)
 		if op.audit != "" {
@@ -171,6 +176,18 @@ func need(role access.Role) func(huma.Context, func(huma.Context)) {
 		}
 		next(hc)
 	}
+}
+
+// bodyIsJSON lets the body decide what it is: a beacon calls it text, and curl
+// a form. Changes by a session's cookie need a header of their own, so that a
+// form of another site changes nothing.
+func bodyIsJSON(hc huma.Context, next func(huma.Context)) {
+	r, _ := humago.Unwrap(hc)
+	switch kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind {
+	case "application/x-www-form-urlencoded", "text/plain":
+		r.Header.Set("Content-Type", "application/json")
+	}
+	next(hc)
 }
 
 // schemaName names the schemas of the OpenAPI document. Types without a name

@@ -183,6 +183,30 @@ func TestAnEventBecomesAProfileADecisionAndAReason(t *testing.T) {
 	}
 }
 
+func TestADecisionMayBeAskedAsCurlAndBeaconsSendIt(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir(), nil)
+	for _, kind := range []string{"", "application/x-www-form-urlencoded", "text/plain;charset=UTF-8", "application/json; charset=utf-8"} {
+		req, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"/v1/decide", strings.NewReader(`{"person":{"anonymousId":"a1"},"placement":"home_hero"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer wk_test_web")
+		if kind != "" {
+			req.Header.Set("Content-Type", kind)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode != 200 || !bytes.Contains(text, []byte(`"decisionId"`)) {
+			t.Errorf("%q: %d %s", kind, resp.StatusCode, text)
+		}
+	}
+}
+
 func TestAWriteKeyLearnsNothingOfThePerson(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir(), nil)

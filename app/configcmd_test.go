@@ -36,6 +36,52 @@ func TestAFolderIsCheckedWithoutAServer(t *testing.T) {
 	}
 }
 
+// The documents that every deployment may count on, as they are promised.
+func TestTheLeastThatMustWorkWorks(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, "all.yaml", `kind: source
+id: web
+key: wk_web            # write key; also ${WEB_KEY}
+---
+kind: placement
+id: home_hero
+slots: 1
+---
+kind: action
+id: espresso-offer
+type: offer            # offer message recommendation question command content
+placements: [home_hero]
+when: traits.country == "NO" && performed("Order Completed").within("30d").count() < 3
+content: {title: Fresh espresso, url: /espresso}
+goals:
+  - {event: Order Completed, within: 7d, value: properties.revenue}
+  - {event: Decision Clicked, within: 1h, value: 0.1}
+cost: 0.02
+---
+kind: segment
+id: regulars
+when: performed("Order Completed").within("90d").count() >= 3
+---
+kind: policy
+id: default
+holdout: 0.05
+caps: [{scope: person, max: 3, per: 1d}]
+quietHours: {from: "21:00", to: "08:00", zone: person}
+`)
+	if code, out, errs := run(t, nil, "check", dir); code != 0 || !strings.Contains(out, "5 documents, nothing wrong") {
+		t.Fatal(code, out, errs)
+	}
+	h := newHouse(t, 30)
+	env := map[string]string{"RAPPORT_TOKEN": houseToken, "RAPPORT_SERVER": h.url}
+	if code, out, errs := run(t, env, "apply", dir); code != 0 {
+		t.Fatal(code, out, errs)
+	}
+	if code, out, errs := run(t, env, "export", t.TempDir()); code != 0 {
+		t.Fatal(code, out, errs)
+	}
+}
+
 func TestWhatRoomsFindTogetherFailsTheCheckToo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -17,7 +17,7 @@ type Documents struct {
 // SourceDoc is the config document of kind "source": one program that sends events.
 type SourceDoc struct {
 	ID          string   `yaml:"id" doc:"Name of the source, unique among sources; it stands on every event it sends."`
-	Key         string   `yaml:"key" doc:"Write key its clients send, 8 to 256 characters; also ${WEB_KEY}. It may only write."`
+	Key         string   `yaml:"key" doc:"Write key its clients send, at most 256 characters; also ${WEB_KEY}. It may only write, and is no secret where a browser sends it."`
 	OldKeys     []string `yaml:"oldKeys,omitempty" doc:"Further keys that still open the door, while clients move to a new one; at most 8."`
 	Name        string   `yaml:"name,omitempty" doc:"Name for people; the id if left out."`
 	Disabled    bool     `yaml:"disabled,omitempty" doc:"Refuses its events."`
@@ -56,7 +56,6 @@ type PropertyDoc struct {
 const (
 	maxName        = 128
 	maxKey         = 256
-	minKey         = 8
 	maxOldKeys     = 8
 	maxIdentifiers = 16
 	maxEnum        = 1000
@@ -127,8 +126,8 @@ func (f *faults) key(path, key string) {
 		f.Add(path, "is missing")
 		return
 	}
-	if len(key) < minKey || len(key) > maxKey {
-		f.Add(path, "has %d characters, want %d to %d", len(key), minKey, maxKey)
+	if len(key) > maxKey {
+		f.Add(path, "has %d characters, want %d at most", len(key), maxKey)
 	}
 	if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ':' || r == '/' }) {
 		f.Add(path, "may hold printable ASCII only, and no colon or slash")

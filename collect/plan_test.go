@@ -131,7 +131,7 @@ func TestDocumentsAreCheckedAloneAndTogether(t *testing.T) {
 	t.Parallel()
 	bad := collect.Documents{
 		Sources: []collect.SourceDoc{
-			{ID: "", Key: "short"},
+			{ID: "", Key: strings.Repeat("k", 300)},
 			{ID: "a", Key: "wk_same_1234"},
 			{ID: "b", Key: "wk_same_1234"},
 			{ID: "a", Key: "wk_other_1234"},
@@ -158,7 +158,7 @@ func TestDocumentsAreCheckedAloneAndTogether(t *testing.T) {
 		t.Fatal("no faults")
 	}
 	for _, want := range []string{
-		"source : id: is missing", "source : key: has 5 characters", "source b: has a write key that source a has too", "source a: is declared twice",
+		"source : id: is missing", "source : key: has 300 characters", "source b: has a write key that source a has too", "source a: is declared twice",
 		"source c: key: may hold printable", "source c: rate", "source c: unplanned", "source c: identifiers[0]: email identifies",
 		"schema s1: event: is missing", `schema s2: names the source "nobody"`, "schema s4: describes the same event of source a as schema s3",
 		"schema s5: event: an identify call has no name", `schema s6: mode: "maybe" is not one of enforce, observe`, `schema s6: properties.a.type: "text" is not one of string`,
