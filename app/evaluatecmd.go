@@ -18,11 +18,16 @@ func runEvaluate(ctx context.Context, env Env, flags *flag.FlagSet) error {
 		names = append(names, j.Name)
 	}
 	if len(env.Args) == 0 || strings.HasPrefix(env.Args[0], "-") {
-		for _, j := range jobs {
-			fmt.Fprintf(env.Stderr, "  rapport evaluate %s %s\n      %s\n", j.Name, j.Args, j.Summary)
+		flags.Usage = func() {
+			fmt.Fprint(flags.Output(), "usage: rapport evaluate JOB [flags]\nCheck the science on your own history before you trust it. Prints one JSON object. The jobs:\n\n")
+			for _, j := range jobs {
+				fmt.Fprintf(flags.Output(), "  rapport evaluate %s %s\n      %s.\n", j.Name, j.Args, j.Summary)
+			}
 		}
-		if len(env.Args) > 0 && strings.TrimLeft(env.Args[0], "-") == "help" {
-			return flag.ErrHelp
+		if len(env.Args) > 0 {
+			if _, err := parse(env, flags, 0, 0); err != nil {
+				return err
+			}
 		}
 		return usagef("no job is given; it is one of %s", strings.Join(names, ", "))
 	}
@@ -32,6 +37,9 @@ func runEvaluate(ctx context.Context, env Env, flags *flag.FlagSet) error {
 		}
 		env.Args = env.Args[1:]
 		work := j.Prepare(flags)
+		flags.Usage = func() {
+			fmt.Fprintf(flags.Output(), "usage: rapport evaluate %s %s\n%s.\n", j.Name, j.Args, j.Summary)
+		}
 		if _, err := parse(env, flags, 0, 0); err != nil {
 			return err
 		}

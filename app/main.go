@@ -62,6 +62,7 @@ func Main(ctx context.Context, env Env) int {
 		}
 		fs := flag.NewFlagSet(c.name, flag.ContinueOnError)
 		fs.SetOutput(io.Discard)
+		fs.Usage = nil
 		env.Args = env.Args[1:]
 		err := c.run(ctx, env, fs)
 		switch _, wrong := errors.AsType[usageError](err); {
@@ -118,8 +119,12 @@ func help(w io.Writer, commands []command) {
 }
 
 func commandHelp(w io.Writer, c command, fs *flag.FlagSet) {
-	fmt.Fprintf(w, "usage: rapport %s %s\n%s.\n", c.name, c.args, c.summary)
 	fs.SetOutput(w)
+	if fs.Usage == nil { // a job of a command says its own
+		fmt.Fprintf(w, "usage: rapport %s %s\n%s.\n", c.name, c.args, c.summary)
+	} else {
+		fs.Usage()
+	}
 	fs.PrintDefaults()
 }
 

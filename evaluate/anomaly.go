@@ -28,12 +28,12 @@ func anomalyJob() Job {
 	return Job{
 		Name:    "anomaly",
 		Args:    "--series F --time COL --value COL [--out F]",
-		Summary: "score every reading of a series by what came before it",
+		Summary: "Score every reading of a series by what came before it",
 		Prepare: func(fs *flag.FlagSet) func(context.Context, Progress) (any, error) {
-			series := fs.String("series", "", "CSV file of one series, oldest row first")
-			timeColumn := fs.String("time", "timestamp", "column of the time")
-			valueColumn := fs.String("value", "value", "column of the value")
-			out := fs.String("out", "", "write timestamp,score of each row to this file")
+			series := fs.String("series", "", "CSV `file` of one series, oldest row first")
+			timeColumn := fs.String("time", "timestamp", "`column` of the time")
+			valueColumn := fs.String("value", "value", "`column` of the value")
+			out := fs.String("out", "", "write timestamp,score of each row to this `file`")
 			return func(ctx context.Context, progress Progress) (any, error) {
 				return scoreSeries(ctx, progress, *series, *timeColumn, *valueColumn, *out)
 			}

@@ -74,17 +74,17 @@ func clvJob() Job {
 	return Job{
 		Name:    "clv",
 		Args:    "--orders F --customer COL --time COL --value COL --calibration-end DATE --holdout-end DATE [--model auto] [--report F]",
-		Summary: "how often customers will buy and what that is worth: models fitted up to a day, judged on what came after",
+		Summary: "Tell how often customers will buy and what that is worth: models fitted up to a day, judged on what came after",
 		Prepare: func(fs *flag.FlagSet) func(context.Context, Progress) (any, error) {
 			c := &clv{}
-			fs.StringVar(&c.orders, "orders", "", "CSV file, one row per order")
-			fs.StringVar(&c.customer, "customer", "", "column that names the customer")
-			fs.StringVar(&c.time, "time", "", "column with the day or time of the order")
-			fs.StringVar(&c.value, "value", "", "column with the order's value")
-			fs.StringVar(&c.calibrationEnd, "calibration-end", "", "last day the models may see")
-			fs.StringVar(&c.holdoutEnd, "holdout-end", "", "last day they are judged on")
-			fs.StringVar(&c.model, "model", "auto", "auto, bg-nbd, pareto-nbd, mbg-nbd or mbg-cnbd-k: which one is chosen; all are fitted")
-			fs.StringVar(&c.report, "report", "", "write an HTML page with charts to this file")
+			fs.StringVar(&c.orders, "orders", "", "CSV `file`, one row per order")
+			fs.StringVar(&c.customer, "customer", "", "`column` that names the customer")
+			fs.StringVar(&c.time, "time", "", "`column` with the day or time of the order")
+			fs.StringVar(&c.value, "value", "", "`column` with the order's value")
+			fs.StringVar(&c.calibrationEnd, "calibration-end", "", "last `day` the models may see, as 1997-09-30")
+			fs.StringVar(&c.holdoutEnd, "holdout-end", "", "last `day` they are judged on")
+			fs.StringVar(&c.model, "model", "auto", "`name` of the model that is chosen: auto, bg-nbd, pareto-nbd, mbg-nbd or mbg-cnbd-k; all are fitted")
+			fs.StringVar(&c.report, "report", "", "write an HTML page with charts to this `file`")
 			return func(ctx context.Context, progress Progress) (any, error) { return c.run(ctx, progress) }
 		},
 	}

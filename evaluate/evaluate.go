@@ -31,14 +31,14 @@ type Progress func(format string, args ...any)
 // Jobs lists every job, in the order of help.
 func Jobs() []Job {
 	return []Job{
-		anomalyJob(),
-		lifeJob(),
-		policyJob(),
-		upliftJob(),
-		sendTimeJob(),
 		clvJob(),
 		identityJob(),
 		intentJob(),
+		policyJob(),
+		upliftJob(),
+		sendTimeJob(),
+		anomalyJob(),
+		lifeJob(),
 		worldJob(),
 	}
 }

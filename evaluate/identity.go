@@ -22,7 +22,7 @@ import (
 func identityJob() Job {
 	return Job{
 		Name:    "identity",
-		Args:    "--records FILE --id COLUMN [--truth COLUMN] [--map name=COLUMN,...] [--out FILE]",
+		Args:    "--records F --id COL [--truth COL] [--map name=COL,...] [--out F]",
 		Summary: "Find which records of a file are of one person, without labels",
 		Prepare: func(fs *flag.FlagSet) func(context.Context, Progress) (any, error) {
 			j := &identityRun{}

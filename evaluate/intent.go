@@ -53,13 +53,13 @@ func intentJob() Job {
 	return Job{
 		Name:    "intent",
 		Args:    "--sessions F --outcome COL [--exclude COL,...] [--report F]",
-		Summary: "how well the chance of a purchase can be told from a session: boosted trees, calibrated, judged on held-out fifths",
+		Summary: "Tell how well the chance of a purchase can be told from a session: boosted trees, calibrated, judged on held-out fifths",
 		Prepare: func(fs *flag.FlagSet) func(context.Context, Progress) (any, error) {
 			j := &intent{}
-			fs.StringVar(&j.sessions, "sessions", "", "CSV file, one row per session")
-			fs.StringVar(&j.outcome, "outcome", "", "column that says whether it happened (yes/no, true/false, 1/0)")
-			fs.StringVar(&j.exclude, "exclude", "", "columns to leave out, such as those known only after the outcome")
-			fs.StringVar(&j.report, "report", "", "write an HTML page with charts to this file")
+			fs.StringVar(&j.sessions, "sessions", "", "CSV `file`, one row per session")
+			fs.StringVar(&j.outcome, "outcome", "", "`column` that says whether it happened (yes/no, true/false, 1/0)")
+			fs.StringVar(&j.exclude, "exclude", "", "`columns` to leave out, such as those known only after the outcome")
+			fs.StringVar(&j.report, "report", "", "write an HTML page with charts to this `file`")
 			return func(ctx context.Context, progress Progress) (any, error) { return j.run(ctx, progress) }
 		},
 	}

@@ -32,13 +32,13 @@ func lifeJob() Job {
 	return Job{
 		Name:    "life",
 		Args:    "--runs F --unit COL --cycle COL [--test F --truth F] [--clip N]",
-		Summary: "tell how long units still last, from runs to failure",
+		Summary: "Tell how long units still last, from runs to failure",
 		Prepare: func(fs *flag.FlagSet) func(context.Context, Progress) (any, error) {
-			runs := fs.String("runs", "", "CSV file of whole lives: one row per unit and cycle, the last is the failure; every other number is a sensor")
-			unit := fs.String("unit", "unit", "column of the unit")
-			cycle := fs.String("cycle", "cycle", "column of the cycle, rising")
-			test := fs.String("test", "", "CSV file of lives cut short, with the same columns; without it a fifth of the units is held back")
-			truth := fs.String("truth", "", "CSV file of what remained after the last row of each test unit: a row per unit in order, or with the unit's column")
+			runs := fs.String("runs", "", "CSV `file` of whole lives: one row per unit and cycle, the last is the failure; every other number is a sensor")
+			unit := fs.String("unit", "unit", "`column` of the unit")
+			cycle := fs.String("cycle", "cycle", "`column` of the cycle, rising")
+			test := fs.String("test", "", "CSV `file` of lives cut short, with the same columns; without it a fifth of the units is held back")
+			truth := fs.String("truth", "", "CSV `file` of what remained after the last row of each test unit: a row per unit in order, or with the unit's column")
 			clip := fs.Float64("clip", 0, "longest remaining life told apart, also in the truth; 0 for no limit")
 			return func(ctx context.Context, progress Progress) (any, error) {
 				return judgeLife(ctx, progress, *runs, *unit, *cycle, *test, *truth, *clip)

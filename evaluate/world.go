@@ -75,7 +75,7 @@ type WorldOptions struct {
 func worldJob() Job {
 	return Job{
 		Name: "world", Args: "[--world FILE] [--decisions N] [--seeds N] [--first-seed N]",
-		Summary: "play decisions in a world whose truth is known, against other policies",
+		Summary: "Play decisions in a world whose truth is known, against other policies",
 		Prepare: func(fs *flag.FlagSet) func(context.Context, Progress) (any, error) {
 			file := fs.String("world", "", "world `file`; the demo world without it")
 			decisions := fs.Int("decisions", 200_000, "decisions per seed")
