@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/app"
 )
 
@@ -180,6 +181,25 @@ func TestAnEventBecomesAProfileADecisionAndAReason(t *testing.T) {
 	}
 	if status, _ := s.call("POST", "/v1/decide", map[string]any{"person": map[string]any{"userId": "u1"}, "placement": "nowhere"}); status != 404 {
 		t.Errorf("an unknown placement answers %d", status)
+	}
+}
+
+func TestAShortAdminTokenServesThisMachineOnly(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		listen, public string
+		fine           bool
+	}{{"127.0.0.1:0", "", true}, {"localhost:0", "", true}, {":0", "", false}, {"0.0.0.0:0", "", false}, {"127.0.0.1:0", "https://rapport.example", false}} {
+		s, err := app.Open(t.Context(), app.Options{
+			Data: t.TempDir(), Listen: c.listen, PublicURL: c.public, Partitions: 1, AdminToken: "adm", CacheMB: 32,
+			Logger: slog.New(slog.DiscardHandler), Getenv: func(string) string { return "" },
+		})
+		if (err == nil) != c.fine || err != nil && rapport.KindOf(err) != rapport.Invalid {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if err == nil {
+			_ = s.Close()
+		}
 	}
 }
 

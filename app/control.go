@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"sync"
@@ -59,6 +60,9 @@ func (s *Server) openControl(ctx context.Context, key []byte) error {
 // bootstrap makes sure that somebody can sign in.
 func (s *Server) bootstrap(ctx context.Context) error {
 	if s.opts.AdminToken != "" {
+		if err := s.strongEnough(s.opts.AdminToken); err != nil {
+			return err
+		}
 		_, err := s.access.CreateWithSecret(ctx, "system", "bootstrap", access.Admin, noExpiry, s.opts.AdminToken)
 		return err
 	}
@@ -68,6 +72,25 @@ func (s *Server) bootstrap(ctx context.Context) error {
 	_, secret, err := s.access.Create(ctx, "system", "bootstrap", access.Admin, noExpiry)
 	s.Secret = secret
 	return err
+}
+
+// leastSecret is how many characters an admin token has that other machines
+// can try to guess.
+const leastSecret = 12
+
+// strongEnough refuses a short admin token where others can knock. On the
+// loopback it is said aloud and let through: that is how a trial begins.
+func (s *Server) strongEnough(secret string) error {
+	if len(secret) >= leastSecret {
+		return nil
+	}
+	host, _, _ := net.SplitHostPort(s.opts.Listen)
+	if !loopback(host) || s.opts.PublicURL != "" {
+		return rapport.WithHint(rapport.Errorf(rapport.Invalid, "RAPPORT_ADMIN_TOKEN has %d characters, and needs %d where other machines can ask", len(secret), leastSecret),
+			"set a longer one, or leave it out: one is made and printed once")
+	}
+	s.log.Warn("the admin token is short: fit for a trial on this machine only", "characters", len(secret), "hint", "set RAPPORT_ADMIN_TOKEN to 12 or more")
+	return nil
 }
 
 // kinds lists the documents the rooms declare.
