@@ -219,12 +219,12 @@ func (f *contest) score() {
 		return
 	}
 	f.tired = m.config.policy.fatigue * m.past.fatigue
-	f.query = Query{Placement: m.placement.ID, Features: m.features, CLV: m.clv}
 	w := f.w
 	w.fit(n)
 	for i := range f.runners {
-		w.actions[i], w.seen[i] = f.runners[i].action, f.runners[i].seen
+		w.actions[i], w.seen[i], w.at[i] = f.runners[i].action, f.runners[i].seen, f.runners[i].index
 	}
+	f.query = Query{Placement: m.placement.ID, Features: m.features, CLV: m.clv, roster: m.placement.roster, at: w.at, work: &w.working}
 	m.scorer.Score(&f.query, w.actions, w.seen, w.estimates)
 	for i := range f.runners {
 		r, e := &f.runners[i], w.estimates[i]
@@ -242,10 +242,12 @@ type workspace struct {
 	estimates []learn.Estimate
 	chances   []float64
 	runners   []runner
+	at        []int
+	working   working
 }
 
 func (w *workspace) fit(n int) {
-	w.actions, w.seen = slices.Grow(w.actions[:0], n)[:n], slices.Grow(w.seen[:0], n)[:n]
+	w.actions, w.seen, w.at = slices.Grow(w.actions[:0], n)[:n], slices.Grow(w.seen[:0], n)[:n], slices.Grow(w.at[:0], n)[:n]
 	w.estimates, w.chances = slices.Grow(w.estimates[:0], n)[:n], slices.Grow(w.chances[:0], n)[:n]
 }
 

@@ -97,14 +97,6 @@ const clicked = Clicked
 // via names the outcome that a goal is reached after a click.
 func via(event string) string { return event + "\x00via" }
 
-// outcomeOf is the outcome by which a goal is reached without a click: clicking itself for that goal.
-func outcomeOf(event string) string {
-	if event == rapport.EventDecisionClicked {
-		return clicked
-	}
-	return event
-}
-
 func priorRate(outcome string) float64 {
 	switch {
 	case outcome == clicked:

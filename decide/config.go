@@ -98,6 +98,7 @@ type Placement struct {
 
 	ways   []string // channels to choose from
 	timing *timing
+	roster *roster
 }
 
 // Trigger is one compiled trigger.
@@ -205,6 +206,9 @@ func Compile(docs Documents) (*Config, error) {
 	}
 	if err := f.Err(); err != nil {
 		return nil, err
+	}
+	for _, p := range c.placements {
+		p.roster = newRoster(p.ID, p.Candidates)
 	}
 	return c, nil
 }

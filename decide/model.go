@@ -114,6 +114,7 @@ type Knowledge struct {
 	scatter  *bandit.Scatter
 	basis    *bandit.Basis
 	crowds   *crowds
+	boards   boards // made of the above
 }
 
 var _ Scorer = (*Knowledge)(nil)

@@ -3,18 +3,17 @@ package decide
 import (
 	"math"
 	"slices"
-	"sync"
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/learn"
 	"github.com/rapport-engine/rapport/learn/bandit"
 )
 
-// common is what the candidates of one decision share, computed once.
+// common is what the candidates of one decision share of one outcome, computed once.
 type common struct {
-	kind, outcome string
-	guess         bandit.Guess
-	own           own // weights of what is of each action
+	known bool
+	guess bandit.Guess
+	own   own // weights of what is of each action
 }
 
 // rise adds the weights of what is of each action.
@@ -35,38 +34,45 @@ func (o *own) times(x own) (sum float64) {
 	return sum
 }
 
-// scratches keep that memory between decisions; what it holds is overwritten.
-var scratches = sync.Pool{New: func() any { return new(scratch) }}
-
-// scratch is the working memory of one scoring.
-type scratch struct {
+// view is one moment before a board: its inputs, and what the candidates share there.
+type view struct {
+	*board
 	inputs
-	commons []common
+	commons []common  // by pair
+	bases   []float64 // by event: the chance that it is reached without anything, below 0 while not computed
+}
+
+// at sets the moment.
+func (v *view) at(b *board, f rapport.Fields, axes *bandit.Basis) {
+	v.board = b
+	v.of(f, axes)
+	v.commons = slices.Grow(v.commons[:0], len(b.pairs))[:len(b.pairs)]
+	clear(v.commons)
+	v.bases = slices.Grow(v.bases[:0], len(b.base))[:len(b.base)]
+	for i := range v.bases {
+		v.bases[i] = -1
+	}
 }
 
 // common returns the shared part of the log-odds of an outcome.
-func (k *Knowledge) common(s *scratch, placement, kind, outcome string) *common {
-	for i := range s.commons {
-		if c := &s.commons[i]; c.outcome == outcome && c.kind == kind {
-			return c
-		}
+func (v *view) common(at int) *common {
+	c := &v.commons[at]
+	if c.known {
+		return c
 	}
-	s.see(own{})
-	p := priorsOf(outcome)
-	c := common{kind: kind, outcome: outcome, guess: bandit.Guess{Mean: bandit.Logit(priorRate(outcome)), Constant: float64(p.all.Constant + p.kind.Constant)}}
-	if w := k.shared[beliefKey{placement, "", outcome}]; w != nil {
+	p := &v.pairs[at]
+	*c = common{known: true, guess: p.guess}
+	if p.all != nil {
+		v.see(own{})
 		// Only its mean: what all share tells no action from another.
-		c.guess = bandit.Guess{Mean: w.weights.Score(&s.z).Mean}
-		c.own.rise(&w.weights)
-		if w := k.shared[beliefKey{placement, kind, outcome}]; w != nil {
-			c.guess = c.guess.Plus(w.weights.Score(&s.z))
-			c.own.rise(&w.weights)
-		} else {
-			c.guess.Constant = float64(p.kind.Constant)
+		c.guess.Mean = p.all.Score(&v.z).Mean
+		c.own.rise(p.all)
+		if p.kind != nil {
+			c.guess = c.guess.Plus(p.kind.Score(&v.z))
+			c.own.rise(p.kind)
 		}
 	}
-	s.commons = append(s.commons, c)
-	return &s.commons[len(s.commons)-1]
+	return c
 }
 
 // standing is what a knowledge holds of one action: in the placement and everywhere.
@@ -77,27 +83,12 @@ func (k *Knowledge) standing(placement, action string) standing {
 }
 
 // logodds returns what is believed of an outcome of an action.
-func (k *Knowledge) logodds(s *scratch, a standing, placement, kind, outcome string, o own) bandit.Guess {
-	c := k.common(s, placement, kind, outcome)
-	x := s.see(o)
+func (v *view) logodds(at int, s *stake, o own) bandit.Guess {
+	c := v.common(at)
+	x := v.see(o)
 	g := c.guess
 	g.Mean += c.own.times(o)
-	p := priorsOf(outcome)
-	for _, arm := range [...]struct {
-		*arm
-		prior float32
-	}{{a.own, p.own.Constant}, {a.here, p.here.Constant}} {
-		var b *belief
-		if arm.arm != nil {
-			b = find(arm.beliefs, outcome)
-		}
-		if b == nil {
-			g.Constant += float64(arm.prior)
-			continue
-		}
-		g = g.Plus(b.weights.Score(x))
-	}
-	return g
+	return g.Plus(s.own.Score(x)).Plus(s.here.Score(x))
 }
 
 // rate returns the chance that is drawn from: its mean and spread.
@@ -111,6 +102,21 @@ type Query struct {
 	Features  rapport.Fields
 	// CLV is what the person is worth in all, for goals that change it.
 	CLV float64
+
+	// roster is that of the placement and at where the actions of a question stand
+	// on it; nil for what is asked of actions alone.
+	roster *roster
+	at     []int
+	work   *working
+}
+
+// working is the memory of the scoring of one moment, which questions about the
+// same share.
+type working struct{ seen, plain view }
+
+// alone returns the query of an action by itself.
+func (q *Query) alone() *Query {
+	return &Query{Placement: q.Placement, Features: q.Features, CLV: q.CLV}
 }
 
 // chain is what one action does: clicks, and one goal after or without them.
@@ -118,32 +124,32 @@ type chain struct {
 	click, clickSD float64
 }
 
-func (k *Knowledge) clicks(s *scratch, a standing, placement, kind string, o own) chain {
+func (v *view) click(i int, o own) chain {
 	var c chain
-	c.click, c.clickSD = rate(k.logodds(s, a, placement, kind, clicked, o), drawnClick)
+	c.click, c.clickSD = rate(v.logodds(v.entries[i].click, &v.seats[i].click, o), drawnClick)
 	return c
 }
 
-// gain returns the belief about one goal: its expected worth and the variance of that.
-func (k *Knowledge) gain(s *scratch, a standing, q *Query, action *Action, g *Goal, c chain, o own) (mean, variance float64) {
-	amount, spread := k.amount(a.own, q.Placement, g, action.Cost)
-	amount = amount*g.Margin + g.CLV*q.CLV
-	spread *= g.Margin * g.Margin
-	if g.Event == rapport.EventDecisionClicked {
+// gain returns the belief about one goal of a candidate: its expected worth and
+// the variance of that.
+func (v *view) gain(i, goal int, clv float64, c chain, o own) (mean, variance float64) {
+	g, at, p := &v.entries[i].action.Goals[goal], &v.entries[i].goals[goal], &v.seats[i].goals[goal]
+	amount := p.amount*g.Margin + g.CLV*clv
+	spread := p.spread * (g.Margin * g.Margin)
+	if at.direct < 0 {
 		return c.click * amount, c.clickSD * c.clickSD * amount * amount
 	}
-	kind := string(action.Type)
-	direct, directSD := rate(k.logodds(s, a, q.Placement, kind, g.Event, o), drawnGoal)
-	p, variance := (1-c.click)*direct, (1-c.click)*(1-c.click)*directSD*directSD
-	if !g.Feedback && c.click > 0 && k.anyClicks(q.Placement) {
-		after, afterSD := rate(k.logodds(s, a, q.Placement, kind, g.after, o), drawnGoal)
-		p += c.click * after
-		variance += c.click*c.click*afterSD*afterSD + c.clickSD*c.clickSD*(after-direct)*(after-direct)
+	direct, directSD := rate(v.logodds(at.direct, &p.direct, o), drawnGoal)
+	chance, variance := (1-c.click)*direct, (1-c.click)*(1-c.click)*directSD*directSD
+	if at.after >= 0 {
+		if c.click > 0 && v.clicks {
+			after, afterSD := rate(v.logodds(at.after, &p.after, o), drawnGoal)
+			chance += c.click * after
+			variance += c.click*c.click*afterSD*afterSD + c.clickSD*c.clickSD*(after-direct)*(after-direct)
+		}
+		chance -= v.unled(at.event)
 	}
-	if !g.Feedback {
-		p -= k.base(s, q.Placement, g.Event)
-	}
-	return p * amount, variance*(amount*amount+spread) + spread*p*p*drawnAmount
+	return chance * amount, variance*(amount*amount+spread) + spread*chance*chance*drawnAmount
 }
 
 // anyClicks reports whether clients of a placement tell of clicks.
@@ -152,22 +158,21 @@ func (k *Knowledge) anyClicks(placement string) bool {
 	return p != nil && p.hits > 0
 }
 
-// base returns how likely a goal is where nothing is given, learned from the holdout.
-func (k *Knowledge) base(s *scratch, placement, event string) float64 {
-	a := k.arms[armKey{placement, ""}]
-	if a == nil {
-		return 0
+// unled returns how likely a goal is where nothing is given, learned from the holdout.
+func (v *view) unled(event int) float64 {
+	p := &v.bases[event]
+	if *p < 0 {
+		*p = 0
+		if w := v.base[event]; w != nil {
+			*p = bandit.Sigmoid(w.Score(v.see(own{})).Mean)
+		}
 	}
-	b := find(a.beliefs, event)
-	if b == nil || b.hits < growAt {
-		return 0
-	}
-	return bandit.Sigmoid(b.weights.Score(s.see(own{})).Mean)
+	return *p
 }
 
 // amount returns what is believed of what one success of a goal brings, and
 // the variance of that.
-func (k *Knowledge) amount(a *arm, placement string, g *Goal, cost float64) (amount, spread float64) {
+func (k *Knowledge) amount(a standing, action *Action, placement string, g *Goal) (amount, spread float64) {
 	if len(g.Value.Path) == 0 {
 		return g.Value.Fixed, 0
 	}
@@ -175,12 +180,12 @@ func (k *Knowledge) amount(a *arm, placement string, g *Goal, cost float64) (amo
 	if p := k.pools[poolKey{placement, g.Event}]; p != nil {
 		all = p.tried
 	}
-	if a != nil {
-		if i := a.goal(g.Event); i >= 0 {
-			own = a.goals[i].tried
+	if a.own != nil {
+		if i := a.own.goal(g.Event); i >= 0 {
+			own = a.own.goals[i].tried
 		}
 	}
-	mean := (max(priorAmount, priorMultiple*cost) + all.amounts.Sum) / (1 + all.amounts.N)
+	mean := (max(priorAmount, priorMultiple*action.Cost) + all.amounts.Sum) / (1 + all.amounts.N)
 	value := learn.Normal{Mean: mean, Weight: 1, Shape: 4, Scale: 2 * mean * mean}.Observe(own.amounts)
 	return value.Mean, value.Variance()
 }
@@ -188,29 +193,40 @@ func (k *Knowledge) amount(a *arm, placement string, g *Goal, cost float64) (amo
 // Score writes for every action what giving it once is believed to earn, its
 // cost not deducted, to out. seen says how often the person got each of late.
 func (k *Knowledge) Score(q *Query, actions []*Action, seen []float64, out []learn.Estimate) {
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
-	s.of(q.Features, k.basis)
-	s.commons = s.commons[:0]
+	v := q.viewed(k, actions)
 	likes := likesOf(q.Features)
-	for i, action := range actions {
-		a := k.standing(q.Placement, action.ID)
-		o := owns(seen[i], matching(likes, action.about))
-		c := k.clicks(s, a, q.Placement, string(action.Type), o)
-		var e learn.Estimate
+	for n, action := range actions {
+		i := n
+		if q.at != nil {
+			i = q.at[n]
+		}
+		o := owns(seen[n], matching(likes, action.about))
+		c := v.click(i, o)
+		e := learn.Estimate{Floor: v.seats[i].floor}
 		variance := 0.0
 		for j := range action.Goals {
-			g := &action.Goals[j]
-			m, v := k.gain(s, a, q, action, g, c, o)
-			e.Mean += m
-			variance += v
-			if g.harms() || !g.Feedback && k.arms[armKey{q.Placement, ""}] != nil {
-				e.Floor = math.Inf(-1)
-			}
+			mean, more := v.gain(i, j, q.CLV, c, o)
+			e.Mean += mean
+			variance += more
 		}
 		e.SD = math.Sqrt(variance)
-		out[i] = e
+		out[n] = e
 	}
+}
+
+// viewed returns the moment of a query before the board of its candidates, or of
+// the actions alone where it names none.
+func (q *Query) viewed(k *Knowledge, actions []*Action) *view {
+	w := q.work
+	if w == nil {
+		w = new(working)
+	}
+	if q.roster != nil {
+		w.seen.at(k.board(q.roster), q.Features, k.basis)
+	} else {
+		w.seen.at(k.newBoard(newRoster(q.Placement, actions)), q.Features, k.basis)
+	}
+	return &w.seen
 }
 
 // harms reports whether reaching the goal may cost.
@@ -222,43 +238,54 @@ func (g *Goal) harms() bool {
 // which add up to it: what each goal brings on average, and how each feature of
 // the moment moves that.
 func (k *Knowledge) Terms(q *Query, action *Action, seen float64, terms []rapport.Term) []rapport.Term {
-	var s, plain scratch
-	s.of(q.Features, k.basis)
-	plain.of(nil, k.basis)
-	a := k.standing(q.Placement, action.ID)
-	kind := string(action.Type)
+	v, plain, i := q.compared(k, action)
 	o := owns(seen, matching(likesOf(q.Features), action.about))
-	c := k.clicks(&s, a, q.Placement, kind, o)
-	typical := k.clicks(&plain, a, q.Placement, kind, own{})
+	c, typical := v.click(i, o), plain.click(i, own{})
 	moved := 0.0
-	for i := range action.Goals {
-		g := &action.Goals[i]
-		m, _ := k.gain(&s, a, q, action, g, c, o)
-		average, _ := k.gain(&plain, a, q, action, g, typical, own{})
-		terms = append(terms, rapport.Term{Name: g.Event, Value: average})
-		moved += m - average
+	for j := range action.Goals {
+		mean, _ := v.gain(i, j, q.CLV, c, o)
+		average, _ := plain.gain(i, j, q.CLV, typical, own{})
+		terms = append(terms, rapport.Term{Name: action.Goals[j].Event, Value: average})
+		moved += mean - average
 	}
 	if moved == 0 {
 		return terms
 	}
-	return k.spread(&s, a, q, action, o, moved, terms)
+	return k.spread(v, i, q, o, moved, terms)
+}
+
+// compared returns the moment of a query and one without any features, and where
+// an action stands on their board.
+func (q *Query) compared(k *Knowledge, action *Action) (v, plain *view, at int) {
+	if q.roster != nil && q.work != nil && q.work.seen.board != nil && q.work.seen.roster == q.roster {
+		at = slices.IndexFunc(q.roster.entries, func(e entry) bool { return e.action == action })
+		v, plain = &q.work.seen, &q.work.plain
+	} else {
+		v, plain = q.alone().viewed(k, []*Action{action}), new(view)
+	}
+	if plain.board != v.board {
+		plain.at(v.board, nil, k.basis)
+	}
+	return v, plain, at
 }
 
 // spread shares out by how much the features of the moment move the expected
 // worth, in proportion to what each adds to the log-odds of a click (of the
 // first goal where nobody clicks).
-func (k *Knowledge) spread(s *scratch, a standing, q *Query, action *Action, o own, moved float64, terms []rapport.Term) []rapport.Term {
-	outcome := clicked
-	if !k.anyClicks(q.Placement) && len(action.Goals) > 0 {
-		outcome = outcomeOf(action.Goals[0].Event)
+func (k *Knowledge) spread(v *view, i int, q *Query, o own, moved float64, terms []rapport.Term) []rapport.Term {
+	pair, stake := v.entries[i].click, &v.seats[i].click
+	if aims := v.entries[i].goals; !v.clicks && len(aims) > 0 && aims[0].direct >= 0 {
+		pair, stake = aims[0].direct, &v.seats[i].goals[0].direct
 	}
 	from := len(terms)
 	sum, whole := 0.0, 0.0
 	var rise bandit.Slope
 	var weights own
-	for _, w := range k.behind(a, q.Placement, string(action.Type), outcome) {
-		rise.Rise(w)
-		weights.rise(w)
+	for _, w := range [...]*bandit.Weights{v.pairs[pair].all, v.pairs[pair].kind, &stake.own, &stake.here} {
+		if w != nil {
+			rise.Rise(w)
+			weights.rise(w)
+		}
 	}
 	add := func(name string, v float64) {
 		if v != 0 {
@@ -301,22 +328,3 @@ func (k *Knowledge) spread(s *scratch, a standing, q *Query, action *Action, o o
 
 // maxTerms is how many contributions of features are told apart.
 const maxTerms = 8
-
-// behind returns the weights that make up the log-odds of an outcome.
-func (k *Knowledge) behind(a standing, placement, kind, outcome string) []*bandit.Weights {
-	var out []*bandit.Weights
-	if s := k.shared[beliefKey{placement, "", outcome}]; s != nil {
-		out = append(out, &s.weights)
-	}
-	if s := k.shared[beliefKey{placement, kind, outcome}]; s != nil {
-		out = append(out, &s.weights)
-	}
-	for _, arm := range [...]*arm{a.own, a.here} {
-		if arm != nil {
-			if b := find(arm.beliefs, outcome); b != nil {
-				out = append(out, &b.weights)
-			}
-		}
-	}
-	return out
-}
