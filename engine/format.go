@@ -42,10 +42,10 @@ func (g *Engine) refold(dedupDir string) error {
 	var records int64
 	for i := range g.parts {
 		first, next := g.log.Bounds(eventlog.Events, int32(i))
-		records += next
-		if first > 0 {
+		records += next - first
+		if first > 0 && !g.partial {
 			return rapport.WithHint(rapport.Errorf(rapport.Conflict, "state cannot be folded again: the log of partition %d begins at record %d, what came before was trimmed", i, first),
-				"start the version that wrote the state, or restore a backup")
+				partialHint)
 		}
 	}
 	g.logger.Warn("state is folded again from the log", slog.Int64("records", records))

@@ -43,6 +43,9 @@ type Options struct {
 	// Refold makes Open empty the state, so that Run folds everything again from
 	// the first record of the log. A state of another build is emptied unasked.
 	Refold bool
+	// Partial lets state be made from a log that lacks its beginning. Without it
+	// Open refuses (Conflict): what was trimmed would be forgotten.
+	Partial bool
 	// EraseKey keys the hashes of erased entities. Nil: one is made and kept in
 	// the store, so that they cannot be guessed from ids alone.
 	EraseKey []byte
@@ -111,6 +114,7 @@ type Engine struct {
 	configs  func(int64) (*Config, error)
 	observer func(int32, int64, *rapport.Event, rapport.ID)
 	floor    func(int32) int64
+	partial  bool
 	eraseKey []byte
 	limits   Limits
 	dedup    dedup.Options
@@ -155,7 +159,7 @@ func Open(o Options) (*Engine, error) {
 	n := o.Log.Partitions(eventlog.Events)
 	g := &Engine{
 		log: o.Log, store: o.Store, clock: o.Clock, logger: o.Logger, configs: o.Configs,
-		observer: o.Observer, floor: o.TrimFloor, eraseKey: o.EraseKey, limits: o.Limits,
+		observer: o.Observer, floor: o.TrimFloor, partial: o.Partial, eraseKey: o.EraseKey, limits: o.Limits,
 		parts: make([]*partition, n), outboxes: map[string]*Outbox{},
 		folds: o.Folds, building: make(chan struct{}, 1), renewed: make(chan struct{}),
 		ready: make(chan struct{}), done: make(chan struct{}), stopping: make(chan struct{}),
@@ -196,6 +200,9 @@ func (g *Engine) load(o Options) error {
 		return err
 	}
 	h, err := g.inherit(folds)
+	if err == nil {
+		err = g.whole(h, folds)
+	}
 	if err != nil {
 		return err
 	}
@@ -280,6 +287,9 @@ func (p *partition) restore(dedupDir string) error {
 	b, found, err := p.store.Get(p.key(nil, spanMeta), nil)
 	if err == nil && found {
 		err = p.meta.decode(b)
+	}
+	if err == nil {
+		err = p.within()
 	}
 	if err != nil {
 		return err
@@ -530,14 +540,6 @@ func (g *Engine) Flush(ctx context.Context) error {
 		if err := p.call(ctx, func() error { return p.durable(at[i].mark) }); err != nil {
 			return err
 		}
-		if g.floor == nil || g.current.Load() != nil { // a rebuild reads the log from its first record
-			continue
-		}
-		if below := min(at[i].pos, g.floor(p.id)); below > 0 {
-			if err := g.log.Trim(eventlog.Events, p.id, below); err != nil {
-				return fmt.Errorf("trim event log partition %d: %w", p.id, err)
-			}
-		}
 	}
-	return nil
+	return g.trim(func(partition int32) int64 { return at[partition].pos })
 }

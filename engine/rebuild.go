@@ -101,6 +101,9 @@ func (g *Engine) rebuild(ctx context.Context, folds []Fold) error {
 	if len(targets) == 0 {
 		return nil
 	}
+	if err := g.replaceable(targets, g.parts[0].running()); err != nil {
+		return err
+	}
 	b, err := g.openRebuild(ctx, folds, targets)
 	if err != nil {
 		return err
@@ -295,7 +298,7 @@ func (g *Engine) openShadow(b *rebuild, id int32, l *layout) (*partition, error)
 	p.meta = newMeta(n)
 	p.meta.pos, _ = g.log.Bounds(eventlog.Events, id)
 	if p.meta.pos > 0 {
-		g.logger.Warn("a fold is rebuilt from part of its history: the log was trimmed", slog.Int("partition", int(id)), slog.Int64("from", p.meta.pos))
+		g.logger.Warn("a fold is made from part of its history: the log was trimmed", slog.Int("partition", int(id)), slog.Int64("from", p.meta.pos))
 	}
 	p.out = newOutbound(id, g.log, &flights{from: make([][]flight, n), folded: func(int32) int64 { return 0 }}, g.logger)
 	return p, p.restore(filepath.Join(g.dedup.Dir, fmt.Sprintf("rebuild-%d", b.number)))

@@ -191,6 +191,22 @@ func (l *Log) compactOne() bool {
 	return true
 }
 
+// Since returns about when the oldest record stored of a topic was appended: it
+// is not older. The zero time if there is none.
+func (l *Log) Since(t eventlog.Topic) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.segments {
+		for p := range int32(l.shape.of(t)) {
+			slot := l.shape.slot(t, p)
+			if sp := s.spans[slot]; sp.first < sp.next && sp.next > l.parts[slot].first {
+				return rapport.Time(s.created)
+			}
+		}
+	}
+	return time.Time{}
+}
+
 // Stats are figures of a log since it was opened, except sizes, which are of
 // now.
 type Stats struct {
