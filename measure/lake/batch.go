@@ -73,7 +73,7 @@ func (l *Lake) gather(ctx context.Context, m *manifest, partition int32, b *batc
 	}
 	if from < first {
 		l.o.Logger.Warn("the log was trimmed above the lake: rows are missing", slog.Int("partition", int(partition)), slog.Int64("records", first-from))
-		from = first
+		from, m.Events[partition] = first, first
 	}
 	// The engine is asked about as many records at a time as are going to be read.
 	for from < next {

@@ -62,6 +62,9 @@ type Options struct {
 	PeopleVersion func() uint64
 	// Busy reports that others need the machine: then little is written at a time.
 	Busy func() bool
+	// Partial lets a lake begin with what the log still holds. Without it Open
+	// refuses (Conflict) to write a lake anew from a log that was trimmed.
+	Partial bool
 	// Every is how long something new may wait to be written (1 minute).
 	Every time.Duration
 	// BatchRows and BatchBytes bound what is written at once and so the memory
@@ -109,7 +112,8 @@ type garbage struct {
 
 // Open opens or makes a lake. What a stop in the middle left is put right. A
 // lake that knows more of the log than there is belongs to another log: it is
-// begun anew.
+// begun anew; one of this log, which was put back and lacks its beginning, is
+// cut where the log ends. Kinds: Conflict (see Options.Partial), Unavailable.
 func Open(ctx context.Context, o Options) (*Lake, error) {
 	if o.Every <= 0 {
 		o.Every = time.Minute
@@ -158,12 +162,12 @@ func (l *Lake) start(ctx context.Context) error {
 			return err
 		}
 	}
-	if m != nil && !l.fits(m) {
-		l.o.Logger.Warn("the lake belongs to another log; it is written anew", slog.String("folder", l.o.Dir))
-		m = nil
+	found := m
+	m, beyond, err := l.belongs(m)
+	if err != nil {
+		return err
 	}
-	if m == nil {
-		m = &manifest{Format: formatVersion, Deployment: l.o.Deployment, Events: make([]int64, l.o.Log.Partitions(eventlog.Events)), Next: 1, Files: []File{}}
+	if m != found {
 		if err := l.depot.save(ctx, m); err != nil {
 			return err
 		}
@@ -176,8 +180,16 @@ func (l *Lake) start(ctx context.Context) error {
 		l.o.Logger.Warn("files of the lake were removed by somebody; their rows stay away", slog.Int("files", missing))
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.m = m
+	l.mu.Unlock()
+	if beyond {
+		if err := l.cut(ctx); err != nil {
+			l.mu.Lock()
+			l.m = nil // the next round begins again
+			l.mu.Unlock()
+			return fmt.Errorf("take back what the log does not hold: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -200,17 +212,20 @@ func (l *Lake) ours(ctx context.Context, m *manifest) error {
 // name takes a name for a file.
 func (l *Lake) name(m *manifest) string { return m.name(l.o.Remote != nil) }
 
-func (l *Lake) fits(m *manifest) bool {
-	if m.Deployment != l.o.Deployment || len(m.Events) != l.o.Log.Partitions(eventlog.Events) {
-		return false
-	}
+// ofThis reports whether a manifest was written by this deployment.
+func (l *Lake) ofThis(m *manifest) bool {
+	return m.Deployment == l.o.Deployment && len(m.Events) == l.o.Log.Partitions(eventlog.Events)
+}
+
+// ahead reports whether a manifest knows more of the log than there is.
+func (l *Lake) ahead(m *manifest) bool {
 	for p, at := range m.Events {
 		if _, next := l.o.Log.Bounds(eventlog.Events, int32(p)); at > next {
-			return false
+			return true
 		}
 	}
 	_, next := l.o.Log.Bounds(eventlog.Rewards, 0)
-	return m.Rewards <= next
+	return m.Rewards > next
 }
 
 // Dir returns the folder the files of a [Snapshot] lie in, once fetched.
