@@ -151,6 +151,13 @@ type Status struct {
 type LogStatus struct {
 	Bytes    int64 `json:"bytes"`
 	Segments int   `json:"segments"`
+	// Oldest is about when the oldest event in it was appended, Trimmed how many
+	// records of events are gone.
+	Oldest  time.Time `json:"oldest,omitzero"`
+	Trimmed int64     `json:"trimmed"`
+	// KeepDays and KeepMB are how much is kept; 0 and 0: all of it.
+	KeepDays int `json:"keepDays"`
+	KeepMB   int `json:"keepMB"`
 }
 
 // DedupStatus is how far the memory of retries reaches.

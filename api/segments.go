@@ -36,6 +36,7 @@ type SegmentSize struct {
 // SegmentPast tells how the sizes from before a segment was defined are known:
 // the lives of people were gone through again.
 type SegmentPast struct {
+	Since   time.Time `json:"since,omitzero" doc:"Set where the log was trimmed: what people did before is not part of it"`
 	Until   time.Time `json:"until,omitzero" doc:"Sizes from before were told afterwards; later ones were counted while they were so"`
 	Sampled int64     `json:"sampled" doc:"People whose past was gone through"`
 	Total   int64     `json:"total" doc:"People in all; if more than sampled, the sizes are estimates"`

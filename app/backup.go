@@ -36,7 +36,7 @@ const (
 // backupFiles and backupFolders are what a backup holds of a data folder.
 var (
 	backupFiles   = []string{"deployment.key", ledgerName, "clock.json", "demo.json"}
-	backupFolders = []string{"state", "dedup", "log"}
+	backupFolders = []string{"state", "dedup", "log", lakeFolder}
 )
 
 // backupInfo is backup.json.
@@ -76,6 +76,8 @@ func (s *Server) Backup(ctx context.Context, w io.Writer) (err error) {
 		return fmt.Errorf("make a folder for the backup: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	// The copy of the log must reach back to where the copies of state and lake end.
+	defer s.retention.hold()()
 	if err := s.engine.Flush(ctx); err != nil {
 		return err
 	}
@@ -84,6 +86,12 @@ func (s *Server) Backup(ctx context.Context, w io.Writer) (err error) {
 	// other way round the state would know of records the log does not have.
 	if err := s.copyState(ctx, dir); err != nil {
 		return err
+	}
+	// What was trimmed stands in the lake alone, so that it belongs to the backup.
+	if s.lake != nil && s.trimmedRecords() > 0 {
+		if err := s.lake.Copy(ctx, filepath.Join(dir, lakeFolder)); err != nil {
+			return err
+		}
 	}
 	if err := s.events.Snapshot(ctx, filepath.Join(dir, "log")); err != nil {
 		return err

@@ -305,11 +305,12 @@ func (d *doctor) examineLog(ctx context.Context, dir string) {
 		st := l.Stats()
 		var records int64
 		for p := range l.Partitions(eventlog.Events) {
-			_, next := l.Bounds(eventlog.Events, int32(p))
-			records += next
+			first, next := l.Bounds(eventlog.Events, int32(p))
+			records += next - first
 		}
 		d.add(fine, "log", fmt.Sprintf("%s in %s, %s records of events, every byte read in %s", sized(st.Bytes), plural(int64(st.Segments), "segment", "segments"), grouped(records), time.Since(begun).Round(time.Millisecond)), "")
 	}
+	d.examineTrimming(dir, l)
 	d.examineConfig(ctx, l)
 }
 
@@ -404,6 +405,7 @@ func (d *doctor) examineStatus(st *api.Status) {
 		v, hint = warning, "retries older than that are counted again"
 	}
 	d.add(v, "retries", fmt.Sprintf("recognised %s back", (time.Duration(st.Dedup.WindowSeconds)*time.Second).Round(time.Second)), hint)
-	d.add(fine, "server", fmt.Sprintf("version %s, up %s, %s people, log %s, memory %s", st.Version,
-		(time.Duration(st.UptimeSeconds)*time.Second).Round(time.Second), grouped(entities), sized(st.Log.Bytes), sized(st.MemoryBytes)), "")
+	d.add(fine, "log", logWords(&st.Log), "")
+	d.add(fine, "server", fmt.Sprintf("version %s, up %s, %s people, memory %s", st.Version,
+		(time.Duration(st.UptimeSeconds)*time.Second).Round(time.Second), grouped(entities), sized(st.MemoryBytes)), "")
 }

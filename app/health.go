@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/eventlog"
 )
 
 // health answers probes: live while the process runs, ready when replay is done
@@ -91,6 +92,10 @@ func (f *figures) Collect(out chan<- prometheus.Metric) {
 	l := s.events.Stats()
 	send(gauge, "rapport_eventlog_bytes", "Size of the log on disk.", float64(l.Bytes))
 	send(gauge, "rapport_eventlog_segments", "Segment files of the log.", float64(l.Segments))
+	if at := s.events.Since(eventlog.Events); !at.IsZero() {
+		send(gauge, "rapport_eventlog_oldest_timestamp_seconds", "About when the oldest event stored in the log was appended.", float64(at.Unix()))
+	}
+	send(gauge, "rapport_eventlog_trimmed_records", "Records of events trimmed from the log.", float64(s.trimmedRecords()))
 	send(counter, "rapport_eventlog_fsyncs_total", "Syncs to disk since start.", float64(l.Syncs))
 
 	i := s.identity.Metrics()

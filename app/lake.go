@@ -69,7 +69,8 @@ func (s *Server) openLake(ctx context.Context, key []byte) error {
 		Skip: func(e *rapport.Event) bool {
 			return e.Name == profile.SystemAnswers || e.Name == profile.SystemReview || e.Name == profile.SystemBuilt
 		},
-		Gone: s.lakeGone, People: s.identity.Merged,
+		Partial: s.opts.PartialHistory,
+		Gone:    s.lakeGone, People: s.identity.Merged,
 		PeopleVersion: func() uint64 { _, next := s.events.Bounds(eventlog.Identity, 0); return uint64(next) },
 		Busy:          (&pressure{server: s}).high,
 	})

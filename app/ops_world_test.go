@@ -82,8 +82,10 @@ type house struct {
 	stop  func()
 	// retain are the days of Options.RetainDays.
 	retain int
-	log    *slog.Logger
-	fs     local.FS
+	// logDays are those of Options.LogDays; with any, the log is trimmed often.
+	logDays int
+	log     *slog.Logger
+	fs      local.FS
 }
 
 // newHouse returns a server with one source whose key is wk_web_1234.
@@ -105,6 +107,7 @@ func (h *house) start() {
 	s, err := app.Open(ctx, app.Options{
 		Data: h.dir, LakeEvery: 10 * time.Millisecond, Listen: "127.0.0.1:0", Partitions: 4, AdminToken: houseToken, CacheMB: 32, RetainDays: h.retain,
 		Clock: h.clock, Logger: log, Getenv: func(name string) string { return houseEnv[name] }, WebhookAllow: "127.0.0.0/8", LogFS: h.fs,
+		LogDays: h.logDays, FlushEvery: time.Duration(h.logDays) * 10 * time.Millisecond,
 	})
 	if err != nil {
 		cancel()

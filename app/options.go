@@ -31,6 +31,12 @@ type Options struct {
 	CacheMB int
 	// RetainDays is how long erased data may still lie in log and backups.
 	RetainDays int
+	// LogDays and LogMB bound how much of the log is kept beyond what state and
+	// lake hold: 0 and 0 keep all of it. The log is kept for LogDays, and less
+	// while it is larger than LogMB.
+	LogDays, LogMB int
+	// PartialHistory lets what is made from the log be made from one that was trimmed.
+	PartialHistory bool
 	// Lake is the folder of the history in Parquet files, or a bucket as
 	// s3://bucket/prefix; empty is "lake" below Data, "off" is none.
 	Lake string
@@ -43,6 +49,9 @@ type Options struct {
 	// TraceEndpoint is an OTLP/HTTP receiver; empty is off. TraceRatio in [0,1].
 	TraceEndpoint string
 	TraceRatio    float64
+
+	// FlushEvery is how often state is made durable and the log trimmed; 0 is the engine's measure.
+	FlushEvery time.Duration
 
 	// ResumeDemo lets a demo world that lives here go on living.
 	ResumeDemo bool
@@ -74,6 +83,9 @@ func (o *Options) flags(fs *flag.FlagSet) {
 	fs.StringVar(&o.WebhookAllow, "webhook-allow", o.WebhookAllow, "comma-separated `networks` webhooks may reach although they are private")
 	fs.IntVar(&o.CacheMB, "cache-mb", o.CacheMB, "memory for caches, in MiB")
 	fs.IntVar(&o.RetainDays, "retain-days", o.RetainDays, "days after which log and backups hold nothing of an erased person")
+	fs.IntVar(&o.LogDays, "log-days", o.LogDays, "`days` the log is kept once state and lake hold what it says; 0 keeps it whole")
+	fs.IntVar(&o.LogMB, "log-mb", o.LogMB, "size in `MiB` above which the log is trimmed earlier than that; 0 is none")
+	fs.BoolVar(&o.PartialHistory, "partial-history", o.PartialHistory, "make state or lake from what a trimmed log still holds: what came before is forgotten there")
 	fs.StringVar(&o.Lake, "lake", o.Lake, "`folder` of the history in Parquet files, or a bucket as s3://bucket/prefix?region=...; lake in the data folder without it; off writes none")
 	fs.IntVar(&o.LakeCacheMB, "lake-cache-mb", o.LakeCacheMB, "how much of a lake in a bucket is kept in the data folder for questions, in `MiB`")
 	fs.DurationVar(&o.LakeEvery, "lake-every", o.LakeEvery, "how long an event may wait to be written to the lake; a question asked of the lake is not kept waiting")

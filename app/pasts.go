@@ -85,7 +85,7 @@ func (s *Server) tellPasts(ctx context.Context) error {
 	}
 	now := s.opts.Clock.Now()
 	past := segments.NewPast(ids)
-	told := api.SegmentPast{Until: now.UTC(), Total: s.engine.Stats().Entities}
+	told := api.SegmentPast{Since: s.logSince().UTC(), Until: now.UTC(), Total: s.engine.Stats().Entities}
 	curves := map[uint64]map[int64]int64{} // segment -> hour -> by how much it grew
 	if len(past.Known()) > 0 && told.Total > 0 {
 		if err := s.liveAgain(ctx, past, questions, now, &told, curves); err != nil {

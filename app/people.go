@@ -61,9 +61,9 @@ func (s *Server) openPeople(ctx context.Context, key []byte) (err error) {
 		Configs:  s.compiled.at,
 		DedupDir: filepath.Join(s.opts.Data, "dedup"),
 		EraseKey: subkey(key, "erased"),
-		Refold:   s.opts.Refold,
+		Refold:   s.opts.Refold, Partial: s.opts.PartialHistory, TrimFloor: s.trimFloor(),
 		Observer: s.observe,
-		Limits:   engine.Limits{CacheBytes: s.opts.CacheMB << 20 / 2},
+		Limits:   engine.Limits{CacheBytes: s.opts.CacheMB << 20 / 2, FlushEvery: s.opts.FlushEvery},
 	})
 	if err != nil {
 		return fmt.Errorf("open the engine: %w", err)

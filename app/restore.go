@@ -203,7 +203,10 @@ func restore(backup io.Reader, dir string, force bool) (info backupInfo, err err
 		return info, err
 	}
 	moving = true
-	order := slices.DeleteFunc(slices.Concat(backupFiles, backupFolders), func(n string) bool { return n == ledgerName })
+	// A lake that lies here already is left alone by a backup that brings none.
+	order := slices.DeleteFunc(slices.Concat(backupFiles, backupFolders), func(n string) bool {
+		return n == ledgerName || n == lakeFolder && !isDir(filepath.Join(tmp, lakeFolder))
+	})
 	for _, name := range order {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 			return info, fmt.Errorf("restore: %w", err)

@@ -79,6 +79,9 @@ func (s *Server) keepIdentity(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+			if s.retention.held.Load() > 0 {
+				continue
+			}
 			if err := s.identity.Checkpoint(); err != nil {
 				s.log.Warn("the journal of identities was not made durable", "error", err)
 			}

@@ -218,6 +218,7 @@ func (s *Server) tellReady(ctx context.Context, f readyFact) error {
 // answers to them.
 func (s *Server) buildAnswers(ctx context.Context, since int64, keys []uint64) error {
 	begin := time.Now()
+	defer s.retention.hold()()
 	if err := s.settled(ctx); err != nil { // now every partition has adopted the questions
 		return err
 	}
@@ -257,6 +258,9 @@ func (s *Server) buildAnswers(ctx context.Context, since int64, keys []uint64) e
 	}
 	if foretold != nil {
 		s.fitter.Wake()
+	}
+	if since := s.logSince(); !since.IsZero() {
+		s.log.Warn("questions about the past are answered from what the log still holds", "questions", len(keys), "since", since.UTC())
 	}
 	s.log.Info("questions about the past are answered from history", "questions", len(keys), "records", total, "took", time.Since(begin).Round(time.Millisecond))
 	return s.settled(ctx)

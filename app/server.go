@@ -79,20 +79,21 @@ type Server struct {
 	suppressed  *suppression.List
 	marker      *feedback.Marker
 
-	mqtt     *mqtt.Broker
-	brokers  *mqtt.Clients
-	pages    *passport.Server
-	rates    *rates
-	took     durations
-	fitter   *predict.Fitter
-	chain    *epcis.Chain
-	surveys  surveys
-	updates  *ota.Updates
-	lake     *lake.Lake // nil: turned off
-	queries  *query.Runner
-	erasures erasures
-	builder  builder
-	pasts    pasts
+	mqtt      *mqtt.Broker
+	brokers   *mqtt.Clients
+	pages     *passport.Server
+	rates     *rates
+	took      durations
+	fitter    *predict.Fitter
+	chain     *epcis.Chain
+	surveys   surveys
+	updates   *ota.Updates
+	lake      *lake.Lake // nil: turned off
+	queries   *query.Runner
+	erasures  erasures
+	builder   builder
+	retention retention
+	pasts     pasts
 
 	// Secret is the bootstrap token's, if it was made by this start.
 	Secret string
@@ -131,6 +132,9 @@ func Open(ctx context.Context, o Options) (s *Server, err error) {
 	if err != nil {
 		return s, err
 	}
+	if err := s.openRetention(); err != nil {
+		return s, err
+	}
 	if err := s.openStorage(); err != nil {
 		return s, err
 	}
@@ -160,6 +164,8 @@ func Open(ctx context.Context, o Options) (s *Server, err error) {
 func (s *Server) openStorage() (err error) {
 	s.events, err = local.Open(local.Options{
 		Dir: filepath.Join(s.opts.Data, "log"), Partitions: s.partitionsOption(), Clock: s.opts.Clock, Logger: s.log, FS: s.opts.LogFS,
+		RetainAge: s.retention.age(), RetainBytes: int64(s.opts.LogMB) << 20,
+		SegmentBytes: s.retention.segment(),
 	})
 	if err != nil {
 		return fmt.Errorf("open the log: %w", err)

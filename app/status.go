@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -35,10 +37,9 @@ func (s *Server) api() http.Handler {
 // Status implements api.System.
 func (s *Server) Status() api.Status {
 	g := s.engine.Stats()
-	l := s.events.Stats()
 	out := api.Status{
 		Version: rapport.Version, UptimeSeconds: time.Since(s.started).Seconds(), Ready: s.ready.Load(), GoVersion: runtime.Version(),
-		MemoryBytes: residentBytes(), Log: api.LogStatus{Bytes: l.Bytes, Segments: l.Segments},
+		MemoryBytes: residentBytes(), Log: s.logStatus(),
 		Dedup: api.DedupStatus{Duplicates: g.Duplicates}, Partitions: []api.PartitionStatus{}, Clock: s.opts.Clock.Now().UTC(),
 	}
 	window := time.Duration(1 << 62)
@@ -137,6 +138,9 @@ func plural(n int64, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
+// firstKey is where the time of the first event stands in the state store.
+const firstKey = "Zf"
+
 // firstEvent is when the first event of this deployment was taken in; the zero
 // time while there is none.
 func (s *Server) firstEvent(ctx context.Context) (first time.Time) {
@@ -145,13 +149,23 @@ func (s *Server) firstEvent(ctx context.Context) (first time.Time) {
 	if !s.first.IsZero() || s.engine.Stats().Folded == 0 {
 		return s.first
 	}
+	known, found, err := s.store.Get([]byte(firstKey), nil)
+	if ms, n := binary.Varint(known); err == nil && found && n > 0 {
+		s.first = rapport.Time(ms)
+		return s.first
+	}
 	for p := range int32(s.events.Partitions(eventlog.Events)) {
 		at, ok := s.firstOf(ctx, p)
 		if ok && (first.IsZero() || at.Before(first)) {
 			first = at
 		}
 	}
-	s.first = first
+	if s.first = first; !first.IsZero() { // the log may be trimmed later
+		b := s.store.Batch()
+		if err := errors.Join(b.Set([]byte(firstKey), binary.AppendVarint(nil, rapport.Millis(first))), b.Commit()); err != nil {
+			s.log.Warn("the time of the first event was not noted", "error", err)
+		}
+	}
 	return first
 }
 

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"bufio"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 const (
 	crashDir  = "RAPPORT_CRASH_DIR"
 	crashFrom = "RAPPORT_CRASH_FROM"
+	crashTrim = "RAPPORT_CRASH_TRIM" // trims as it goes
 	crashSeed = 4711
 )
 
@@ -27,7 +29,12 @@ const (
 func crashWorld(t testing.TB, dir string) *world {
 	w := newWorld(t, 4, testFolds()...)
 	w.dir = dir
-	l, err := local.Open(local.Options{Dir: filepath.Join(dir, "log"), Partitions: 4, Clock: w.clock, SegmentBytes: 1 << 20})
+	o := local.Options{Dir: filepath.Join(dir, "log"), Partitions: 4, Clock: w.clock, SegmentBytes: 1 << 20}
+	if os.Getenv(crashTrim) != "" {
+		o.SegmentBytes = 1 << 12
+		w.opts.TrimFloor = func(int32) int64 { return math.MaxInt64 }
+	}
+	l, err := local.Open(o)
 	w.must(err)
 	t.Cleanup(func() { _ = l.Close() })
 	w.log = l

@@ -3,11 +3,13 @@ package engine_test
 import (
 	"math"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/eventlog"
+	"github.com/rapport-engine/rapport/eventlog/local"
 	"github.com/rapport-engine/rapport/state"
 )
 
@@ -96,4 +98,37 @@ func TestTheLogIsWholeWhileAFoldIsMadeFromIt(t *testing.T) {
 			t.Errorf("%d events", n)
 		}
 	})
+}
+
+func TestAfterKillsWhileTheLogIsTrimmedEveryAcknowledgedEventIsFoldedOnce(t *testing.T) {
+	l := live(crashSeed, 2000, 40)
+	dir := t.TempDir()
+	t.Setenv(crashTrim, "1")
+	r := rng(10)
+	trims := 0
+	for next := 0; next < len(l.submissions); {
+		next += runUntilKilled(t, dir, next, 1+r.IntN(len(l.submissions)/4))
+		trims += trimmedOf(t, dir)
+	}
+	w := crashWorld(t, dir)
+	w.start()
+	l.check(w)
+	if trims == 0 {
+		t.Error("no log was trimmed when it was killed")
+	}
+}
+
+// trimmedOf returns how many partitions of a log lack their beginning.
+func trimmedOf(t *testing.T, dir string) (n int) {
+	log, err := local.Open(local.Options{Dir: filepath.Join(dir, "log")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	for p := range int32(4) {
+		if first, _ := log.Bounds(eventlog.Events, p); first > 0 {
+			n++
+		}
+	}
+	return n
 }

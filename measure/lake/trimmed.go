@@ -231,3 +231,21 @@ func copyFile(from, to string) error {
 	_, err = io.Copy(out, in)
 	return errors.Join(err, out.Close())
 }
+
+// Reach returns the offsets of the events topic up to which the lake in a folder
+// holds the log, by partition; nil if there is none of this format. It is for
+// lakes that nobody has open.
+func Reach(dir string) ([]int64, error) {
+	text, err := os.ReadFile(filepath.Join(dir, manifestName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, err := parseManifest(text, filepath.Join(dir, manifestName))
+	if m == nil || err != nil {
+		return nil, err
+	}
+	return m.Events, nil
+}
