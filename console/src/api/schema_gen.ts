@@ -3582,7 +3582,15 @@ export interface components {
             /** Format: int64 */
             bytes: number;
             /** Format: int64 */
+            keepDays: number;
+            /** Format: int64 */
+            keepMB: number;
+            /** Format: date-time */
+            oldest?: string;
+            /** Format: int64 */
             segments: number;
+            /** Format: int64 */
+            trimmed: number;
         };
         MaterialDoc: {
             /** @description The material. */
@@ -4591,6 +4599,11 @@ export interface components {
              * @description People whose past was gone through
              */
             sampled: number;
+            /**
+             * Format: date-time
+             * @description Set where the log was trimmed: what people did before is not part of it
+             */
+            since?: string;
             /**
              * Format: int64
              * @description People in all; if more than sampled, the sizes are estimates
