@@ -19,6 +19,13 @@ const noItem = -1
 
 // compileBool compiles a node that is used as a truth value.
 func compileBool(n *node) boolFunc {
+	if n.truth > 0 {
+		return judged(n.truth, compileTruth(n))
+	}
+	return compileTruth(n)
+}
+
+func compileTruth(n *node) boolFunc {
 	switch n.kind {
 	case kindLiteral:
 		v := isTrue(n.value)

@@ -175,6 +175,7 @@ type Condition struct {
 	holds      boolFunc
 	aggregates []*Aggregate
 	clock      *clock // nil: time alone does not change it
+	parts      []part // of a Shared that joins by &&
 }
 
 // Parse reads the text form. An error has kind Invalid and wraps a

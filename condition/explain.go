@@ -2,6 +2,7 @@ package condition
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/rapport-engine/rapport"
@@ -126,7 +127,6 @@ func (w *witness) clause(n *node, negated bool) bool {
 // found collects the values a clause looks at, each once.
 func (w *witness) found(n *node) []Found {
 	found := []Found{}
-	seen := make(map[string]bool)
 	n.walk(func(m *node) bool {
 		name, deeper := "", true
 		var v rapport.Value
@@ -140,8 +140,7 @@ func (w *witness) found(n *node) []Found {
 			_, items := itemsOf(w.env)
 			name, v = "items", rapport.NumberValue(float64(items))
 		}
-		if name != "" && !seen[name] {
-			seen[name] = true
+		if name != "" && !slices.ContainsFunc(found, func(f Found) bool { return f.Name == name }) {
 			found = append(found, Found{name, cloneValue(v)})
 		}
 		return deeper
@@ -162,6 +161,9 @@ func interpret(n *node, env Env, item int) rapport.Value {
 	case kindDuration:
 		return rapport.NumberValue(n.duration.Std().Seconds())
 	case kindPath:
+		if m, ok := env.(*Memo); ok && n.slot > 0 {
+			return m.answer(n.slot).value
+		}
 		return env.Value(n.root, n.path)
 	case kindItem:
 		return itemValue(env, item, n.path)
@@ -229,6 +231,9 @@ func interpretCall(n *node, env Env, item int, arg func(int) rapport.Value) rapp
 	case kindConsent:
 		return truth(env.Consent(n.name, n.channel))
 	case kindPerformed:
+		if m, ok := env.(*Memo); ok && n.slot > 0 {
+			return m.answer(n.slot).value
+		}
 		return env.Performed(n.agg)
 	case kindAnyItem, kindCountItem:
 		_, items := itemsOf(env)

@@ -3,11 +3,13 @@ package condition
 import "github.com/rapport-engine/rapport"
 
 // Shared are conditions that are asked of the same person at the same moment.
-// What several of them ask is asked of the person once: see [Memo]. It is
-// immutable; each of its conditions may also be used by itself, in any [Env].
+// What several of them ask is asked of the person once, and what several of them
+// say is judged once: see [Memo]. It is immutable; each of its conditions may
+// also be used by itself, in any [Env].
 type Shared struct {
 	conditions []*Condition
 	questions  []*node // by slot, from 1
+	truths     int32   // clauses that several conditions have
 }
 
 // Share compiles conditions to be asked together. Equal aggregates of theirs
@@ -16,12 +18,35 @@ func Share(list []*Condition) *Shared {
 	s := &Shared{questions: []*node{nil}}
 	slots := map[string]int32{}
 	aggregates := map[string]*Aggregate{}
-	for _, c := range list {
+	trees := make([]*node, len(list))
+	times := map[string]int32{}
+	for i, c := range list {
+		if c.IsZero() {
+			continue
+		}
+		trees[i] = c.tree.clone()
+		trees[i].clauses(func(n *node) {
+			n.text = n.String()
+			times[n.text]++
+		})
+	}
+	truths := map[string]int32{}
+	for i, c := range list {
 		if c.IsZero() {
 			s.conditions = append(s.conditions, c)
 			continue
 		}
-		tree := c.tree.clone()
+		tree := trees[i]
+		tree.clauses(func(n *node) {
+			if times[n.text] < 2 {
+				return
+			}
+			if truths[n.text] == 0 {
+				s.truths++
+				truths[n.text] = s.truths
+			}
+			n.truth = truths[n.text]
+		})
 		shared := &Condition{tree: tree, text: c.text}
 		tree.walk(func(n *node) bool {
 			if n.kind == kindPerformed {
@@ -32,12 +57,12 @@ func Share(list []*Condition) *Shared {
 				n.agg = aggregates[n.agg.ID]
 			}
 			if n.kind == kindPerformed || n.kind == kindPath && (n.root == Traits || n.root == Computed || n.root == Scores) {
-				text := n.String()
-				if slots[text] == 0 {
-					slots[text] = int32(len(s.questions))
+				n.text = n.String()
+				if slots[n.text] == 0 {
+					slots[n.text] = int32(len(s.questions))
 					s.questions = append(s.questions, n)
 				}
-				n.slot = slots[text]
+				n.slot = slots[n.text]
 			}
 			return n.kind != kindPerformed
 		})
@@ -45,6 +70,11 @@ func Share(list []*Condition) *Shared {
 			shared.aggregates = append(shared.aggregates, aggregates[a.ID])
 		}
 		shared.holds, shared.clock = compileBool(tree), clockOf(tree)
+		if tree.kind == kindAnd {
+			for _, a := range tree.args {
+				shared.parts = append(shared.parts, part{a.String(), compileBool(a)})
+			}
+		}
 		s.conditions = append(s.conditions, shared)
 	}
 	return s
@@ -62,6 +92,40 @@ func (s *Shared) Aggregates() (list []*Aggregate) {
 		}
 	}
 	return list
+}
+
+// part is one of what && joins.
+type part struct {
+	text  string
+	holds boolFunc
+}
+
+// Failing returns the canonical text of why a condition of a [Shared] does not
+// hold: the first of what it joins by && that fails, else all of it. It does not
+// allocate; [Condition.Explain] tells more.
+func (c *Condition) Failing(env Env) string {
+	for i := range c.parts {
+		if p := &c.parts[i]; !p.holds(env, noItem) {
+			return p.text
+		}
+	}
+	return c.String()
+}
+
+// clauses calls fn with the parts of a condition that are truths of the person:
+// groups and what they join, but nothing said of a single item.
+func (n *node) clauses(fn func(*node)) {
+	switch n.kind {
+	case kindAnd, kindOr, kindNot:
+		for _, a := range n.args {
+			a.clauses(fn)
+		}
+	case kindLiteral, kindPath, kindItem:
+		return
+	}
+	if n.kind != kindNot { // what it negates is known
+		fn(n)
+	}
 }
 
 // clone copies the tree but for what is inside where(...).
@@ -86,7 +150,17 @@ type Memo struct {
 	shared  *Shared
 	answers []answer // by slot
 	asked   []int32  // the slots that are known
+	truths  []truth  // of clauses, from 1
 }
+
+// truth is what a clause was judged to be.
+type truth uint8
+
+const (
+	unjudged truth = iota
+	held
+	failed
+)
 
 // answer is what was answered to a question.
 type answer struct {
@@ -115,6 +189,12 @@ func (m *Memo) Begin(s *Shared, env Env) {
 		m.answers = make([]answer, len(s.questions))
 	}
 	m.answers = m.answers[:len(s.questions)]
+	if n := int(s.truths) + 1; cap(m.truths) < n {
+		m.truths = make([]truth, n)
+	} else {
+		m.truths = m.truths[:n]
+		clear(m.truths)
+	}
 }
 
 // End forgets everything.
@@ -140,6 +220,24 @@ func (m *Memo) answer(slot int32) *answer {
 		m.asked = append(m.asked, slot)
 	}
 	return a
+}
+
+// judged returns a function that judges a clause once a memo.
+func judged(at int32, f boolFunc) boolFunc {
+	return func(env Env, item int) bool {
+		m, ok := env.(*Memo)
+		if !ok {
+			return f(env, item)
+		}
+		t := m.truths[at]
+		if t == unjudged {
+			if t = failed; f(env, item) {
+				t = held
+			}
+			m.truths[at] = t
+		}
+		return t == held
+	}
 }
 
 // NextPerformed implements [Timed].

@@ -66,6 +66,8 @@ type node struct {
 	op     Op
 	agg    *Aggregate // set when the tree is built
 	slot   int32      // of the answer in a Memo; 0 is none
+	truth  int32      // of the judgement in a Memo; 0 is none
+	text   string     // canonical, where it is known beforehand
 }
 
 // step is one more event of a sequence.
@@ -152,6 +154,9 @@ func (n *node) walk(visit func(*node) bool) {
 
 // String returns the canonical text of n.
 func (n *node) String() string {
+	if n.text != "" {
+		return n.text
+	}
 	var b strings.Builder
 	n.print(&b)
 	return b.String()

@@ -59,9 +59,10 @@ type moment struct {
 	clv        float64
 	candidates []rapport.Candidate // as screen left them
 	rules      *restraint
-	local      time.Time      // where the person is
-	ways       map[string]way // by action, where a channel was chosen
-	drawn      map[string]way // by the channels chosen from
+	local      time.Time       // where the person is
+	ways       map[string]way  // by action, where a channel was chosen
+	drawn      map[string]way  // by the channels chosen from
+	asked      *condition.Memo // what was answered to the conditions of actions; valid in screen only
 }
 
 // past is what of a person's record a decision looks at.
@@ -128,6 +129,13 @@ func (m *moment) arbitrate() *rapport.Decision {
 
 // screen asks every rule of every candidate.
 func (m *moment) screen() {
+	m.asked = memos.Get().(*condition.Memo)
+	m.asked.Begin(m.config.asked, m.env)
+	defer func() {
+		m.asked.End()
+		memos.Put(m.asked)
+		m.asked = nil
+	}()
 	m.rules = newRestraint(m)
 	m.locale, m.local = m.localeOf(), m.env.Now()
 	if v, ok := m.env.Value(condition.Scores, clvPath[:]).Number(); ok {
@@ -150,6 +158,9 @@ func (m *moment) screen() {
 
 var clvPath = [...]string{"clv"}
 
+// memos keep the memory of what conditions asked between decisions.
+var memos = sync.Pool{New: func() any { return new(condition.Memo) }}
+
 // contend scores the candidates that screen left and draws for the slots. It
 // may be called again after one was taken out: the decision before shares its
 // candidates with the new one and is void.
@@ -170,9 +181,10 @@ func (m *moment) contend() *rapport.Decision {
 	w.runners = field.runners
 	for i, a := range m.placement.Candidates {
 		if d.Candidates[i].Excluded == "" {
-			field.runners = append(field.runners, runner{index: i, action: a, seen: m.past.of(a.ID)})
+			field.runners = append(field.runners, runner{index: i, action: a})
 		}
 	}
+	field.remember()
 	field.score()
 	allowed := len(field.runners)
 	given := field.fill()
@@ -193,11 +205,12 @@ func (m *moment) contend() *rapport.Decision {
 
 // runner is a candidate no rule took out.
 type runner struct {
-	index    int // among the candidates
-	action   *Action
-	seen     float64
-	plain    float64        // expected value before any lever
-	estimate learn.Estimate // with levers, cost and fatigue
+	index  int // among the candidates
+	action *Action
+	seen   float64
+	plain  float64     // expected value before any lever
+	mean   float64     // with levers, cost and fatigue
+	shape  learn.Shape // what is drawn from
 }
 
 // contest is the draw for the slots.
@@ -209,6 +222,20 @@ type contest struct {
 	uses    []use
 	tired   float64 // what fatigue adds to the cost of each
 	query   Query
+}
+
+// remember tells the runners what the person saw of them.
+func (f *contest) remember() {
+	for i := range f.m.past.seen {
+		s := &f.m.past.seen[i]
+		place, ok := f.m.placement.roster.places[s.action]
+		if !ok {
+			continue
+		}
+		if at, ok := slices.BinarySearchFunc(f.runners, place, func(r runner, place int) int { return r.index - place }); ok {
+			f.runners[at].seen = s.times
+		}
+	}
 }
 
 // score values the runners, all at once.
@@ -230,8 +257,9 @@ func (f *contest) score() {
 		r, e := &f.runners[i], w.estimates[i]
 		cost := r.action.Cost + f.tired
 		r.plain = e.Mean - cost
-		r.estimate = learn.Estimate{Mean: e.Mean*r.action.Weight - cost, SD: e.SD * r.action.Weight, Floor: e.Floor*r.action.Weight - cost}
-		f.d.Candidates[r.index].Mean = round32(r.estimate.Mean)
+		r.mean = e.Mean*r.action.Weight - cost
+		r.shape = learn.Estimate{Mean: r.mean, SD: e.SD * r.action.Weight, Floor: e.Floor*r.action.Weight - cost}.Shape()
+		f.d.Candidates[r.index].Mean = round32(r.mean)
 	}
 }
 
@@ -240,6 +268,7 @@ type workspace struct {
 	actions   []*Action
 	seen      []float64
 	estimates []learn.Estimate
+	shapes    []learn.Shape
 	chances   []float64
 	runners   []runner
 	at        []int
@@ -249,6 +278,7 @@ type workspace struct {
 func (w *workspace) fit(n int) {
 	w.actions, w.seen, w.at = slices.Grow(w.actions[:0], n)[:n], slices.Grow(w.seen[:0], n)[:n], slices.Grow(w.at[:0], n)[:n]
 	w.estimates, w.chances = slices.Grow(w.estimates[:0], n)[:n], slices.Grow(w.chances[:0], n)[:n]
+	w.shapes = slices.Grow(w.shapes[:0], n)[:n]
 }
 
 // workspaces keep that memory between decisions; what it holds is overwritten.
@@ -273,17 +303,17 @@ func (f *contest) fill() (given []rapport.Choice) {
 	first := true
 	for slot := 0; slot < slots && len(f.runners) > 0; {
 		tier, bar := f.tier()
-		estimates, chances := w.estimates[:len(tier)], w.chances[:len(tier)]
+		shapes, chances := w.shapes[:len(tier)], w.chances[:len(tier)]
 		for i := range tier {
-			estimates[i] = tier[i].estimate
+			shapes[i] = tier[i].shape
 		}
-		idle := m.config.settle(tier, estimates, chances, bar)
+		idle := m.config.settle(tier, shapes, chances, bar)
 		explored := random.Float64() < m.config.policy.exploration
 		lucky := random.IntN(len(tier))
 		lever := f.reserved(tier, random)
 		best, winner := bar, -1
 		for i := range tier {
-			draw := estimates[i].Draw(random)
+			draw := shapes[i].Draw(random)
 			if draw > best {
 				best, winner = draw, i
 			}
@@ -330,8 +360,8 @@ func (a *Action) guaranteed(bar float64) float64 {
 // settle writes with which chance each of a tier gets the slot, and returns the
 // chance that it stays empty. The shares guaranteed to some come first, then the
 // floor of exploration, then the draw.
-func (c *Config) settle(tier []runner, estimates []learn.Estimate, chances []float64, bar float64) (idle float64) {
-	idle = learn.Chances(chances, estimates, bar)
+func (c *Config) settle(tier []runner, shapes []learn.Shape, chances []float64, bar float64) (idle float64) {
+	idle = learn.Chances(chances, shapes, bar)
 	sum := 0.0
 	for i := range tier {
 		sum += tier[i].action.guaranteed(bar)
@@ -413,7 +443,7 @@ func (f *contest) leave(w runner) {
 // choice writes down a winner.
 func (f *contest) choice(w runner, slot int, propensity float64, explored, share bool) rapport.Choice {
 	m, a := f.m, w.action
-	reason := "expected to be worth " + money(w.estimate.Mean) + ", the best draw of " + plural(len(f.runners), "action") + " allowed"
+	reason := "expected to be worth " + money(w.mean) + ", the best draw of " + plural(len(f.runners), "action") + " allowed"
 	lever := ""
 	switch {
 	case a.Right != "":
@@ -425,13 +455,13 @@ func (f *contest) choice(w runner, slot int, propensity float64, explored, share
 	case explored:
 		reason = "given by chance to keep learning what it is worth"
 	case len(f.runners) == 1:
-		reason = "expected to be worth " + money(w.estimate.Mean) + ", the only action allowed"
+		reason = "expected to be worth " + money(w.mean) + ", the only action allowed"
 	}
 	if lever == "" && a.Weight != 1 && !explored {
 		lever = "weight"
 	}
 	c := rapport.Choice{
-		Action: a.ID, Type: a.Type, Slot: slot, Content: a.ContentFor(m.placement.ID, m.locale), Value: w.estimate.Mean,
+		Action: a.ID, Type: a.Type, Slot: slot, Content: a.ContentFor(m.placement.ID, m.locale), Value: w.mean,
 		Propensity: propensity, Reason: reason, Explored: explored, Channel: m.channel(a), Purpose: a.Purpose,
 	}
 	c.Sending = m.sending(a, c.Channel)
@@ -600,64 +630,18 @@ func plural(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + "s"
 }
 
-// overlay puts a request's context over a person, and remembers what was asked
-// of their past: hundreds of actions ask a few questions.
+// overlay puts a request's context over a person.
 type overlay struct {
 	condition.Env
 	context rapport.Fields
-	asked   []answer
-	read    []reading
 }
-
-type answer struct {
-	key   uint64
-	value rapport.Value
-}
-
-type reading struct {
-	root  condition.Root
-	name  string
-	value rapport.Value
-}
-
-// Performed implements [condition.Env].
-func (o *overlay) Performed(a *condition.Aggregate) rapport.Value {
-	for i := range o.asked {
-		if o.asked[i].key == a.Key {
-			return o.asked[i].value
-		}
-	}
-	v := o.Env.Performed(a)
-	if len(o.asked) < maxAsked {
-		o.asked = append(o.asked, answer{a.Key, v})
-	}
-	return v
-}
-
-// maxAsked and maxRead bound the search among the answers.
-const (
-	maxAsked = 64
-	maxRead  = 16
-)
 
 func (o *overlay) Value(root condition.Root, path []string) rapport.Value {
 	if root == condition.Context {
 		v, _ := o.context.Path(path...)
 		return v
 	}
-	if len(path) != 1 {
-		return o.Env.Value(root, path)
-	}
-	for i := range o.read {
-		if r := &o.read[i]; r.root == root && r.name == path[0] {
-			return r.value
-		}
-	}
-	v := o.Env.Value(root, path)
-	if len(o.read) < maxRead {
-		o.read = append(o.read, reading{root, path[0], v})
-	}
-	return v
+	return o.Env.Value(root, path)
 }
 
 // NumItems implements [condition.Owner] for people whose Env does.
@@ -674,15 +658,6 @@ func (o *overlay) ItemValue(i int, path []string) rapport.Value {
 		return w.ItemValue(i, path)
 	}
 	return rapport.Value{}
-}
-
-// failing returns why an action's condition does not hold, with the values found, on one line.
-func failing(a *Action, env condition.Env) string {
-	c, ok := a.When.(*condition.Condition)
-	if !ok {
-		return ""
-	}
-	return decisive(c, env)
 }
 
 // decisive returns the parts of a condition that make it fail, with the values found.

@@ -13,9 +13,10 @@ import (
 // the configuration alone.
 type roster struct {
 	placement string
-	pairs     []beliefKey // kinds and outcomes the candidates share beliefs of
-	events    []string    // of the goals
-	entries   []entry     // by candidate
+	pairs     []beliefKey    // kinds and outcomes the candidates share beliefs of
+	events    []string       // of the goals
+	entries   []entry        // by candidate
+	places    map[string]int // of the candidates, by action
 }
 
 // entry is one candidate of a roster.
@@ -30,8 +31,9 @@ type entry struct {
 type aim struct{ direct, after, event int }
 
 func newRoster(placement string, actions []*Action) *roster {
-	r := &roster{placement: placement, entries: make([]entry, len(actions))}
+	r := &roster{placement: placement, entries: make([]entry, len(actions)), places: make(map[string]int, len(actions))}
 	for i, a := range actions {
+		r.places[a.ID] = i
 		e := entry{action: a, click: r.pair(a, clicked), goals: make([]aim, len(a.Goals))}
 		for j := range a.Goals {
 			g := &a.Goals[j]

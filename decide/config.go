@@ -37,7 +37,7 @@ type Config struct {
 	horizon    int64               // longest window of a cap, ms
 	features   []known
 	gateWhen   *condition.Condition
-	questions  map[string]int // conditions of actions, by what they say
+	asked      *condition.Shared // the conditions of actions, asked together
 }
 
 // Action is one compiled action.
@@ -70,7 +70,6 @@ type Action struct {
 	caps        []*limit
 	longest     int64    // longest goal window, ms
 	events      []string // of the goals
-	question    int      // its condition among those that differ, from 1; 0 without
 	ways        []string // channels to choose from; empty means the placement's
 	timed       bool     // timing goes before the placement's
 	timing      *timing
@@ -186,7 +185,6 @@ func Compile(docs Documents) (*Config, error) {
 		actions:    map[string]*Action{},
 		triggers:   map[string][]*Trigger{},
 		goals:      map[string]struct{}{},
-		questions:  map[string]int{},
 		policy:     policy{exploration: defaultExploration, salt: hashText("")},
 	}
 	var f faults
@@ -210,7 +208,23 @@ func Compile(docs Documents) (*Config, error) {
 	for _, p := range c.placements {
 		p.roster = newRoster(p.ID, p.Candidates)
 	}
+	c.askTogether()
 	return c, nil
+}
+
+// askTogether has the conditions of the actions ask and judge once what several
+// of them share.
+func (c *Config) askTogether() {
+	conditions := make([]*condition.Condition, len(c.order))
+	for i, a := range c.order {
+		conditions[i], _ = a.When.(*condition.Condition)
+	}
+	c.asked = condition.Share(conditions)
+	for i, a := range c.order {
+		if conditions[i] != nil {
+			a.When = c.asked.Condition(i)
+		}
+	}
 }
 
 // Ways lists the channels a document names, one or several.
@@ -327,10 +341,6 @@ func (c *Config) addAction(d *ActionDoc, caps []*limit, f *faults) {
 	}
 	if !d.When.IsZero() {
 		a.When, a.condition = d.When, d.When.Text()
-		if c.questions[a.condition] == 0 {
-			c.questions[a.condition] = len(c.questions) + 1
-		}
-		a.question = c.questions[a.condition]
 	}
 	a.from, _ = parseMoment(d.From)
 	a.until, _ = parseMoment(d.Until)

@@ -252,22 +252,42 @@ func keysOf(names []string) []uint32 {
 	return keys
 }
 
+// likes are the interests among features.
+type likes struct {
+	list []like
+	mask uint64 // has the bit of every key
+}
+
+func bitOf(key uint32) uint64 { return 1 << (key >> 1 & 63) }
+
 // likesOf returns the interests among features, as [interest.feature] wrote them.
-func likesOf(f rapport.Fields) []byte {
+func likesOf(f rapport.Fields) (l likes) {
 	v, _ := f.Get(likesName)
 	text, _ := v.Text()
-	return text
+	if len(text) < 5 {
+		return l
+	}
+	l.list = make([]like, 0, len(text)/5)
+	for ; len(text) >= 5; text = text[5:] {
+		key := uint32(letter(text[0])<<18 | letter(text[1])<<12 | letter(text[2])<<6 | letter(text[3]))
+		l.list = append(l.list, like{key: key, weight: float32(letter(text[4])) / 63})
+		l.mask |= bitOf(key)
+	}
+	return l
 }
 
 // matching returns how much of the interests goes to the keys.
-func matching(likes []byte, keys []uint32) (m match) {
-	if len(keys) == 0 {
+func matching(l likes, keys []uint32) (m match) {
+	mask := uint64(0)
+	for _, key := range keys {
+		mask |= bitOf(key)
+	}
+	if mask &= l.mask; mask == 0 {
 		return m
 	}
-	for text := likes; len(text) >= 5; text = text[5:] {
-		key := uint32(letter(text[0])<<18 | letter(text[1])<<12 | letter(text[2])<<6 | letter(text[3]))
-		if slices.Contains(keys, key) {
-			m[key&1] = min(1, m[key&1]+float32(letter(text[4]))/63)
+	for i := range l.list {
+		if key := l.list[i].key; mask&bitOf(key) != 0 && slices.Contains(keys, key) {
+			m[key&1] = min(1, m[key&1]+l.list[i].weight)
 		}
 	}
 	return m

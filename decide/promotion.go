@@ -287,11 +287,11 @@ func (c *Config) chances(k *Knowledge, d *rapport.Decision) *chances {
 		out.worth[f.runners[i].action.ID] = f.runners[i].plain
 	}
 	tier, bar := f.tier()
-	estimates, share := make([]learn.Estimate, len(tier)), make([]float64, len(tier))
+	shapes, share := make([]learn.Shape, len(tier)), make([]float64, len(tier))
 	for i := range tier {
-		estimates[i] = tier[i].estimate
+		shapes[i] = tier[i].shape
 	}
-	out.chance[""] = c.settle(tier, estimates, share, bar)
+	out.chance[""] = c.settle(tier, shapes, share, bar)
 	for i := range tier {
 		out.chance[tier[i].action.ID] = share[i]
 	}

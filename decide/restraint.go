@@ -133,7 +133,6 @@ type restraint struct {
 	gate      string            // why the gate is closed
 	reached   map[string]string // by channel: why the person cannot be reached
 	strict    map[string]bool   // by channel: whether consent holds beside every right
-	held      []uint8           // by question: 1 holds, 2 does not
 }
 
 func newRestraint(m *moment) *restraint {
@@ -143,25 +142,9 @@ func newRestraint(m *moment) *restraint {
 	return r
 }
 
-// holds asks the condition of an action, once of all that ask the same.
-func (r *restraint) holds(a *Action) bool {
-	if a.question == 0 {
-		return a.When.Holds(r.m.env)
-	}
-	if r.held == nil {
-		r.held = make([]uint8, len(r.m.config.questions)+1)
-	}
-	known := &r.held[a.question]
-	if *known == 0 {
-		if *known = 2; a.When.Holds(r.m.env) {
-			*known = 1
-		}
-	}
-	return *known == 1
-}
-
 // maxExplained bounds how many failed conditions of one decision are kept with
-// the values found; the others are kept with their text.
+// all that made them fail and the values found; of the others is kept the first
+// clause that failed.
 const maxExplained = 8
 
 // exclude returns the first rule that takes the action out, and its detail; or "".
@@ -170,7 +153,7 @@ func (r *restraint) exclude(a *Action) (rule, detail string) {
 	if a.from != 0 && m.now < a.from || a.until != 0 && m.now >= a.until {
 		return RuleValidity, a.validity
 	}
-	if a.When != nil && !r.holds(a) {
+	if a.When != nil && !a.When.Holds(m.asked) {
 		return RuleCondition, r.conditionText(a)
 	}
 	if text := m.scorer.Harm(a.ID, &m.config.policy.pause); text != "" && a.Right == "" {
@@ -353,12 +336,16 @@ func (r *restraint) capText(l *limit, a *Action, channel string) string {
 }
 
 func (r *restraint) conditionText(a *Action) string {
+	c, ok := a.When.(*condition.Condition)
+	if !ok {
+		return a.When.String()
+	}
 	if r.explained++; r.explained <= maxExplained {
-		if reason := failing(a, r.m.env); reason != "" {
+		if reason := decisive(c, r.m.asked); reason != "" {
 			return reason
 		}
 	}
-	return a.condition
+	return c.Failing(r.m.asked)
 }
 
 // stamp is how times are written in reasons: RFC 3339 to the second, UTC.

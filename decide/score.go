@@ -38,6 +38,7 @@ func (o *own) times(x own) (sum float64) {
 type view struct {
 	*board
 	inputs
+	likes   likes
 	commons []common  // by pair
 	bases   []float64 // by event: the chance that it is reached without anything, below 0 while not computed
 }
@@ -46,6 +47,7 @@ type view struct {
 func (v *view) at(b *board, f rapport.Fields, axes *bandit.Basis) {
 	v.board = b
 	v.of(f, axes)
+	v.likes = likesOf(f)
 	v.commons = slices.Grow(v.commons[:0], len(b.pairs))[:len(b.pairs)]
 	clear(v.commons)
 	v.bases = slices.Grow(v.bases[:0], len(b.base))[:len(b.base)]
@@ -194,13 +196,12 @@ func (k *Knowledge) amount(a standing, action *Action, placement string, g *Goal
 // cost not deducted, to out. seen says how often the person got each of late.
 func (k *Knowledge) Score(q *Query, actions []*Action, seen []float64, out []learn.Estimate) {
 	v := q.viewed(k, actions)
-	likes := likesOf(q.Features)
 	for n, action := range actions {
 		i := n
 		if q.at != nil {
 			i = q.at[n]
 		}
-		o := owns(seen[n], matching(likes, action.about))
+		o := owns(seen[n], matching(v.likes, action.about))
 		c := v.click(i, o)
 		e := learn.Estimate{Floor: v.seats[i].floor}
 		variance := 0.0
@@ -239,7 +240,7 @@ func (g *Goal) harms() bool {
 // the moment moves that.
 func (k *Knowledge) Terms(q *Query, action *Action, seen float64, terms []rapport.Term) []rapport.Term {
 	v, plain, i := q.compared(k, action)
-	o := owns(seen, matching(likesOf(q.Features), action.about))
+	o := owns(seen, matching(v.likes, action.about))
 	c, typical := v.click(i, o), plain.click(i, own{})
 	moved := 0.0
 	for j := range action.Goals {

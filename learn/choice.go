@@ -16,26 +16,39 @@ type Estimate struct {
 	Floor float64 // lowest possible value, or -Inf
 }
 
-// shape is an Estimate prepared for drawing: value = base + exp(mu + sigma z),
+// Shape is an Estimate prepared for drawing: value = base + exp(mu + sigma z),
 // or mu + sigma z when linear.
-type shape struct {
+type Shape struct {
 	base, mu, sigma float64
 	linear          bool
 }
 
-func (e Estimate) shape() shape {
+// Shape returns the estimate prepared for drawing.
+func (e Estimate) Shape() Shape {
 	over := e.Mean - e.Floor
 	// A value known exactly is drawn from a range too narrow to matter, so that equals share their chances.
 	sd := max(e.SD, 1e-9*(1+math.Abs(e.Mean)))
 	if math.IsInf(e.Floor, -1) || over <= sd*1e-6 {
-		return shape{mu: e.Mean, sigma: sd, linear: true}
+		return Shape{mu: e.Mean, sigma: sd, linear: true}
 	}
 	s2 := math.Log1p(sd * sd / (over * over))
-	return shape{base: e.Floor, mu: math.Log(over) - s2/2, sigma: math.Sqrt(s2)}
+	return Shape{base: e.Floor, mu: math.Log(over) - s2/2, sigma: math.Sqrt(s2)}
 }
 
+// Shapes returns estimates prepared for drawing.
+func Shapes(es []Estimate) []Shape {
+	out := make([]Shape, len(es))
+	for i, e := range es {
+		out[i] = e.Shape()
+	}
+	return out
+}
+
+// Draw returns one draw of the value.
+func (e Estimate) Draw(r *rand.Rand) float64 { return e.Shape().Draw(r) }
+
 // at returns the value at the standard normal z; it rises with z.
-func (s shape) at(z float64) float64 {
+func (s Shape) at(z float64) float64 {
 	if s.linear {
 		return s.mu + s.sigma*z
 	}
@@ -43,7 +56,7 @@ func (s shape) at(z float64) float64 {
 }
 
 // z is the inverse of at.
-func (s shape) z(x float64) float64 {
+func (s Shape) z(x float64) float64 {
 	if !s.linear {
 		if x <= s.base {
 			return math.Inf(-1)
@@ -54,7 +67,7 @@ func (s shape) z(x float64) float64 {
 }
 
 // Draw returns one draw of the value.
-func (e Estimate) Draw(r *rand.Rand) float64 { return e.shape().at(r.NormFloat64()) }
+func (s Shape) Draw(r *rand.Rand) float64 { return s.at(r.NormFloat64()) }
 
 // Leading is how many candidates Chances weighs exactly; those behind them
 // have a chance too small to tell from zero.
@@ -68,24 +81,23 @@ const (
 
 // Chances writes to p[i] the probability that candidate i's draw is the
 // largest and above bar, and returns the probability that no draw is above
-// bar. p and es have the same length; p and the result sum to 1.
+// bar. p and shapes have the same length; p and the result sum to 1.
 //
 // The integral over the largest draw is taken on a grid made of the leading
 // candidates' own quantiles. Within a cell, the exact mass of the maximum is
 // shared in proportion to the candidates' log-probability there, which is
 // exact when their distribution functions are powers of one another; the
 // error against Monte-Carlo with 10^6 draws stays below 0.01.
-func Chances(p []float64, es []Estimate, bar float64) (none float64) {
+func Chances(p []float64, shapes []Shape, bar float64) (none float64) {
 	clear(p)
 	var lead [Leading]struct {
-		shape
+		Shape
 		index  int
 		hi, lo float64
 	}
 	n := 0
 	floor := bar
-	for i, e := range es {
-		s := e.shape()
+	for i, s := range shapes {
 		hi := s.at(reach)
 		if hi <= bar {
 			continue
@@ -99,7 +111,7 @@ func Chances(p []float64, es []Estimate, bar float64) (none float64) {
 		}
 		n = min(n+1, Leading)
 		copy(lead[at+1:n], lead[at:n-1])
-		lead[at].shape, lead[at].index, lead[at].hi, lead[at].lo = s, i, hi, s.at(-reach)
+		lead[at].Shape, lead[at].index, lead[at].hi, lead[at].lo = s, i, hi, s.at(-reach)
 		floor = max(floor, lead[at].lo)
 	}
 	for n > 0 && lead[n-1].hi <= floor {

@@ -16,7 +16,7 @@ func TestChancesOfTwoNormalsMatchTheClosedForm(t *testing.T) {
 			{Mean: 10, SD: 2, Floor: math.Inf(-1)},
 		}
 		p := make([]float64, 2)
-		none := learn.Chances(p, es, math.Inf(-1))
+		none := learn.Chances(p, learn.Shapes(es), math.Inf(-1))
 		want := 0.5 * math.Erfc(-gap/math.Sqrt(5)/math.Sqrt2)
 		if math.Abs(p[0]-want) > 0.008 || none > 1e-9 {
 			t.Errorf("gap %v: chance %v, none %v, want %v, 0", gap, p[0], none, want)
@@ -54,7 +54,7 @@ func TestChancesAgreeWithMonteCarlo(t *testing.T) {
 			}
 		}
 		p := make([]float64, n)
-		none := learn.Chances(p, es, 0)
+		none := learn.Chances(p, learn.Shapes(es), 0)
 		if math.Abs(none-idle/draws) > 0.01 {
 			t.Errorf("round %d: nothing has chance %v, drawn %v", round, none, idle/draws)
 		}
@@ -78,7 +78,7 @@ func TestChancesSumToOneWhateverTheCandidates(t *testing.T) {
 			}
 		}
 		p := make([]float64, len(es))
-		sum := learn.Chances(p, es, 0)
+		sum := learn.Chances(p, learn.Shapes(es), 0)
 		for i, x := range p {
 			if !(x >= 0 && x <= 1) {
 				t.Fatalf("chance %v of %+v among %d", x, es[i], len(es))
@@ -94,7 +94,7 @@ func TestChancesSumToOneWhateverTheCandidates(t *testing.T) {
 func TestEqualCertainCandidatesShareTheirChances(t *testing.T) {
 	t.Parallel()
 	p := make([]float64, 4)
-	none := learn.Chances(p, []learn.Estimate{{Mean: 1}, {Mean: 1}, {Mean: 0.5}, {Mean: 1}}, 0)
+	none := learn.Chances(p, learn.Shapes([]learn.Estimate{{Mean: 1}, {Mean: 1}, {Mean: 0.5}, {Mean: 1}}), 0)
 	for i, want := range []float64{1. / 3, 1. / 3, 0, 1. / 3} {
 		if math.Abs(p[i]-want) > 1e-3 || none != 0 {
 			t.Errorf("chances %v, none %v", p, none)
@@ -130,7 +130,7 @@ func BenchmarkChances(b *testing.B) {
 				es[i] = learn.Estimate{Mean: 0.05 + 0.01*r.Float64(), SD: 0.02, Floor: -0.01}
 			}
 			for b.Loop() {
-				learn.Chances(p, es, 0)
+				learn.Chances(p, learn.Shapes(es), 0)
 			}
 		})
 	}

@@ -187,7 +187,7 @@ func Draw(rates []Beta, floor float64, r *rand.Rand) (at int, chance float64) {
 	if lucky := r.IntN(len(rates)); r.Float64() < floor {
 		at = lucky
 	}
-	learn.Chances(chances, estimates, math.Inf(-1))
+	learn.Chances(chances, learn.Shapes(estimates), math.Inf(-1))
 	// A chance among many that is too small to be computed is not nought.
 	return at, max(floor/float64(len(rates))+(1-floor)*chances[at], 1e-6)
 }
