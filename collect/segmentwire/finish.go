@@ -48,6 +48,31 @@ func (f *finisher) all() {
 	}
 	clear(f.b.Events[kept:])
 	f.b.Events = f.b.Events[:kept]
+	f.ahead()
+}
+
+// ahead sets right what is dated after its receipt, by a clock that runs ahead:
+// nothing happens before its time. The latest happened when it was received, those
+// before it a millisecond earlier each, so that they stay in their order.
+func (f *finisher) ahead() {
+	received := f.o.ReceivedAt
+	var dates []int64
+	for i := range f.b.Events {
+		if at := f.b.Events[i].Timestamp; at > received {
+			dates = append(dates, at)
+		}
+	}
+	if len(dates) == 0 {
+		return
+	}
+	slices.Sort(dates)
+	dates = slices.Compact(dates)
+	for i := range f.b.Events {
+		if e := &f.b.Events[i]; e.Timestamp > received {
+			at, _ := slices.BinarySearch(dates, e.Timestamp)
+			e.Timestamp = max(received-int64(len(dates)-1-at), 0)
+		}
+	}
 }
 
 func (f *finisher) event(e *rapport.Event, d *draft, index int) {

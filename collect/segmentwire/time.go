@@ -2,7 +2,6 @@ package segmentwire
 
 import (
 	"strconv"
-	"time"
 )
 
 // ParseTime reads the times clients write, as Unix milliseconds: RFC 3339 and
@@ -155,12 +154,9 @@ func parseEpoch(b []byte) (ms int64, ok bool) {
 	return int64(f), true
 }
 
-// maxAhead is how far in the future an event may lie after correction: what is
-// beyond is a wrong clock and is taken to have happened when received.
-const maxAhead = int64(5 * time.Minute / time.Millisecond)
-
 // correct returns when an event happened by the server's clock and by the
 // client's. The client's clock cancels out where the client says when it sent.
+// What then still lies after the receipt is for [finisher.ahead].
 func correct(received, sent, original, timestamp int64) (corrected, said int64) {
 	if said = original; said == 0 {
 		said = timestamp
@@ -174,7 +170,7 @@ func correct(received, sent, original, timestamp int64) (corrected, said int64) 
 	if sent != 0 {
 		corrected = received - (sent - said)
 	}
-	if corrected > received+maxAhead || corrected < 0 {
+	if corrected < 0 {
 		corrected = received
 	}
 	return corrected, said
