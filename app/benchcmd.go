@@ -15,7 +15,7 @@ func runBench(ctx context.Context, env Env, flags *flag.FlagSet) error {
 	flags.StringVar(&o.URL, "url", "", "`URL` of a running server; without it one is started and stopped")
 	flags.StringVar(&o.Key, "key", "", "write key of a source of the running server")
 	flags.IntVar(&o.PID, "pid", 0, "process id of the running server, for CPU and memory")
-	flags.StringVar(&o.Dir, "dir", "", "`folder` for the data of a server of our own; a temporary one without it")
+	flags.StringVar(&o.Dir, "dir", "", "`folder` for the data of a server of our own, where people stay known to the next measurement; a temporary one without it")
 	flags.StringVar(&o.Profile, "cpu-profile", "", "`file` for a profile of our server's processor time, for pprof")
 	flags.IntVar(&o.People, "people", 1_000_000, "how many people there are")
 	flags.BoolVar(&o.Preload, "preload", false, "make all of them known first; decide always does")

@@ -130,7 +130,8 @@ func (s *Server) eraseLake(job string, nodes []rapport.ID) error {
 	return s.lake.Erase(job, nodes)
 }
 
-// pressure tells when events arrive so fast that the lake had better wait.
+// pressure tells when events arrive so fast, or somebody waits for so much, that
+// the lake had better wait.
 type pressure struct {
 	server *Server
 
@@ -144,6 +145,9 @@ type pressure struct {
 const busyRate = 5000
 
 func (p *pressure) high() bool {
+	if p.server.counting.Load() > 0 {
+		return true
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	passed := time.Since(p.at)

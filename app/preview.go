@@ -39,6 +39,8 @@ func (s *Server) Unfilled(id string) bool {
 // PreviewSegment implements api.System.
 func (s *Server) PreviewSegment(ctx context.Context, when *condition.Condition, exact bool) (api.SegmentPreview, error) {
 	begin := time.Now()
+	s.counting.Add(1)
+	defer s.counting.Add(-1)
 	p := api.SegmentPreview{People: []api.PersonSummary{}, Total: s.engine.Stats().Entities, Exact: exact}
 	now := rapport.Millis(s.opts.Clock.Now())
 	c, err := s.compiled.at(s.compiled.defs.number())

@@ -103,6 +103,7 @@ type Server struct {
 	draining  chan struct{}
 	drainOnce sync.Once
 	ready     atomic.Bool
+	counting  atomic.Int32 // who waits for people to be counted
 	started   time.Time
 	firstMu   sync.Mutex
 	first     time.Time      // when the first event was taken in

@@ -33,7 +33,8 @@ type Options struct {
 	// Serve and Worker are the commands that start a server and a worker: this
 	// binary with "serve" and "bench-worker" if nil.
 	Serve, Worker []string
-	// Dir is where the server keeps its data; a temporary folder if empty.
+	// Dir is where the server keeps its data, from one measurement to the next:
+	// people known there are not made known again. A temporary folder if empty.
 	Dir string
 	// Profile is a file for the profile of our server's processor time, until it
 	// is stopped first. Empty: none.
@@ -260,12 +261,13 @@ func Ingest(ctx context.Context, o Options) (Report, error) {
 	defer s.stop()
 
 	if o.Preload {
-		o.Progress("making every person known")
 		l, err := s.preload(ctx, o)
 		if err != nil {
 			return r, err
 		}
-		r.Preload = &l
+		if l.Events > 0 {
+			r.Preload = &l
+		}
 	}
 	o.Progress("measuring ingestion")
 	if r.Ingest, _, err = s.load(ctx, o, o.job(s, o.Rate)); err != nil {
@@ -401,7 +403,6 @@ func (o Options) known(ctx context.Context) (_ Options, s *server, end func(), e
 		return o, nil, nil, err
 	}
 	end = func() { s.stop(); remove() }
-	o.Progress("making every person known")
 	if _, err = s.preload(ctx, o); err != nil {
 		end()
 	}

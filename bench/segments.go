@@ -27,10 +27,11 @@ type SegmentsReport struct {
 	FillPastSeconds float64 `json:"fillPastSeconds"`
 	// Sizes are those of the two segments.
 	Sizes [2]int64 `json:"sizes"`
-	// Events is the load beside all of it.
-	Events  Load  `json:"events"`
-	RSS     int64 `json:"rss"`
-	PeakRSS int64 `json:"peakRss"`
+	// Events is the load, WithinLoad whether it went on until all was measured.
+	Events     Load  `json:"events"`
+	WithinLoad bool  `json:"withinLoad"`
+	RSS        int64 `json:"rss"`
+	PeakRSS    int64 `json:"peakRss"`
 }
 
 // previews is how many previews of each kind are measured.
@@ -69,6 +70,7 @@ func Segments(ctx context.Context, o Options) (SegmentsReport, error) {
 		return r, err
 	}
 	o.Progress("waiting for the load to end")
+	r.WithinLoad = len(load) == 0
 	l := <-load
 	r.Events = l.load
 	r.RSS, r.PeakRSS = s.memory()
@@ -95,11 +97,14 @@ func (s *server) segments(ctx context.Context, o Options, r *SegmentsReport) err
 	for i, when := range []string{`traits.country == "NO" && traits.plan == "club"`, `performed("Product Added").within("30d").count() >= 1`} {
 		o.Progress("defining the segment " + when)
 		begun := time.Now()
-		id := fmt.Sprintf("measured-%d", i)
+		id := fmt.Sprintf("measured-%d-%d", run(), i)
 		yaml := fmt.Sprintf("kind: segment\nid: %s\nwhen: %s\n", id, quoted(when))
 		if err := s.post(ctx, "/v1/config/apply", map[string]any{"yaml": yaml, "note": "a measurement"}); err != nil {
 			return err
 		}
+		defer func() { // the folder may be measured in again
+			_ = s.post(ctx, "/v1/config/apply", map[string]any{"delete": []any{map[string]any{"kind": "segment", "id": id}}, "note": "a measurement ends"})
+		}()
 		for {
 			var state struct {
 				State string `json:"state"`

@@ -180,10 +180,26 @@ func (o Options) job(s *server, rate float64) job {
 	}
 }
 
+// preload makes every person known, unless an earlier measurement in the same
+// folder did: then the load is empty.
 func (s *server) preload(ctx context.Context, o Options) (Load, error) {
+	mark, people := "", strconv.Itoa(o.People)
+	if s.data != "" {
+		mark = filepath.Join(filepath.Dir(s.data), "people")
+		if b, err := os.ReadFile(mark); err == nil && string(b) == people {
+			o.Progress("every person is known in " + s.data + " already")
+			return Load{}, nil
+		}
+	}
+	o.Progress("making every person known")
 	j := o.job(s, 0)
 	j.Role = "preload"
 	l, _, err := s.load(ctx, o, j)
+	if err == nil && mark != "" {
+		if err := os.WriteFile(mark, []byte(people), 0o600); err != nil {
+			return l, rapport.Errorf(rapport.Unavailable, "note that people are known: %w", err)
+		}
+	}
 	return l, err
 }
 

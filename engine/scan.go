@@ -91,9 +91,10 @@ type frozen struct {
 }
 
 type frozenFold struct {
-	it    *state.Iterator // nil until first needed
-	owner rapport.ID
-	state []byte // of owner
+	it     *state.Iterator // nil until first needed
+	sought bool            // it stands where owner's state is, or at the first behind
+	owner  rapport.ID
+	state  []byte // of owner
 }
 
 func (f *frozen) close() {
@@ -126,12 +127,33 @@ func (p *partition) coldState(s *slot, owner rapport.ID) []byte {
 		}
 	}
 	if f.owner != owner {
+		onward := bytes.Compare(f.owner[:], owner[:]) < 0
 		f.owner, f.state = owner, f.state[:0]
-		if f.it.Seek(p.keyBuf) && bytes.Equal(f.it.Key(), p.keyBuf) {
+		if f.find(p.keyBuf, onward) {
 			f.state = append(f.state, f.it.Value()...)
 		}
 	}
 	return f.state
+}
+
+// find reports whether there is a key, and goes to it or else to the next.
+// onward says that it lies behind the one looked for before: then most are where
+// the walk is, or one further, which takes a third of the time of seeking them.
+func (f *frozenFold) find(key []byte, onward bool) bool {
+	if onward && f.sought {
+		order := 1
+		if f.it.Valid() {
+			order = bytes.Compare(f.it.Key(), key)
+		}
+		if order < 0 && f.it.Next() {
+			order = bytes.Compare(f.it.Key(), key)
+		}
+		if order >= 0 || !f.it.Valid() {
+			return order == 0
+		}
+	}
+	f.sought = true
+	return f.it.Seek(key) && bytes.Equal(f.it.Key(), key)
 }
 
 // scanEntities walks the entities of a snapshot, or a sample of them: ids are
