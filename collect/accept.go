@@ -128,6 +128,9 @@ func (d *Door) take(ctx context.Context, w *work, s *Source, r *Receipt) error {
 	if size > maxSubmission {
 		return rapport.WithHint(rapport.Errorf(rapport.TooLarge, "the events take %d bytes, at most %d can be stored together", size, maxSubmission), "send smaller batches")
 	}
+	if p, ok := d.Admitter.(Pacer); ok {
+		p.Pace(ctx, len(events))
+	}
 	if err := d.admit(len(events)); err != nil {
 		return err
 	}

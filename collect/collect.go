@@ -51,6 +51,15 @@ type Admitter interface {
 	Admit(n int) error
 }
 
+// Pacer is an Admitter that would rather keep somebody waiting for a moment than
+// refuse. Clients that await their answers are slowed down by that to what can be
+// taken; those that were refused stay away for seconds.
+type Pacer interface {
+	// Pace returns when n more events could be taken, or after a moment or when
+	// ctx ends in any case.
+	Pace(ctx context.Context, n int)
+}
+
 // Deps are what a door stands on. Log, Resolver and Clock are needed.
 type Deps struct {
 	Log      eventlog.Log

@@ -76,8 +76,11 @@ type Limits struct {
 	// TickEvery is how often the engine looks for timers that are due in
 	// partitions nothing happens in (1 s of the clock).
 	TickEvery time.Duration
-	// MaxLag is how many records may wait to be folded before Admit refuses (200000).
-	MaxLag int64
+	// PaceLag is how many records may wait to be folded before Pace keeps callers
+	// waiting (30000): so many are read from memory, and are folded in half a
+	// second. MaxLag is how many may before Admit refuses (200000).
+	PaceLag int64
+	MaxLag  int64
 }
 
 func (l *Limits) defaults() {
@@ -101,6 +104,9 @@ func (l *Limits) defaults() {
 	}
 	if l.MaxLag <= 0 {
 		l.MaxLag = 200_000
+	}
+	if l.PaceLag <= 0 {
+		l.PaceLag = 30_000
 	}
 }
 
@@ -126,8 +132,9 @@ type Engine struct {
 	outboxes map[string]*Outbox
 	registry *registry
 
-	admitted atomic.Int64 // since the lag was last measured
-	lag      atomic.Int64
+	admitted  atomic.Int64 // since the lag was last measured
+	lag       atomic.Int64
+	admission admission
 
 	folds    []Fold
 	renewed  chan struct{} // closed when the folds given to Open are run

@@ -240,39 +240,3 @@ func TestAnEntityCanBeErasedAndMayComeAgain(t *testing.T) {
 		w.stop()
 	}
 }
-
-func TestAdmissionIsRefusedWhileFoldingIsBehind(t *testing.T) {
-	w := newWorld(t, 2, counts{})
-	w.opts.Limits.MaxLag = 100
-	w.start()
-	if err := w.eng.Admit(50); err != nil {
-		t.Errorf("refused with nothing to do: %v", err)
-	}
-	if err := w.eng.Admit(101); rapport.KindOf(err) != rapport.Unavailable {
-		t.Errorf("admitted more than may wait: %v", err)
-	}
-	hold, release := make(chan struct{}), make(chan struct{})
-	go func() {
-		_ = w.eng.View(t.Context(), id(1), []engine.Token{}, func(*engine.View) error {
-			close(hold)
-			<-release
-			return nil
-		})
-	}()
-	<-hold
-	var batch []eventlog.Record
-	for range 200 {
-		batch = append(batch, w.record(w.event(id(1), id(1), "a")))
-	}
-	w.submit(batch...)
-	for w.eng.Admit(1) == nil {
-		time.Sleep(time.Millisecond)
-	}
-	close(release)
-	for w.eng.Admit(1) != nil {
-		time.Sleep(time.Millisecond)
-	}
-	if got := w.total(id(1)); got != 200 {
-		t.Errorf("counted %d", got)
-	}
-}

@@ -1,11 +1,9 @@
 package engine
 
 import (
-	"context"
 	"sync/atomic"
 	"time"
 
-	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/eventlog"
 )
 
@@ -116,39 +114,4 @@ func (g *Engine) Stats() Stats {
 		})
 	}
 	return out
-}
-
-// Admit asks to accept n more records. It returns Unavailable when folding has
-// fallen behind: the caller refuses its client (429), who comes again.
-func (g *Engine) Admit(n int) error {
-	if g.lag.Load()+g.admitted.Add(int64(n)) > g.limits.MaxLag {
-		g.admitted.Add(-int64(n))
-		return rapport.WithHint(rapport.Errorf(rapport.Unavailable, "%d records wait to be folded", g.lag.Load()),
-			"send again in a moment; if this lasts, the machine is too small for the load")
-	}
-	return nil
-}
-
-// measureLag keeps the figure Admit works with: what is in the log and not
-// folded, plus what was admitted since it was taken.
-func (g *Engine) measureLag(ctx context.Context) error {
-	ticker := time.NewTicker(10 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		admitted := g.admitted.Load()
-		var lag int64
-		for _, p := range g.parts {
-			_, next := g.log.Bounds(eventlog.Events, p.id)
-			lag += max(next-p.pos.get(), 0)
-		}
-		g.lag.Store(lag)
-		// What was admitted in the last round may not be in the log yet; it
-		// counts once more.
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return nil
-		}
-		g.admitted.Add(-admitted)
-	}
 }

@@ -240,7 +240,8 @@ type pacer struct {
 	begun time.Time
 }
 
-const workAtOnce = 5 * time.Millisecond
+// workAtOnce is short, or who asks for something meanwhile waits for it.
+const workAtOnce = time.Millisecond
 
 func (p *pacer) rest(ctx context.Context) error {
 	worked := time.Since(p.begun)
@@ -248,16 +249,19 @@ func (p *pacer) rest(ctx context.Context) error {
 		return ctx.Err()
 	}
 	defer func() { p.begun = time.Now() }()
-	if p.lake.urgent.Load() > 0 || !p.lake.o.Busy() {
+	if !p.lake.o.Busy() {
 		return ctx.Err()
 	}
 	timer := time.NewTimer(4 * worked)
 	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-p.lake.wake: // somebody may be waiting
-		p.lake.nudge()
-	case <-ctx.Done():
+	for p.lake.urgent.Load() == 0 {
+		select {
+		case <-timer.C:
+			return ctx.Err()
+		case <-p.lake.hurry: // somebody began to wait, or did and has gone
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	return ctx.Err()
 }

@@ -147,7 +147,7 @@ func readRows[T any](l *Lake, f File, fn func([]T) error) (err error) {
 	}
 	r := parquet.NewGenericReader[T](pf)
 	defer r.Close()
-	rows := make([]T, 1024)
+	rows := make([]T, atOnce)
 	for {
 		n, err := r.Read(rows)
 		if n > 0 {

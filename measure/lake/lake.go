@@ -81,6 +81,7 @@ type Lake struct {
 	o     Options
 	depot depot
 	wake  chan struct{} // capacity 1: one word is enough
+	hurry chan struct{} // capacity 1: ends a rest
 
 	mu       sync.Mutex
 	m        *manifest // replaced, never changed; nil until the bucket answers
@@ -133,7 +134,7 @@ func Open(ctx context.Context, o Options) (*Lake, error) {
 	if o.CacheBytes <= 0 {
 		o.CacheBytes = 8 << 30
 	}
-	l := &Lake{o: o, wake: make(chan struct{}, 1), pins: map[int64]int{}}
+	l := &Lake{o: o, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), pins: map[int64]int{}}
 	l.depot = depot{
 		folder: folder{o.Dir, o.step, o.loose || o.Remote != nil}, remote: o.Remote, limit: o.CacheBytes, logger: o.Logger,
 		tried: map[[32]byte]bool{}, copies: map[string]*copied{},
@@ -319,6 +320,10 @@ func (l *Lake) Sync(ctx context.Context) error {
 	l.waiters = append(l.waiters, w)
 	l.mu.Unlock()
 	l.nudge()
+	select {
+	case l.hurry <- struct{}{}:
+	default:
+	}
 	select {
 	case err := <-w.done:
 		return err

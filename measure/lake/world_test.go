@@ -143,10 +143,17 @@ func (w *world) paths(table string) (list []string) {
 	return list
 }
 
+// read returns the rows of a table, from files that stay meanwhile: others are
+// put together and go.
 func read[T any](w *world, table string) (rows []T) {
 	w.t.Helper()
-	for _, p := range w.paths(table) {
-		part, err := parquet.ReadFile[T](p)
+	s := w.snapshot()
+	defer s.Release()
+	for _, f := range s.Files {
+		if f.Table != table {
+			continue
+		}
+		part, err := parquet.ReadFile[T](filepath.Join(w.opts.Dir, f.Path()))
 		w.must(err)
 		rows = append(rows, part...)
 	}

@@ -229,7 +229,7 @@ func (l *Lake) writePeople(ctx context.Context) error {
 	m := l.current().edit()
 	f := File{Table: People, Name: l.name(m)}
 	var err error
-	f.Bytes, err = l.depot.make(ctx, f.Path(), func(w io.Writer) error { return l.people(w, &f) })
+	f.Bytes, err = l.depot.make(ctx, f.Path(), func(w io.Writer) error { return l.people(ctx, w, &f) })
 	if err != nil {
 		return err
 	}
@@ -247,14 +247,17 @@ func (l *Lake) writePeople(ctx context.Context) error {
 	return nil
 }
 
-func (l *Lake) people(w io.Writer, f *File) error {
+func (l *Lake) people(ctx context.Context, w io.Writer, f *File) error {
+	p := pacer{lake: l, begun: time.Now()}
 	pw := parquet.NewGenericWriter[PersonRow](w, options()...)
 	rows := make([]PersonRow, 0, atOnce)
 	var err error
 	flush := func() bool {
 		_, err = pw.Write(rows)
 		f.Rows += int64(len(rows))
-		rows = rows[:0]
+		if rows = rows[:0]; err == nil {
+			err = p.rest(ctx)
+		}
 		return err == nil
 	}
 	l.o.People(func(id, person rapport.ID) bool {
