@@ -31,22 +31,24 @@ type Deps struct {
 	Registry    *config.Registry
 	Engine      *engine.Engine
 	Predictions Predictions
-	Identity    *identity.Resolver
-	Decider     *decide.Decider
-	Recent      *decide.Recent
-	Model       *decide.Model
-	Door        *collect.Door
-	Deliver     *deliver.Dispatcher
-	Composer    Composer
-	Channels    Channels
-	Suppressed  *suppression.List
-	Log         eventlog.Log
-	Zones       *profile.Zones
-	Live        *Live
-	Clock       rapport.Clock
-	Logger      *slog.Logger
-	Items       *item.Door
-	System      System
+	// Lives is what is learned of how long items last.
+	Lives      Lives
+	Identity   *identity.Resolver
+	Decider    *decide.Decider
+	Recent     *decide.Recent
+	Model      *decide.Model
+	Door       *collect.Door
+	Deliver    *deliver.Dispatcher
+	Composer   Composer
+	Channels   Channels
+	Suppressed *suppression.List
+	Log        eventlog.Log
+	Zones      *profile.Zones
+	Live       *Live
+	Clock      rapport.Clock
+	Logger     *slog.Logger
+	Items      *item.Door
+	System     System
 	// Chain is the repository of supply chain events; Holder says whose an item is.
 	Chain *epcis.Chain
 	// SQL asks the lake; nil if it is turned off.

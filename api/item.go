@@ -46,6 +46,8 @@ type Item struct {
 	Commands        []ItemCommand          `json:"commands"`
 	Moments         map[string]int64       `json:"moments"`
 	Forecast        map[string]any         `json:"forecast"`
+	Scores          map[string]float64     `json:"scores" doc:"What is foretold of it, as told last: remaining_life, in days"`
+	Computed        map[string]any         `json:"computed" doc:"Computed traits of items, by id"`
 	Segments        []ItemMembership       `json:"segments,omitempty" doc:"Segments of items it is in; on its own page, not in lists"`
 	Connected       bool                   `json:"connected"`
 	Taps            int64                  `json:"taps"`
@@ -214,6 +216,11 @@ func (a *API) itemOf(config *engine.Config, s *twin.Item) Item {
 		seen := rapport.Time(s.Seen)
 		out.SeenAt = &seen
 	}
+	out.Scores = map[string]float64{}
+	for _, x := range s.Scores {
+		out.Scores[x.Name] = x.Value
+	}
+	out.Computed = s.Computed(config, a.deps.Clock.Now())
 	if p := productOf(config, out.GTIN); p != nil {
 		out.Product = &ItemProduct{p.ID, p.Name, p.Brand, p.Category, p.Image}
 		if from, until, ok := s.Warranty(p.Warranty.For.Millis()); ok {

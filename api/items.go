@@ -57,6 +57,9 @@ func (a *API) itemOperations() {
 			err = a.deps.Items.View(ctx, id, func(v *engine.View, s *twin.Item) error {
 				out = a.itemOf(v.Config(), s)
 				out.Forecast = forecastOf(v, out.GTIN)
+				if lasts := a.lastsOf(v, out.GTIN); lasts != nil {
+					out.Forecast["remainingLife"] = lasts
+				}
 				owner, config = s.Owner.Person, v.Config()
 				for _, m := range group.Read(v) {
 					out.Segments = append(out.Segments, ItemMembership{m.ID, rapport.Time(m.Since)})
@@ -84,6 +87,7 @@ func (a *API) itemOperations() {
 	handle(a, operation{id: "item-series", method: "GET", path: "/v1/items/{item}/series", tag: tag, summary: "A reading over time", role: access.Viewer}, nil, a.itemSeries)
 	a.itemImport(tag)
 	a.itemSegments(tag)
+	a.lifeOperations(tag)
 	a.itemInputs(tag)
 	a.itemControls(tag)
 	a.itemOwners(tag)

@@ -324,6 +324,9 @@ var conditionType = reflect.TypeFor[*condition.Condition]()
 
 // conditionsOf finds every condition in a document's struct.
 func conditionsOf(spec any) (list []*condition.Condition) {
+	if _, items := spec.(interface{ OfItems() }); items {
+		return nil // they ask for the past of items, which people's answers know nothing of
+	}
 	var walk func(v reflect.Value)
 	walk = func(v reflect.Value) {
 		switch v.Kind() {

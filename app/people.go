@@ -132,7 +132,7 @@ func (s *Server) openDoors() error {
 	if err := s.openProducts(); err != nil {
 		return err
 	}
-	s.fitter = s.newFitter()
+	s.fitter, s.lives = s.newFitter(), s.newLearner()
 	return s.adopt()
 }
 

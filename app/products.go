@@ -20,6 +20,7 @@ import (
 	"github.com/rapport-engine/rapport/twin/health"
 	"github.com/rapport-engine/rapport/twin/recall"
 	"github.com/rapport-engine/rapport/twin/tap"
+	"github.com/rapport-engine/rapport/twin/wear"
 )
 
 // productKinds lists the documents of products.
@@ -28,7 +29,9 @@ func productKinds() []config.Kind {
 		{Name: "product", Doc: "One thing the brand makes: its GTIN, its passport, what its sensors mean.", New: func() any { return new(catalog.ProductDoc) }},
 		{Name: "tag", Doc: "The keys of the NFC tags on some products, which prove that a tap is fresh.", New: func() any { return new(tap.TagDoc) }},
 		brokerKind(),
-		{Name: "itemSegment", Doc: "The product items for which a condition holds, at every moment.", New: func() any { return new(group.Doc) }},
+		lifeKind(),
+		{Name: "itemSegment", Doc: "The product items for which a condition holds, at every moment.", New: func() any { return new(group.Doc) }, Means: map[string]string{"computed": "itemComputed", "segment": "itemSegment"}},
+		{Name: "itemComputed", Doc: "A trait of product items kept up to date from what happens to each: counts, sums, averages, streaks and more.", New: func() any { return new(group.TraitDoc) }},
 	}
 }
 
@@ -49,6 +52,12 @@ func productParts(set *config.Set, into map[string]any) error {
 		return err
 	}
 	into[group.Part] = groups
+	asked, err := group.Asks(groups, deref(config.Specs[*group.TraitDoc](set, "itemComputed")))
+	if err != nil {
+		return err
+	}
+	into[twin.Asked] = asked
+	into[wear.Part] = wear.Compile(deref(config.Specs[*wear.ModelDoc](set, "lifeModel")))
 	into[brokerPart] = deref(config.Specs[*mqtt.BrokerDoc](set, "broker"))
 	return nil
 }
@@ -64,12 +73,13 @@ func (s *Server) adoptProducts(v *engine.Config) {
 	}
 	s.pages.Apply(&passport.Config{Products: products, Tags: tags})
 	s.adoptBrokers(v)
+	s.segmentsChanged()
 }
 
 // productFolds are the folds of items, their names, and of who holds what.
 func (s *Server) productFolds() []engine.Fold {
 	mint := func(kind, value string) rapport.ID { return s.minter.Mint(kind, value, 0) }
-	return []engine.Fold{twin.Fold{Mint: mint}, twin.NameFold{Mint: mint}, twin.ThingsFold{}, health.Fold{}, group.Fold{}, recall.Fold{}}
+	return []engine.Fold{twin.Fold{Mint: mint}, twin.NameFold{Mint: mint}, twin.ThingsFold{}, health.Fold{}, wear.Fold{}, group.Fold{}, recall.Fold{}}
 }
 
 // openProducts opens the doors of items.

@@ -42,6 +42,7 @@ import (
 	"github.com/rapport-engine/rapport/state"
 	"github.com/rapport-engine/rapport/twin/epcis"
 	"github.com/rapport-engine/rapport/twin/ota"
+	"github.com/rapport-engine/rapport/twin/wear"
 )
 
 // Server is a running deployment.
@@ -85,6 +86,7 @@ type Server struct {
 	rates     *rates
 	took      durations
 	fitter    *predict.Fitter
+	lives     *wear.Learner
 	chain     *epcis.Chain
 	surveys   surveys
 	updates   *ota.Updates
@@ -94,6 +96,8 @@ type Server struct {
 	builder   builder
 	retention retention
 	pasts     pasts
+	// segmented is told when segments of items may have changed. Capacity 1: one word is enough.
+	segmented chan struct{}
 
 	// Secret is the bootstrap token's, if it was made by this start.
 	Secret string
@@ -113,7 +117,7 @@ type Server struct {
 // Open opens every room in order; nothing runs yet. Close must be called, and
 // is called by Open itself when it fails.
 func Open(ctx context.Context, o Options) (s *Server, err error) {
-	s = &Server{opts: o, log: o.Logger, draining: make(chan struct{}), started: time.Now(), pasts: pasts{wanted: make(chan struct{}, 1)}}
+	s = &Server{opts: o, log: o.Logger, draining: make(chan struct{}), started: time.Now(), pasts: pasts{wanted: make(chan struct{}, 1)}, segmented: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())

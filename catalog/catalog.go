@@ -37,6 +37,7 @@ type ProductDoc struct {
 	Share       []string          `yaml:"share,omitempty" doc:"Readings its owner's conditions may use (items.any); all if left out."`
 	Questions   []QuestionDoc     `yaml:"questions,omitempty" doc:"Preference questions on its page; at most 8."`
 	Replenish   ReplenishDoc      `yaml:"replenish,omitempty" doc:"For what is used up: how much one holds."`
+	Life        LifeDoc           `yaml:"life,omitempty" doc:"For what wears out: what tells how worn it is, and what ends its life."`
 	Attributes  map[string]string `yaml:"attributes,omitempty" doc:"Further facts about it, shown in its passport."`
 }
 
@@ -110,6 +111,44 @@ type ReplenishDoc struct {
 	Serves   string  `yaml:"serves,omitempty" suggest:"product.gtin" doc:"GTIN of the product it is filled with."`
 }
 
+// LifeDoc says how the lives of items are followed, so that whole ones teach how
+// long the others still last.
+type LifeDoc struct {
+	Readings []string         `yaml:"readings,omitempty" doc:"Readings of its sensors that tell how worn it is; at most 24."`
+	Ends     []string         `yaml:"ends,omitempty" suggest:"event" doc:"Events of the item that end a life: it broke, or the part that wears was replaced. Product Ended if left out."`
+	Horizon  rapport.Duration `yaml:"horizon,omitempty" doc:"Longest remaining life that is told apart, such as 180d: nobody can tell a year from two while hardly anything is worn. No limit if left out."`
+}
+
+// MaxLifeReadings bounds the readings a life is followed by.
+const MaxLifeReadings = 24
+
+// Followed reports whether lives of the product are followed.
+func (d *LifeDoc) Followed() bool { return len(d.Readings) > 0 }
+
+// Ended reports whether an event ends a life.
+func (d *LifeDoc) Ended(event string) bool {
+	if len(d.Ends) == 0 {
+		return event == "Product Ended"
+	}
+	return slices.Contains(d.Ends, event)
+}
+
+func (d *LifeDoc) check(f *faults) {
+	f.most("life.readings", len(d.Readings), MaxLifeReadings)
+	f.most("life.ends", len(d.Ends), 8)
+	if len(d.Readings) == 0 && (len(d.Ends) > 0 || d.Horizon != 0) {
+		f.Add("life.readings", "is missing: which readings tell how worn it is?")
+	}
+	for i, r := range d.Readings {
+		if r == "" || len(r) > 40 || slices.Contains(d.Readings[:i], r) {
+			f.Add(fmt.Sprintf("life.readings[%d]", i), "is the name of a reading, once, of 1 to 40 bytes")
+		}
+	}
+	if d.Horizon != 0 && d.Horizon.Millis() < 24*3600_000 {
+		f.Add("life.horizon", "is at least a day")
+	}
+}
+
 // Validate reports everything wrong with the document by itself. The error is
 // Invalid and has the method Faults.
 func (d *ProductDoc) Validate() error {
@@ -132,6 +171,7 @@ func (d *ProductDoc) Validate() error {
 	f.most("signals", len(d.Signals), 32)
 	f.most("questions", len(d.Questions), 8)
 	f.most("skus", len(d.SKUs), 64)
+	d.Life.check(&f)
 	defaults := 0
 	for i, l := range d.Links {
 		if !address(l.Href) {
@@ -187,6 +227,7 @@ type Catalog struct {
 	products []*ProductDoc // by id
 	byGTIN   map[string]*ProductDoc
 	bySKU    map[string]*ProductDoc
+	lived    bool
 }
 
 // Compile returns the catalogue of the documents. It returns an Invalid error
@@ -211,6 +252,7 @@ func Compile(docs []ProductDoc) (*Catalog, error) {
 			c.bySKU[sku] = &d
 		}
 		c.products = append(c.products, &d)
+		c.lived = c.lived || d.Life.Followed()
 	}
 	slices.SortFunc(c.products, func(a, b *ProductDoc) int { return strings.Compare(a.ID, b.ID) })
 	return c, nil
@@ -223,6 +265,9 @@ func (c *Catalog) Product(gtin string) *ProductDoc {
 	}
 	return c.byGTIN[gtin]
 }
+
+// Lived reports whether the lives of any product are followed.
+func (c *Catalog) Lived() bool { return c != nil && c.lived }
 
 // BySKU returns the product the shop sells under an id, or nil.
 func (c *Catalog) BySKU(sku string) *ProductDoc {

@@ -47,6 +47,9 @@ type Kind struct {
 	Name string // as written after kind:, lower camel case
 	Doc  string // what such a document is for, in a sentence or two
 	New  func() any
+	// Means says which kinds conditions in such a document mean, where it is not
+	// the usual one: computed.x of a product item is another thing than a person's.
+	Means map[string]string
 }
 
 // Ref names a document.

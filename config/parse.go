@@ -138,6 +138,11 @@ func (r *Registry) decode(src source, tree *node, env Environment) (*Document, P
 	}
 	d.object(tree, spec.Elem(), "", headerKeys)
 	slices.Sort(d.names)
+	for i, l := range d.links {
+		if meant := k.Means[l.Kind]; meant != "" {
+			d.links[i].Kind = meant
+		}
+	}
 	doc.links, doc.Environment = d.links, slices.Compact(d.names)
 	if len(d.problems) == 0 {
 		doc.Spec = spec.Interface()
@@ -214,8 +219,11 @@ func (r *Registry) Resolve(s *Set, env Environment) (*Set, Problems) {
 
 // kindNoun is what a document of a kind is called in a sentence.
 func kindNoun(kind string) string {
-	if kind == "computed" {
+	switch kind {
+	case "computed":
 		return "computed trait"
+	case "itemComputed":
+		return "computed trait of items"
 	}
 	return kind
 }

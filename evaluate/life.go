@@ -4,13 +4,11 @@ import (
 	"cmp"
 	"context"
 	"flag"
-	"hash/fnv"
 	"math"
 	"slices"
 	"strconv"
 
 	"github.com/rapport-engine/rapport"
-	"github.com/rapport-engine/rapport/learn/gbdt"
 	"github.com/rapport-engine/rapport/learn/survival"
 )
 
@@ -98,16 +96,16 @@ func judgeLife(ctx context.Context, progress Progress, runs, unit, cycle, test, 
 		train = kept
 	}
 	progress("%d units with %d sensors; learning", len(train), len(sensors))
-	m, err := fitLife(ctx, progress, train, len(sensors), clip)
+	m, err := fitLife(ctx, progress, train, clip)
 	if err != nil {
 		return nil, err
 	}
 	out := lifeResult{Units: len(train), Sensors: len(sensors), Judged: len(judged), Clip: Number(clip)}
 	var squares, abs, score, within, width, naive float64
 	for _, x := range judged {
-		p, low, high := m.predict(x.row)
+		p, low, high := m.Remaining(x.row)
 		d := p - x.y
-		squares, abs, naive = squares+d*d, abs+math.Abs(d), naive+(m.mean-x.y)*(m.mean-x.y)
+		squares, abs, naive = squares+d*d, abs+math.Abs(d), naive+(m.Mean-x.y)*(m.Mean-x.y)
 		if d < 0 {
 			score += math.Exp(-d/13) - 1
 		} else {
@@ -281,91 +279,18 @@ type example struct {
 	y   float64
 }
 
-// lifeModel is the mean of forests, each grown without a part of the units, with
-// an interval calibrated on the parts left out.
-type lifeModel struct {
-	forests  []*gbdt.Model
-	interval *survival.Interval
-	clip     float64
-	mean     float64
-}
+const lifeCoverage = 0.9
 
-func (m *lifeModel) predict(row []float64) (p, low, high float64) {
-	for _, f := range m.forests {
-		p += f.Predict(row)
-	}
-	p = max(0, clipped(p/float64(len(m.forests)), m.clip))
-	low, high = m.interval.Around(p)
-	if m.clip > 0 && high >= m.clip {
-		high = m.clip
-	}
-	return p, max(0, low), high
-}
-
-const lifeFolds = 5
-
-func fitLife(ctx context.Context, progress Progress, lives []life, sensors int, clip float64) (*lifeModel, error) {
-	columns := make([]gbdt.Column, 1+survival.RunningFeatures*sensors)
-	for i := range columns {
-		columns[i].Name = strconv.Itoa(i)
-	}
-	m := &lifeModel{clip: clip}
-	var predicted, truth, weight []float64
-	rows := make([][][]float64, len(lives))
-	total, count := 0.0, 0.0
+func fitLife(ctx context.Context, progress Progress, lives []life, clip float64) (*survival.Lives, error) {
+	whole := make([]survival.Life, len(lives))
 	for i := range lives {
-		rows[i] = lives[i].features()
-		for at := range rows[i] {
-			total, count = total+clipped(lives[i].remaining(at), clip), count+1
+		whole[i] = survival.Life{Unit: lives[i].unit, Rows: lives[i].features()}
+		for at := range whole[i].Rows {
+			whole[i].Left = append(whole[i].Left, lives[i].remaining(at))
 		}
 	}
-	m.mean = total / count
-	for fold := range lifeFolds {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		progress("forest %d of %d", fold+1, lifeFolds)
-		set := &gbdt.Set{}
-		for i := range lives {
-			if foldOf(lives[i].unit) == fold {
-				continue
-			}
-			for at, row := range rows[i] {
-				set.Rows, set.Y = append(set.Rows, row), append(set.Y, clipped(lives[i].remaining(at), clip))
-				set.Weight = append(set.Weight, 1/math.Sqrt(float64(len(rows[i]))))
-			}
-		}
-		if len(set.Rows) == 0 {
-			continue
-		}
-		f, err := gbdt.Fit(columns, set, nil, gbdt.Options{
-			Objective: gbdt.Squared, Rounds: 220, LearningRate: 0.04, Leaves: 15, MinRows: 60, L2: 5, Bins: 64, RowShare: 0.5, ColumnShare: 0.4, Seed: uint64(fold + 1),
-		})
-		if err != nil {
-			return nil, err
-		}
-		m.forests = append(m.forests, f)
-		for i := range lives {
-			if foldOf(lives[i].unit) != fold {
-				continue
-			}
-			for at, row := range rows[i] {
-				if at < len(rows[i])/10 {
-					continue
-				}
-				predicted = append(predicted, max(0, clipped(f.Predict(row), clip)))
-				truth = append(truth, clipped(lives[i].remaining(at), clip))
-				weight = append(weight, 1/float64(len(rows[i])))
-			}
-		}
-	}
-	m.interval = survival.NewInterval(predicted, truth, weight, 0.9)
-	return m, nil
-}
-
-// foldOf puts a unit into a fold by its name alone.
-func foldOf(unit string) int {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(unit))
-	return int(h.Sum32()>>4) % lifeFolds
+	return survival.FitLives(whole, clip, lifeCoverage, func(forest, of int) error {
+		progress("forest %d of %d", forest+1, of)
+		return ctx.Err()
+	})
 }

@@ -129,6 +129,15 @@ func (a *Aggregates) Apply(c *engine.Context, e *rapport.Event) {
 	if len(groups) == 0 {
 		return
 	}
+	if a.config != nil {
+		c = nil
+	}
+	a.tally(groups, e, c)
+}
+
+// tally adds an event to the answers it matters to; with a context, to those
+// that are answered live since before it was accepted.
+func (a *Aggregates) tally(groups []uses, e *rapport.Event, c *engine.Context) {
 	env := condition.EventEnv{Properties: e.Properties}
 	for i := range groups {
 		g := &groups[i]
@@ -137,7 +146,7 @@ func (a *Aggregates) Apply(c *engine.Context, e *rapport.Event) {
 		}
 		for j := range g.list {
 			u := &g.list[j]
-			if a.config == nil && engine.Later(u.since, c.Accepted) {
+			if c != nil && engine.Later(u.since, c.Accepted) {
 				continue // it comes from history
 			}
 			if b, ok := u.measure(e); ok {

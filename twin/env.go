@@ -6,6 +6,7 @@ import (
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/condition"
 	"github.com/rapport-engine/rapport/engine"
+	"github.com/rapport-engine/rapport/profile"
 )
 
 // itemEnv is one item as conditions see it: the only item of its world.
@@ -13,18 +14,42 @@ type itemEnv struct {
 	item   *Item
 	config *engine.Config
 	now    time.Time
+	past   *profile.Env // answers from the item's past
 }
 
 var (
-	_ condition.Env   = itemEnv{}
-	_ condition.Owner = itemEnv{}
+	_ condition.Env    = itemEnv{}
+	_ condition.Owner  = itemEnv{}
+	_ condition.Timed  = itemEnv{}
+	_ condition.Scored = itemEnv{}
 )
 
+// Asked is the name under which the questions that computed traits and
+// conditions of items ask of their past stand in engine.Config, as a
+// *profile.Config.
+const Asked = "itemAsked"
+
 // ItemEnv returns an item for conditions: items.any(i, ...) asks it, traits.x
-// are its facts and i.level.mean the statistics of its readings. config knows
-// its product. The Env refers to the item.
+// are its facts, i.level.mean the statistics of its readings, computed.x its
+// computed traits, scores.x what is foretold of it, and performed(...) what
+// happened to it under its present owner. config knows its product. The Env
+// refers to the item.
 func ItemEnv(s *Item, config *engine.Config, now time.Time) condition.Env {
-	return itemEnv{s, config, now}
+	asked, _ := config.Part(Asked).(*profile.Config)
+	return itemEnv{s, config, now, profile.AnswersEnv(&s.answers, asked, rapport.Millis(now))}
+}
+
+// Computed returns the computed traits of an item at a moment, as plain values;
+// those with nothing to tell are left out.
+func (s *Item) Computed(config *engine.Config, now time.Time) map[string]any {
+	out := map[string]any{}
+	asked, _ := config.Part(Asked).(*profile.Config)
+	for _, t := range asked.Computed() {
+		if v := s.answers.Computed(asked, t.Name, rapport.Millis(now)); !v.IsNull() {
+			out[t.Name] = v.Any()
+		}
+	}
+	return out
 }
 
 // Value implements condition.Env.
@@ -36,6 +61,12 @@ func (e itemEnv) Value(root condition.Root, path []string) rapport.Value {
 		}
 	case root == condition.Computed && len(path) == 2:
 		return e.statistic(path[0], path[1])
+	case root == condition.Computed && len(path) == 1:
+		return e.past.Value(root, path)
+	case root == condition.Scores && len(path) == 1:
+		if x, ok := e.item.Score(path[0]); ok {
+			return rapport.NumberValue(x)
+		}
 	}
 	return rapport.Value{}
 }
@@ -74,8 +105,24 @@ func (e itemEnv) Performed(a *condition.Aggregate) rapport.Value {
 	case a.Op == condition.Last && len(a.Property) == 0 && n > 0:
 		return rapport.NumberValue(float64(last) / 1000)
 	}
-	return rapport.Value{}
+	return e.past.Performed(a)
 }
+
+// NextPerformed implements condition.Timed.
+func (e itemEnv) NextPerformed(a *condition.Aggregate, matters condition.Turn) int64 {
+	return e.past.NextPerformed(a, matters)
+}
+
+// NextComputed implements condition.Timed.
+func (e itemEnv) NextComputed(path []string, matters condition.Turn) int64 {
+	if len(path) != 1 {
+		return 0
+	}
+	return e.past.NextComputed(path, matters)
+}
+
+// NextScore implements condition.Scored: scores of items change by events alone.
+func (e itemEnv) NextScore([]string) (at int64, ok bool) { return 0, true }
 
 // Degree implements condition.Env.
 func (e itemEnv) Degree(string) float64 { return 0 }
@@ -124,6 +171,9 @@ func (e itemEnv) ItemValue(_ int, path []string) rapport.Value {
 	case "connected":
 		return rapport.BoolValue(s.Connected)
 	default:
+		if x, ok := s.Score(path[0]); ok {
+			return rapport.NumberValue(x)
+		}
 		text = s.Fact(path[0])
 	}
 	if text == "" {

@@ -2,10 +2,12 @@ package twin
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/catalog"
 	"github.com/rapport-engine/rapport/engine"
+	"github.com/rapport-engine/rapport/profile"
 )
 
 // Fold keeps the twin of every item. Mint gives the id of an identifier; it
@@ -25,7 +27,7 @@ var (
 func (Fold) Name() string { return FoldItem }
 
 // Version implements engine.Fold.
-func (Fold) Version() uint32 { return 3 }
+func (Fold) Version() uint32 { return 4 }
 
 // Scope implements engine.Fold.
 func (Fold) Scope() engine.Scope { return engine.PerEntity }
@@ -35,7 +37,7 @@ func (f Fold) New() engine.State { return &Item{mint: f.Mint} }
 
 // Wants implements engine.Cold: events of items, not of tags and device names.
 func (Fold) Wants(c *engine.Context, e *rapport.Event) bool {
-	return c.Entity.Rank() == rapport.RankItem && e.Type == rapport.TypeSystem && e.Name != EventBound && e.Name != EventTapped
+	return c.Entity.Rank() == rapport.RankItem && e.Type == rapport.TypeSystem && e.Name != EventBound && e.Name != EventTapped && e.Name != profile.SystemReview
 }
 
 // Apply implements engine.State.
@@ -57,6 +59,10 @@ func (s *Item) Apply(c *engine.Context, e *rapport.Event) {
 		return
 	}
 	changed := true
+	switch e.Name {
+	case EventTelemetry, EventReported:
+		s.tally(c, e)
+	}
 	switch e.Name {
 	case EventRegistered:
 		s.register(e)
@@ -104,6 +110,8 @@ func (s *Item) Apply(c *engine.Context, e *rapport.Event) {
 	case EventRejected:
 		s.reject(e.Timestamp, str(e.Properties, "problem"))
 		changed = false
+	case EventForetold:
+		s.foretell(e)
 	case ProductRecalled, ProductRecallLifted, ProductRecallAcknowledged:
 		changed = false // no item says that of itself
 	default:
@@ -113,6 +121,40 @@ func (s *Item) Apply(c *engine.Context, e *rapport.Event) {
 	if changed {
 		s.tell(c, e)
 	}
+}
+
+// tally brings what happened into the answers that are kept of the item.
+func (s *Item) tally(c *engine.Context, e *rapport.Event) {
+	if asked, _ := c.Config.Part(Asked).(*profile.Config); asked != nil {
+		s.answers.Tally(asked, e)
+	}
+}
+
+// foretell notes scores another room found.
+func (s *Item) foretell(e *rapport.Event) {
+	for k, v := range e.Properties.All() {
+		x, ok := v.Number()
+		if !ok {
+			continue
+		}
+		i, known := slices.BinarySearchFunc(s.Scores, string(k), func(x Score, name string) int { return strings.Compare(x.Name, name) })
+		switch {
+		case known:
+			s.Scores[i].Value, s.Scores[i].At = x, e.Timestamp
+		case len(s.Scores) < maxScores:
+			s.Scores = slices.Insert(s.Scores, i, Score{clip(string(k), MaxName), x, e.Timestamp})
+		}
+	}
+}
+
+// Score returns what is foretold of the item by a name.
+func (s *Item) Score(name string) (value float64, ok bool) {
+	for _, x := range s.Scores {
+		if x.Name == name {
+			return x.Value, true
+		}
+	}
+	return 0, false
 }
 
 // uses reports whether a fact tells of the use of an item.
@@ -249,6 +291,7 @@ func (s *Item) addParent(p Parent) {
 // happen folds a moment in and passes it on to whom the item belongs to.
 func (s *Item) happen(c *engine.Context, e *rapport.Event) {
 	s.Seen = max(s.Seen, e.ReceivedAt)
+	s.tally(c, e)
 	name := clip(e.Name, 128)
 	i := slices.IndexFunc(s.Moments, func(m Moment) bool { return m.Name == name })
 	switch {

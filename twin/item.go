@@ -7,6 +7,7 @@ import (
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/gs1"
+	"github.com/rapport-engine/rapport/profile"
 )
 
 // Item is what is known of one product item.
@@ -64,8 +65,14 @@ type Item struct {
 	Rejected []Rejection
 	// Taps counts verified taps, Refused the copied ones.
 	Taps, Refused int64
+	// Scores are what is foretold of it, by name.
+	Scores []Score
 	// Version rises with every event.
 	Version int64
+
+	// answers to what computed traits and conditions of items ask of its past
+	// under the present owner.
+	answers profile.Aggregates
 
 	mint func(kind, value string) rapport.ID
 }
@@ -129,6 +136,13 @@ type Offer struct {
 type Token struct {
 	Hash []byte
 	At   int64
+}
+
+// Score is something foretold of an item, as told last.
+type Score struct {
+	Name  string
+	Value float64
+	At    int64
 }
 
 // Moment counts events of one name.
@@ -195,6 +209,14 @@ func (s *Item) code(c *coder) {
 	list(c, &s.Rejected, func(r *Rejection) { c.int(&r.At); c.text(&r.Problem) })
 	c.int(&s.Taps)
 	c.int(&s.Refused)
+	list(c, &s.Scores, func(x *Score) { c.text(&x.Name); c.float(&x.Value); c.int(&x.At) })
+	var answers []byte
+	if !c.reading {
+		answers = s.answers.AppendBinary(nil)
+	}
+	if c.bytes(&answers); c.reading && s.answers.DecodeBinary(answers) != nil {
+		c.skip(-1)
+	}
 }
 
 // AppendBinary implements engine.State.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/engine"
+	"github.com/rapport-engine/rapport/profile"
 )
 
 // own folds what concerns whose the item is. Only facts that the item's state
@@ -87,7 +88,8 @@ func (s *Item) let(c *engine.Context, e *rapport.Event) {
 // forget removes what the use by an owner left on the item.
 func (s *Item) forget(at int64) {
 	s.EpochAt = max(s.EpochAt, at)
-	s.Readings, s.Fired, s.Moments, s.Rejected = nil, nil, nil, nil
+	s.Readings, s.Fired, s.Moments, s.Rejected, s.Scores = nil, nil, nil, nil, nil
+	s.answers = profile.Aggregates{}
 	s.Reported, s.Desired = Shadow{Version: s.Reported.Version + 1, At: at}, Shadow{Version: s.Desired.Version + 1, At: at}
 	s.Place = Place{}
 	for _, stage := range []Stage{Low, InUse, NeedsService} {
@@ -182,6 +184,9 @@ func (s *Item) hold(c *engine.Context, e *rapport.Event, person rapport.ID, role
 	if role != "" {
 		f = rapport.AppendField(f, "state", rapport.StringValue(string(s.Stage())))
 		f = rapport.AppendField(f, "since", rapport.NumberValue(float64(s.Owner.Since)))
+		for _, x := range s.Scores {
+			f = rapport.AppendField(f, x.Name, rapport.NumberValue(x.Value))
+		}
 		if s.Firmware != "" {
 			f = rapport.AppendField(f, "firmware", rapport.StringValue(s.Firmware))
 		}

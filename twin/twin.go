@@ -42,6 +42,7 @@ const (
 	EventMember     = "Item Member"             // somebody of the owner's household
 	EventConnection = "Item Connection"         // it came or went
 	EventRejected   = "Item Input Rejected"     // it sent what could not be read
+	EventForetold   = "Item Foretold"           // properties are scores of it: remaining_life, in days
 )
 
 // Facts of other entities of this room.
@@ -125,6 +126,7 @@ const (
 	maxProblem   = 200
 	maxThings    = 64
 	maxRecalls   = 8
+	maxScores    = 8
 	millisHour   = 3600_000
 	millisDay    = 24 * millisHour
 	maxFactBytes = 256

@@ -95,6 +95,25 @@ type Model struct {
 // Trees returns the number of trees.
 func (m *Model) Trees() int { return len(m.trees) }
 
+// Slim returns the model for predictions alone: with numbers of 32 bits and
+// without what [Model.Contributions] and [Model.Gains] need, so that its
+// encoding compresses to a fourth.
+func (m *Model) Slim() *Model {
+	short := func(x float64) float64 { return float64(float32(x)) }
+	out := &Model{Columns: m.Columns, Objective: m.Objective, base: m.base, trees: make([]tree, len(m.trees))}
+	for i, t := range m.trees {
+		out.trees[i] = make(tree, len(t))
+		for j, n := range t {
+			n.threshold, n.cover, n.gain = short(n.threshold), 0, 0
+			if n.value = short(n.value); n.left > 0 {
+				n.value = 0
+			}
+			out.trees[i][j] = n
+		}
+	}
+	return out
+}
+
 // next returns the child a row goes to.
 func (n *node) next(columns []Column, row []float64) int32 {
 	x := row[n.column]

@@ -86,7 +86,25 @@ func NewInterval(predicted, truth, weight []float64, coverage float64) *Interval
 	if math.IsInf(v.quant, 1) && n > 0 {
 		v.quant = scaled[n-1].x
 	}
+	v.thin()
 	return v
+}
+
+// intervalPoints is how many heights an interval remembers.
+const intervalPoints = 256
+
+// thin keeps evenly many of the heights: neighbours hardly differ.
+func (v *Interval) thin() {
+	n := len(v.heights)
+	if n <= intervalPoints {
+		return
+	}
+	heights, scales := make([]float64, intervalPoints), make([]float64, intervalPoints)
+	for i := range heights {
+		at := i * (n - 1) / (intervalPoints - 1)
+		heights[i], scales[i] = v.heights[at], v.scales[at]
+	}
+	v.heights, v.scales = heights, scales
 }
 
 type weighed struct{ x, w float64 }

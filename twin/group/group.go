@@ -4,17 +4,22 @@
 // Guarantees: membership is a pure function of the item's facts and the
 // definitions in force when they were folded. Entering and leaving are moments of
 // the item, told once each time, and so reach its owner as events; what a new
-// definition finds for the first time is noted without a word.
+// definition finds for the first time is noted without a word. Time alone moves
+// an item in or out at the millisecond the condition says.
 package group
 
 import (
 	"cmp"
 	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+	"iter"
 	"slices"
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/condition"
 	"github.com/rapport-engine/rapport/engine"
+	"github.com/rapport-engine/rapport/profile"
 	"github.com/rapport-engine/rapport/twin"
 )
 
@@ -38,7 +43,36 @@ const most = 256
 type Doc struct {
 	ID   string               `yaml:"id" doc:"Name of the segment."`
 	Name string               `yaml:"name,omitempty" doc:"What people call it."`
-	When *condition.Condition `yaml:"when" required:"true" doc:"Which items are in it: items.any(i, i.level < 0.2 && i.category == \"canister\"); i.lot is a fact of it, i.level.mean (min, max, deviation, fast, slow, count) what its readings come to. Looked at whenever the item tells something."`
+	When *condition.Condition `yaml:"when" required:"true" doc:"Which items are in it: items.any(i, i.level < 0.2 && i.category == \"canister\"); i.lot is a fact of it, i.level.mean (min, max, deviation, fast, slow, count) what its readings come to. Looked at whenever something happens to the item, its owner changes or time makes a difference; performed(\"Product Used\").within(\"7d\").count() and computed.x ask for its own past."`
+}
+
+// TraitDoc is the config document of kind "itemComputed": a number (or list)
+// kept up to date from what happens to an item under its present owner, read as
+// computed.ID in segments of items.
+type TraitDoc struct {
+	profile.ComputedDoc `yaml:",inline"`
+}
+
+// OfItems says that the document asks nothing of people.
+func (*Doc) OfItems() {}
+
+// OfItems says that the document asks nothing of people.
+func (*TraitDoc) OfItems() {}
+
+// Asks returns what segments and computed traits ask of the past of items; it is
+// counted from when it is asked on. Kinds: Invalid.
+func Asks(segments *Config, traits []TraitDoc) (*profile.Config, error) {
+	docs := profile.Documents{Conditions: []iter.Seq[condition.Expr]{func(yield func(condition.Expr) bool) {
+		for _, d := range segments.All() {
+			if !yield(d.When) {
+				return
+			}
+		}
+	}}}
+	for i := range traits {
+		docs.Computed = append(docs.Computed, traits[i].ComputedDoc)
+	}
+	return profile.CompileAll(docs)
 }
 
 // Validate reports everything wrong with the document by itself. The error is
@@ -52,12 +86,17 @@ func (d *Doc) Validate() error {
 		f.Add("when", "is missing: which items are in the segment?")
 	} else if err := d.When.EventFree(); err != nil {
 		f.Add("when", "%v", err)
+	} else if u := d.When.Uses(); len(u.Segments)+len(u.Purposes) > 0 {
+		f.Add("when", "asks for segments or consent, which are of people: write what makes an item one of them")
 	}
 	return f.Err()
 }
 
 // Config holds the segments in force, by id. The nil Config has none.
-type Config struct{ docs []Doc }
+type Config struct {
+	docs []Doc
+	keys []uint64 // of what each asks
+}
 
 // Compile returns the segments of the documents. Errors are Invalid.
 func Compile(docs []Doc) (*Config, error) {
@@ -66,7 +105,19 @@ func Compile(docs []Doc) (*Config, error) {
 	}
 	c := &Config{docs: slices.Clone(docs)}
 	slices.SortFunc(c.docs, func(a, b Doc) int { return cmp.Compare(a.ID, b.ID) })
+	for i := range c.docs {
+		c.keys = append(c.keys, condition.HashID(c.docs[i].When.String()))
+	}
 	return c, nil
+}
+
+// Digest is the same for segments that ask the same.
+func (c *Config) Digest() uint64 {
+	h := fnv.New64a()
+	for i, d := range c.All() {
+		_, _ = fmt.Fprintf(h, "%s\x00%d\x00", d.ID, c.keys[i])
+	}
+	return h.Sum64()
 }
 
 // All returns the segments by id. They must not be changed.
@@ -94,13 +145,14 @@ var (
 	_ engine.Fold  = Fold{}
 	_ engine.Cold  = Fold{}
 	_ engine.State = (*Groups)(nil)
+	_ engine.Timed = (*Groups)(nil)
 )
 
 // Name implements engine.Fold.
 func (Fold) Name() string { return FoldGroups }
 
 // Version implements engine.Fold.
-func (Fold) Version() uint32 { return 1 }
+func (Fold) Version() uint32 { return 2 }
 
 // Scope implements engine.Fold.
 func (Fold) Scope() engine.Scope { return engine.PerEntity }
@@ -113,7 +165,8 @@ func (Fold) New() engine.State { return &Groups{} }
 
 // Wants implements engine.Cold: whatever may change what an item is like.
 func (Fold) Wants(c *engine.Context, e *rapport.Event) bool {
-	return c.Entity.Rank() == rapport.RankItem && e.Type == rapport.TypeSystem && e.Name != twin.EventBound && e.Name != twin.EventTapped && e.Name != Entered && e.Name != Left
+	return c.Entity.Rank() == rapport.RankItem && e.Type == rapport.TypeSystem && e.Name != twin.EventBound && e.Name != twin.EventTapped && // a review of all items included
+		e.Name != Entered && e.Name != Left
 }
 
 // Groups are the segments one item is in.
@@ -122,41 +175,100 @@ type Groups struct{ list []member }
 // member is what is known of an item and a segment.
 type member struct {
 	id    string
+	key   uint64 // of what the segment asks: another condition is another segment
 	in    bool
 	since int64
+	due   int64 // when time alone may change it, Unix ms; 0 for never
 }
+
+// timerName is the one timer of an item: the first time at which a segment may change.
+const timerName = "look"
 
 // Apply implements engine.State.
 func (s *Groups) Apply(c *engine.Context, e *rapport.Event) {
-	item, _ := c.State(twin.FoldItem).(*twin.Item)
-	if item == nil || item.ID == "" {
+	item, config := known(c)
+	if item == nil {
 		return
 	}
-	config, _ := c.Config.Part(Part).(*Config)
 	docs := config.All()
-	if len(docs) == 0 {
-		s.list = nil
-		return
-	}
-	env := twin.ItemEnv(item, c.Config, rapport.Time(max(e.Timestamp, c.Time)))
 	old := s.list
 	s.list = make([]member, 0, len(docs))
+	env := twin.ItemEnv(item, c.Config, rapport.Time(c.Time))
 	for i := range docs {
 		d := &docs[i]
-		m := member{id: d.ID, in: d.When.Holds(env), since: e.Timestamp}
-		if j, known := slices.BinarySearchFunc(old, d.ID, func(m member, id string) int { return cmp.Compare(m.id, id) }); known {
+		m := member{id: d.ID, key: config.keys[i], since: e.Timestamp}
+		m.in, m.due = d.When.Look(env)
+		if j, seen := slices.BinarySearchFunc(old, d.ID, func(m member, id string) int { return cmp.Compare(m.id, id) }); seen && old[j].key == m.key {
 			if old[j].in == m.in {
-				m = old[j]
+				m.since = old[j].since
 			} else {
-				tell(c, e, d, m.in)
+				tell(c, e.MessageID, e.Timestamp, e.ReceivedAt, e.History, item, d, m.in)
 			}
 		}
 		s.list = append(s.list, m)
 	}
+	s.arm(c, earliest(old))
+}
+
+// known returns the item a fold sees and the segments in force; no item if
+// there is none.
+func known(c *engine.Context) (*twin.Item, *Config) {
+	item, _ := c.State(twin.FoldItem).(*twin.Item)
+	if item == nil || item.ID == "" {
+		return nil, nil
+	}
+	config, _ := c.Config.Part(Part).(*Config)
+	return item, config
+}
+
+// Fire implements [engine.Timed]: time alone may have changed segments.
+func (s *Groups) Fire(c *engine.Context, _ string) {
+	item, config := known(c)
+	if item == nil {
+		return
+	}
+	docs := config.All()
+	env := twin.ItemEnv(item, c.Config, rapport.Time(c.Time))
+	for i := range s.list {
+		m := &s.list[i]
+		j, ok := slices.BinarySearchFunc(docs, m.id, func(d Doc, id string) int { return cmp.Compare(d.ID, id) })
+		if !ok || config.keys[j] != m.key {
+			m.due = 0 // it is seen to at the next event
+			continue
+		}
+		if m.due == 0 || m.due > c.Time {
+			continue
+		}
+		in, due := docs[j].When.Look(env)
+		if m.due = due; m.due != 0 {
+			m.due = max(m.due, c.Time+1)
+		}
+		if in != m.in {
+			m.in, m.since = in, c.Time
+			tell(c, fmt.Sprintf("time/%d/%d/%s", c.Partition, c.Offset, item.ID), c.Time, c.Time, c.History, item, &docs[j], in)
+		}
+	}
+	s.arm(c, -1)
+}
+
+func earliest(list []member) (due int64) {
+	for i := range list {
+		if x := list[i].due; x != 0 && (due == 0 || x < due) {
+			due = x
+		}
+	}
+	return due
+}
+
+// arm sets the timer if it stands at another time than it should.
+func (s *Groups) arm(c *engine.Context, stands int64) {
+	if due := earliest(s.list); due != stands {
+		c.SetTimer(due, timerName)
+	}
 }
 
 // tell makes entering or leaving happen to the item.
-func tell(c *engine.Context, e *rapport.Event, d *Doc, in bool) {
+func tell(c *engine.Context, cause string, at, received int64, history bool, item *twin.Item, d *Doc, in bool) {
 	name := Left
 	if in {
 		name = Entered
@@ -165,8 +277,8 @@ func tell(c *engine.Context, e *rapport.Event, d *Doc, in bool) {
 	if d.Name != "" {
 		f = rapport.AppendField(f, "name", rapport.StringValue(d.Name))
 	}
-	out := twin.Fact(e.Identifiers[0], name, e.MessageID+"/"+name+"/"+d.ID, e.Timestamp, e.ReceivedAt, f)
-	out.Fragment, out.History = c.Entity, e.History
+	out := twin.Fact(rapport.Identifier{Kind: rapport.KindItem, Value: item.ID}, name, cause+"/"+name+"/"+d.ID, at, received, f)
+	out.Fragment, out.History = c.Entity, history
 	c.Emit(c.Entity, &out)
 }
 
@@ -189,7 +301,8 @@ func (s *Groups) AppendBinary(b []byte) []byte {
 			in = 1
 		}
 		b = append(binary.AppendUvarint(b, uint64(len(m.id))), m.id...)
-		b = binary.AppendVarint(binary.AppendVarint(b, in), m.since)
+		b = binary.LittleEndian.AppendUint64(b, m.key)
+		b = binary.AppendVarint(binary.AppendVarint(binary.AppendVarint(b, in), m.since), m.due)
 	}
 	return b
 }
@@ -227,8 +340,12 @@ func (s *Groups) DecodeBinary(b []byte) error {
 			break
 		}
 		m := member{id: string(b[:size])}
-		b = b[size:]
-		m.in, m.since = whole() == 1, whole()
+		if b = b[size:]; len(b) < 8 {
+			bad = true
+			break
+		}
+		m.key, b = binary.LittleEndian.Uint64(b), b[8:]
+		m.in, m.since, m.due = whole() == 1, whole(), whole()
 		list = append(list, m)
 	}
 	if bad || len(b) > 0 || len(list) == 0 || !slices.IsSortedFunc(list, func(a, b member) int { return cmp.Compare(a.id, b.id) }) {

@@ -8,7 +8,7 @@ import (
 
 func FuzzDecodingSegmentsOfAnItemNeverPanicsAndKeepsWhatItTakes(f *testing.F) {
 	f.Add([]byte{})
-	f.Add([]byte{1, 3, 'l', 'o', 'w', 2, 20})
+	f.Add([]byte{1, 3, 'l', 'o', 'w', 1, 2, 3, 4, 5, 6, 7, 8, 2, 20, 30})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var g group.Groups
 		if g.DecodeBinary(b) != nil {
