@@ -1,6 +1,7 @@
 package survival
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
@@ -12,8 +13,7 @@ import (
 // height of the prediction, so that the interval narrows where the model is sure.
 type Interval struct {
 	heights []float64 // of the calibration predictions, sorted
-	scales  []float64 // usual error around each height
-	quant   float64   // of the scaled errors
+	scales  []float64 // half the interval around each height
 }
 
 // neighbours is how many calibration errors make the usual one at a height.
@@ -54,40 +54,51 @@ func NewInterval(predicted, truth, weight []float64, coverage float64) *Interval
 		}
 		v.scales[i] = max(sum/count, overall/20, 1e-9)
 	}
-	scaled := make([]weighed, n)
-	total := 0.0
-	for i, k := range order {
-		w := 1.0
-		if weight != nil {
-			w = weight[k]
-		}
-		scaled[i] = weighed{errs[i] / v.scales[i], w}
-		total += w
-	}
-	slices.SortFunc(scaled, func(a, b weighed) int {
-		switch {
-		case a.x < b.x:
-			return -1
-		case a.x > b.x:
+	weigh := func(i int) float64 {
+		if weight == nil {
 			return 1
 		}
-		return 0
-	})
-	// The (1+1/n) of split conformal: the new example counts as one more.
-	need := coverage * total * (1 + 1/float64(max(n, 1)))
-	v.quant = math.Inf(1)
-	sum := 0.0
-	for _, s := range scaled {
-		if sum += s.w; sum >= need {
-			v.quant = s.x
-			break
-		}
+		return weight[order[i]]
 	}
-	if math.IsInf(v.quant, 1) && n > 0 {
-		v.quant = scaled[n-1].x
+	// Each stretch of heights has its own quantile of scaled errors, so that the
+	// many easy ones do not speak for the few hard ones (Vovk, "Conditional
+	// validity of inductive conformal predictors", 2012).
+	parts := min(maxParts, max(1, n/(2*neighbours)))
+	for part := range parts {
+		from, to := part*n/parts, (part+1)*n/parts
+		q := quantileOf(errs[from:to], v.scales[from:to], func(i int) float64 { return weigh(from + i) }, coverage)
+		for i := from; i < to; i++ {
+			v.scales[i] *= q
+		}
 	}
 	v.thin()
 	return v
+}
+
+// maxParts is into how many stretches of heights the errors fall.
+const maxParts = 8
+
+// quantileOf returns the quantile of errors over their scales, with the (1+1/n)
+// of split conformal: the new example counts as one more.
+func quantileOf(errs, scales []float64, weight func(i int) float64, coverage float64) float64 {
+	n := len(errs)
+	scaled := make([]weighed, n)
+	total := 0.0
+	for i := range errs {
+		scaled[i] = weighed{errs[i] / scales[i], weight(i)}
+		total += scaled[i].w
+	}
+	slices.SortFunc(scaled, func(a, b weighed) int { return cmp.Compare(a.x, b.x) })
+	need, sum := coverage*total*(1+1/float64(max(n, 1))), 0.0
+	for _, s := range scaled {
+		if sum += s.w; sum >= need {
+			return s.x
+		}
+	}
+	if n == 0 {
+		return 1
+	}
+	return scaled[n-1].x
 }
 
 // intervalPoints is how many heights an interval remembers.
@@ -115,6 +126,6 @@ func (v *Interval) Around(predicted float64) (low, high float64) {
 		return math.Inf(-1), math.Inf(1)
 	}
 	i, _ := slices.BinarySearch(v.heights, predicted)
-	d := v.scales[min(i, len(v.scales)-1)] * v.quant
+	d := v.scales[min(i, len(v.scales)-1)]
 	return predicted - d, predicted + d
 }

@@ -172,7 +172,7 @@ func (m *Lives) AppendBinary(b []byte) []byte {
 		b = append(binary.AppendUvarint(b, uint64(len(text))), text...)
 	}
 	b = binary.AppendUvarint(b, uint64(len(m.interval.heights)))
-	for _, list := range [][]float64{{m.Clip, m.Mean, m.RMSE, m.MeanRMSE, m.Covered, m.interval.quant}, m.interval.heights, m.interval.scales} {
+	for _, list := range [][]float64{{m.Clip, m.Mean, m.RMSE, m.MeanRMSE, m.Covered}, m.interval.heights, m.interval.scales} {
 		for _, x := range list {
 			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(x))
 		}
@@ -201,7 +201,7 @@ func DecodeLives(b []byte) (*Lives, error) {
 		b = b[k+int(size):]
 	}
 	points, k := binary.Uvarint(b)
-	if k <= 0 || points == 0 || points > intervalPoints || uint64(len(b)-k) != 8*(6+2*points) {
+	if k <= 0 || points == 0 || points > intervalPoints || uint64(len(b)-k) != 8*(5+2*points) {
 		return nil, errLives
 	}
 	b = b[k:]
@@ -210,7 +210,7 @@ func DecodeLives(b []byte) (*Lives, error) {
 		*into = math.Float64frombits(binary.LittleEndian.Uint64(b))
 		b = b[8:]
 	}
-	for _, p := range []*float64{&m.Clip, &m.Mean, &m.RMSE, &m.MeanRMSE, &m.Covered, &m.interval.quant} {
+	for _, p := range []*float64{&m.Clip, &m.Mean, &m.RMSE, &m.MeanRMSE, &m.Covered} {
 		read(p)
 	}
 	for _, list := range [][]float64{m.interval.heights, m.interval.scales} {
