@@ -25,8 +25,10 @@ func FuzzDecodingALifeNeverPanicsAndKeepsWhatItTakes(f *testing.F) {
 func TestADamagedModelIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, d := range []wear.ModelDoc{
-		{Made: "now", Asked: "1", Data: ""}, {Made: "2026-01-02T03:04:05Z", Asked: "x", Data: ""},
-		{Made: "2026-01-02T03:04:05Z", Asked: "1", Data: "!"}, {Made: "2026-01-02T03:04:05Z", Asked: "1", Data: "AAAA"},
+		{Made: "now", Asked: "1", Data: ""},
+		{Made: "2026-01-02T03:04:05Z", Asked: "x", Data: ""},
+		{Made: "2026-01-02T03:04:05Z", Asked: "1", Data: "!"},
+		{Made: "2026-01-02T03:04:05Z", Asked: "1", Data: "AAAA"},
 	} {
 		if d.Validate() == nil {
 			t.Errorf("%+v is taken", d)
