@@ -204,6 +204,11 @@ func (c *Condition) Holds(env Env) bool {
 	if c == nil || c.holds == nil {
 		return true
 	}
+	if len(c.parts) > 0 {
+		if m, ok := env.(*Memo); ok {
+			return m.hold(c.parts)
+		}
+	}
 	return c.holds(env, noItem)
 }
 

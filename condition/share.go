@@ -71,8 +71,8 @@ func Share(list []*Condition) *Shared {
 		}
 		shared.holds, shared.clock = compileBool(tree), clockOf(tree)
 		if tree.kind == kindAnd {
-			for _, a := range tree.args {
-				shared.parts = append(shared.parts, part{a.String(), compileBool(a)})
+			for _, a := range cheapFirst(tree.args) {
+				shared.parts = append(shared.parts, part{a.String(), compileTruth(a), a.truth})
 			}
 		}
 		s.conditions = append(s.conditions, shared)
@@ -98,14 +98,40 @@ func (s *Shared) Aggregates() (list []*Aggregate) {
 type part struct {
 	text  string
 	holds boolFunc
+	truth int32 // of its judgement in a Memo; 0 is none
+}
+
+// hold is holds of a condition that joins parts by &&, asked with a memo.
+func (m *Memo) hold(parts []part) bool {
+	for i := range parts {
+		p := &parts[i]
+		t := m.truths[p.truth]
+		if t == held {
+			continue
+		}
+		if t == unjudged {
+			if t = failed; p.holds(m, noItem) {
+				t = held
+			}
+			if p.truth > 0 {
+				m.truths[p.truth] = t
+			}
+		}
+		if t == failed {
+			return false
+		}
+	}
+	return true
 }
 
 // Failing returns the canonical text of why a condition of a [Shared] does not
 // hold: the first of what it joins by && that fails, else all of it. It does not
 // allocate; [Condition.Explain] tells more.
 func (c *Condition) Failing(env Env) string {
+	m, _ := env.(*Memo)
 	for i := range c.parts {
-		if p := &c.parts[i]; !p.holds(env, noItem) {
+		p := &c.parts[i]
+		if m != nil && m.truths[p.truth] == failed || !p.holds(env, noItem) {
 			return p.text
 		}
 	}

@@ -339,10 +339,11 @@ func (f *contest) fill() (given []rapport.Choice) {
 		won := tier[winner]
 		// Behind the leading candidates a chance is too small to be computed, not nought.
 		given = append(given, f.choice(won, slot, max(chances[winner], 1e-6), explored, lever >= 0))
-		withheld := won.action.controls(m.person)
-		f.leave(won)
-		if !withheld {
+		if !won.action.controls(m.person) {
 			slot++
+		}
+		if slot < slots {
+			f.leave(won)
 		}
 	}
 	return given

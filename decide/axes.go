@@ -12,12 +12,23 @@ import (
 type inputs struct {
 	buffer [96]bandit.Feature
 	x      []bandit.Feature
+	fields []field
 	z      bandit.Vector // along the axes, with what is of the action at hand
+}
+
+// field is one feature: its name, and where what it is encoded as ends.
+type field struct {
+	key []byte
+	to  int
 }
 
 // of encodes features.
 func (in *inputs) of(f rapport.Fields, b *bandit.Basis) {
-	in.x = encode(f, in.buffer[:0])
+	in.x, in.fields = in.buffer[:0], in.fields[:0]
+	for k, v := range f.All() {
+		in.x = encodeField(k, v, in.x)
+		in.fields = append(in.fields, field{k, len(in.x)})
+	}
 	b.Project(in.x, &in.z)
 }
 

@@ -13,6 +13,10 @@ import (
 type writer struct {
 	b     []byte
 	known []string
+	// heads and next find a known text: the newest of each hash from 1, and of
+	// each text the one before of the same hash.
+	heads [64]uint16
+	next  []uint16
 }
 
 func (w *writer) uint(x uint64)   { w.b = binary.AppendUvarint(w.b, x) }
@@ -41,20 +45,29 @@ func (w *writer) bool(x bool) {
 	}
 }
 
-// maxKnown bounds the table of repeated texts, and so the search in it.
-const maxKnown = 64
+// maxKnown bounds the table of repeated texts. One that knew fewer wrote the
+// rest again each time, which reads alike.
+const maxKnown = 1000
 
 // repeat writes a text that is likely to come again: 0 and the text the first
 // time, its number from 1 later.
 func (w *writer) repeat(s string) {
-	if i := slices.Index(w.known, s); i >= 0 {
-		w.uint(uint64(i) + 1)
-		return
+	h := uint(len(s))
+	if h > 0 {
+		h += uint(s[h/2])*5 + uint(s[h-1])*11
+	}
+	head := &w.heads[h%uint(len(w.heads))]
+	for i := *head; i > 0; i = w.next[i-1] {
+		if w.known[i-1] == s {
+			w.uint(uint64(i))
+			return
+		}
 	}
 	w.uint(0)
 	w.text(s)
 	if len(w.known) < maxKnown {
-		w.known = append(w.known, s)
+		w.known, w.next = append(w.known, s), append(w.next, *head)
+		*head = uint16(len(w.known))
 	}
 }
 
@@ -105,7 +118,7 @@ func (r *reader) done(what string) error {
 	return nil
 }
 
-const decisionCodec = 3
+const decisionCodec = 4
 
 const (
 	bitHoldout = 1 << iota
@@ -115,6 +128,7 @@ const (
 	bitExcluded = 1 << iota
 	bitScored
 	bitTerms
+	bitPropensity // it differs from the one before
 )
 
 // AppendDecision appends the binary form of d, the Body of a "Decision Made"
@@ -141,8 +155,9 @@ func AppendDecision(b []byte, d *rapport.Decision) []byte {
 	w.choices(d.Items)
 	w.choices(d.Withheld)
 	w.uint(uint64(len(d.Candidates)))
+	var last neighbour
 	for i := range d.Candidates {
-		w.candidate(&d.Candidates[i])
+		w.candidate(&d.Candidates[i], &last)
 	}
 	return w.b
 }
@@ -176,19 +191,52 @@ func (w *writer) choices(cs []rapport.Choice) {
 	}
 }
 
-func (w *writer) candidate(c *rapport.Candidate) {
-	w.text(c.Action)
+// neighbour is what a candidate is written beside: of hundreds, many are named
+// alike and equally unlikely.
+type neighbour struct {
+	action     string
+	propensity float64 // of the last one not excluded
+}
+
+// maxShared bounds how much of a name is taken from the neighbour's.
+const maxShared = 255
+
+// expected is the propensity that need not be written.
+func (n *neighbour) expected(bits byte) float64 {
+	if bits&bitExcluded != 0 {
+		return 0
+	}
+	return n.propensity
+}
+
+func (n *neighbour) become(c *rapport.Candidate) {
+	if n.action = c.Action; c.Excluded == "" {
+		n.propensity = c.Propensity
+	}
+}
+
+func (w *writer) candidate(c *rapport.Candidate, last *neighbour) {
 	var bits byte
 	if c.Excluded != "" {
 		bits |= bitExcluded
 	}
-	if c.Mean != 0 || c.Score != 0 || c.Propensity != 0 {
+	if c.Mean != 0 || c.Score != 0 {
 		bits |= bitScored
 	}
 	if len(c.Terms) > 0 {
 		bits |= bitTerms
 	}
+	if c.Propensity != last.expected(bits) {
+		bits |= bitPropensity
+	}
+	same, most := 0, min(len(c.Action), len(last.action), maxShared)
+	for same < most && c.Action[same] == last.action[same] {
+		same++
+	}
+	last.become(c)
 	w.b = append(w.b, bits)
+	w.uint(uint64(same))
+	w.text(c.Action[same:])
 	if bits&bitExcluded != 0 {
 		w.repeat(c.Excluded)
 		w.repeat(c.Detail)
@@ -196,6 +244,8 @@ func (w *writer) candidate(c *rapport.Candidate) {
 	if bits&bitScored != 0 {
 		w.small(c.Mean)
 		w.small(c.Score)
+	}
+	if bits&bitPropensity != 0 {
 		w.small(c.Propensity)
 	}
 	if bits&bitTerms != 0 {
@@ -239,8 +289,13 @@ func decodeDecision(b []byte, all bool) (*rapport.Decision, error) {
 	}
 	if n := r.Count(2); n > 0 {
 		d.Candidates = make([]rapport.Candidate, n)
+		var last neighbour
 		for i := range d.Candidates {
-			r.candidate(&d.Candidates[i])
+			if version > 3 {
+				r.candidate(&d.Candidates[i], &last)
+			} else {
+				r.plainCandidate(&d.Candidates[i])
+			}
 		}
 	}
 	if err := r.done("decision record"); err != nil {
@@ -274,7 +329,29 @@ func (r *reader) choices(version byte) []rapport.Choice {
 	return cs
 }
 
-func (r *reader) candidate(c *rapport.Candidate) {
+func (r *reader) candidate(c *rapport.Candidate, last *neighbour) {
+	bits := r.Byte()
+	same := r.Uvarint()
+	if same > maxShared || same > uint64(len(last.action)) {
+		r.Fail()
+		return
+	}
+	c.Action = last.action[:same] + r.Text()
+	if bits&bitExcluded != 0 {
+		c.Excluded, c.Detail = r.repeat(), r.repeat()
+	}
+	if bits&bitScored != 0 {
+		c.Mean, c.Score = r.small(), r.small()
+	}
+	if c.Propensity = last.expected(bits); bits&bitPropensity != 0 {
+		c.Propensity = r.small()
+	}
+	r.terms(c, bits)
+	last.become(c)
+}
+
+// plainCandidate reads one as it was written before codec 4: by itself.
+func (r *reader) plainCandidate(c *rapport.Candidate) {
 	c.Action = r.Text()
 	bits := r.Byte()
 	if bits&bitExcluded != 0 {
@@ -283,6 +360,10 @@ func (r *reader) candidate(c *rapport.Candidate) {
 	if bits&bitScored != 0 {
 		c.Mean, c.Score, c.Propensity = r.small(), r.small(), r.small()
 	}
+	r.terms(c, bits)
+}
+
+func (r *reader) terms(c *rapport.Candidate, bits byte) {
 	if bits&bitTerms != 0 {
 		c.Terms = make([]rapport.Term, r.Count(5))
 		for i := range c.Terms {

@@ -39,8 +39,9 @@ type view struct {
 	*board
 	inputs
 	likes   likes
-	commons []common  // by pair
-	bases   []float64 // by event: the chance that it is reached without anything, below 0 while not computed
+	names   map[string]string // of features
+	commons []common          // by pair
+	bases   []float64         // by event: the chance that it is reached without anything, below 0 while not computed
 }
 
 // at sets the moment.
@@ -54,6 +55,22 @@ func (v *view) at(b *board, f rapport.Fields, axes *bandit.Basis) {
 	for i := range v.bases {
 		v.bases[i] = -1
 	}
+}
+
+// maxNames bounds how many names of features are kept.
+const maxNames = 1000
+
+// name returns the name of a feature as a text, made once.
+func (v *view) name(key []byte) string {
+	if s, ok := v.names[string(key)]; ok {
+		return s
+	}
+	if v.names == nil || len(v.names) >= maxNames {
+		v.names = map[string]string{}
+	}
+	s := string(key)
+	v.names[s] = s
+	return s
 }
 
 // common returns the shared part of the log-odds of an outcome.
@@ -115,11 +132,6 @@ type Query struct {
 // working is the memory of the scoring of one moment, which questions about the
 // same share.
 type working struct{ seen, plain view }
-
-// alone returns the query of an action by itself.
-func (q *Query) alone() *Query {
-	return &Query{Placement: q.Placement, Features: q.Features, CLV: q.CLV}
-}
 
 // chain is what one action does: clicks, and one goal after or without them.
 type chain struct {
@@ -252,7 +264,7 @@ func (k *Knowledge) Terms(q *Query, action *Action, seen float64, terms []rappor
 	if moved == 0 {
 		return terms
 	}
-	return k.spread(v, i, q, o, moved, terms)
+	return k.spread(v, i, o, moved, terms)
 }
 
 // compared returns the moment of a query and one without any features, and where
@@ -262,7 +274,8 @@ func (q *Query) compared(k *Knowledge, action *Action) (v, plain *view, at int) 
 		at = slices.IndexFunc(q.roster.entries, func(e entry) bool { return e.action == action })
 		v, plain = &q.work.seen, &q.work.plain
 	} else {
-		v, plain = q.alone().viewed(k, []*Action{action}), new(view)
+		alone := Query{Placement: q.Placement, Features: q.Features, CLV: q.CLV}
+		v, plain = alone.viewed(k, []*Action{action}), new(view)
 	}
 	if plain.board != v.board {
 		plain.at(v.board, nil, k.basis)
@@ -273,7 +286,7 @@ func (q *Query) compared(k *Knowledge, action *Action) (v, plain *view, at int) 
 // spread shares out by how much the features of the moment move the expected
 // worth, in proportion to what each adds to the log-odds of a click (of the
 // first goal where nobody clicks).
-func (k *Knowledge) spread(v *view, i int, q *Query, o own, moved float64, terms []rapport.Term) []rapport.Term {
+func (k *Knowledge) spread(v *view, i int, o own, moved float64, terms []rapport.Term) []rapport.Term {
 	pair, stake := v.entries[i].click, &v.seats[i].click
 	if aims := v.entries[i].goals; !v.clicks && len(aims) > 0 && aims[0].direct >= 0 {
 		pair, stake = aims[0].direct, &v.seats[i].goals[0].direct
@@ -295,9 +308,12 @@ func (k *Knowledge) spread(v *view, i int, q *Query, o own, moved float64, terms
 			whole += math.Abs(v)
 		}
 	}
-	var buffer [32]bandit.Feature
-	for key, v := range q.Features.All() {
-		add(string(key), k.basis.Along(encodeField(key, v, buffer[:0]), &rise))
+	at := 0
+	for _, f := range v.fields {
+		if rise := k.basis.Along(v.x[at:f.to], &rise); rise != 0 {
+			add(v.name(f.key), rise)
+		}
+		at = f.to
 	}
 	for i, name := range [...]string{ownSeen: "seen before", ownGroups: "interest in what it is about", ownProducts: "interest in its products"} {
 		add(name, float64(weights[i]*o[i]))

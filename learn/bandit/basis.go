@@ -139,11 +139,16 @@ func (b *Basis) Along(features []Feature, t *Slope) float64 {
 	}
 	var sum float32
 	for _, f := range features {
-		var dot float32
-		for i, v := range b.Rows[f.Slot%Slots] {
-			dot += v * t[i]
+		var dot [4]float32 // at a time, since each addition waits for the one before
+		row := &b.Rows[f.Slot%Slots]
+		for i := 0; i < Axes; i += 4 {
+			v, u := row[i:i+4:i+4], t[i:i+4:i+4]
+			dot[0] += v[0] * u[0]
+			dot[1] += v[1] * u[1]
+			dot[2] += v[2] * u[2]
+			dot[3] += v[3] * u[3]
 		}
-		sum += dot * f.Value
+		sum += (dot[0] + dot[1] + dot[2] + dot[3]) * f.Value
 	}
 	return float64(sum)
 }
