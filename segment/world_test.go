@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/collect/segmentwire"
 	"github.com/rapport-engine/rapport/condition"
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/eventlog"
@@ -150,13 +151,20 @@ func (w *world) start() {
 	w.must(w.eng.Ready(w.t.Context()))
 }
 
-// event returns an event of a user at the clock's time, some time ago.
+// event returns an event of a user that a client dates some time before the
+// clock's time, or after it: then it is taken as the door takes it.
 func (w *world) event(user string, kind rapport.EventType, name string, ago time.Duration, fields map[string]any) rapport.Event {
 	w.n++
 	now := w.clock.Now()
 	e := rapport.Event{
 		Type: kind, Name: name, Source: "web", MessageID: fmt.Sprintf("m%d", w.n), Timestamp: rapport.Millis(now.Add(-ago)), ReceivedAt: rapport.Millis(now),
 		Identifiers: []rapport.Identifier{{Kind: rapport.KindUserID, Value: user}},
+	}
+	if ago < 0 {
+		var b segmentwire.Batch
+		body := fmt.Sprintf(`{"type":"track","event":"any","userId":"any","timestamp":%q}`, now.Add(-ago).Format(time.RFC3339Nano))
+		w.must(segmentwire.Parse([]byte(body), &segmentwire.Options{ReceivedAt: e.ReceivedAt}, &b))
+		e.Timestamp = b.Events[0].Timestamp
 	}
 	if kind == rapport.TypeIdentify {
 		e.Traits = rapport.FieldsOf(fields)

@@ -15,6 +15,7 @@ import (
 	_ "github.com/duckdb/duckdb-go/v2"
 
 	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/collect/segmentwire"
 	"github.com/rapport-engine/rapport/condition"
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/measure/query"
@@ -280,8 +281,17 @@ func randomEvent(r *rand.Rand, n int) rapport.Event {
 	case 4:
 		e.Type = rapport.TypeSystem
 	}
-	if r.IntN(6) == 0 {
+	switch r.IntN(8) {
+	case 0:
 		e.Timestamp = now - 3600_000*int64(r.IntN(3)) // at the same moment as others
+		return e
+	case 1: // by a clock that runs ahead: the door takes it as received
+		var b segmentwire.Batch
+		body := fmt.Sprintf(`{"type":"track","event":"any","userId":"any","timestamp":%d}`, now+[...]int64{1, 200_000, 86400_000, 1 << 40}[r.IntN(4)])
+		if err := segmentwire.Parse([]byte(body), &segmentwire.Options{ReceivedAt: now - int64(r.IntN(3600_000))}, &b); err != nil {
+			panic(err)
+		}
+		e.Timestamp = b.Events[0].Timestamp
 		return e
 	}
 	e.Timestamp = now - int64(r.IntN(int([...]int64{3600_000, 86400_000, 40 * 86400_000, 500 * 86400_000}[r.IntN(4)])))
