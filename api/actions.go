@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"strings"
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/access"
@@ -12,6 +13,7 @@ import (
 // ActionInfo is one action and what is known of it.
 type ActionInfo struct {
 	ID         string      `json:"id"`
+	Title      string      `json:"title,omitempty" doc:"What its content calls it: title, subject or headline, unless that is a template"`
 	Type       string      `json:"type"`
 	Placements []string    `json:"placements"`
 	When       string      `json:"when,omitempty"`
@@ -85,7 +87,7 @@ func (a *API) actions() []ActionInfo {
 	}
 	list := []ActionInfo{}
 	for _, doc := range config.Specs[*decide.ActionDoc](set, "action") {
-		i := ActionInfo{ID: doc.ID, Type: string(doc.Type), Placements: doc.Placements, Purpose: doc.Purpose, Channel: doc.Channel, Channels: doc.Channels}
+		i := ActionInfo{ID: doc.ID, Title: titleOf(doc), Type: string(doc.Type), Placements: doc.Placements, Purpose: doc.Purpose, Channel: doc.Channel, Channels: doc.Channels}
 		if doc.When != nil {
 			i.When = doc.When.Text()
 		}
@@ -104,6 +106,18 @@ func (a *API) actions() []ActionInfo {
 		list = append(list, i)
 	}
 	return list
+}
+
+// titleOf is what the content of an action calls it, "" where it does not.
+func titleOf(doc *decide.ActionDoc) string {
+	for _, name := range [...]string{"title", "subject", "headline"} {
+		if v, ok := doc.Content.Get(name); ok {
+			if title := v.Str(); title != "" && !strings.Contains(title, "{{") && !strings.Contains(title, "{%") {
+				return clip(title, 120)
+			}
+		}
+	}
+	return ""
 }
 
 // LiftOf is the summary of a measured effect, nil while there is not enough to say.

@@ -60,6 +60,7 @@ func New(d Deps) *API {
 	a.likenessOperations()
 	a.decisionOperations()
 	a.portfolioOperations()
+	a.learningOperations()
 	a.sqlOperations()
 	a.configOperations()
 	a.proposalOperations()

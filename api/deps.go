@@ -19,6 +19,7 @@ import (
 	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/eventlog"
 	"github.com/rapport-engine/rapport/identity"
+	"github.com/rapport-engine/rapport/predict"
 	"github.com/rapport-engine/rapport/profile"
 	"github.com/rapport-engine/rapport/twin/epcis"
 	"github.com/rapport-engine/rapport/twin/ota"
@@ -179,20 +180,21 @@ type PartitionStatus struct {
 
 // Overview is what the first page shows.
 type Overview struct {
-	People        int64          `json:"people"`
-	Events        EventRates     `json:"events"`
-	Decisions     DecisionRates  `json:"decisions"`
-	Lift          *LiftSummary   `json:"lift" doc:"Value per person that would not have come otherwise; null while there is not enough to say"`
-	HoldoutShare  float64        `json:"holdoutShare"`
-	Currency      string         `json:"currency,omitempty" doc:"Of all amounts, as the policy says; ISO 4217"`
-	Quarantine    QuarantineOpen `json:"quarantine"`
-	DeadLetters   int            `json:"deadLetters"`
-	NeedsYou      []Need         `json:"needsYou"`
-	Demo          bool           `json:"demo"`
-	FirstEventAt  *time.Time     `json:"firstEventAt"`
-	Version       string         `json:"version"`
-	UptimeSeconds float64        `json:"uptimeSeconds"`
-	Clock         time.Time      `json:"clock" doc:"Now, by the server's clock: a demo world's may run ahead"`
+	People        int64               `json:"people"`
+	Events        EventRates          `json:"events"`
+	Decisions     DecisionRates       `json:"decisions"`
+	Lift          *LiftSummary        `json:"lift" doc:"Value per person that would not have come otherwise; null while there is not enough to say"`
+	CLV           *predict.ActiveBase `json:"clv,omitempty" doc:"Lifetime value of the active base; left out while there is no model of purchases"`
+	HoldoutShare  float64             `json:"holdoutShare"`
+	Currency      string              `json:"currency,omitempty" doc:"Of all amounts, as the policy says; ISO 4217"`
+	Quarantine    QuarantineOpen      `json:"quarantine"`
+	DeadLetters   int                 `json:"deadLetters"`
+	NeedsYou      []Need              `json:"needsYou"`
+	Demo          bool                `json:"demo"`
+	FirstEventAt  *time.Time          `json:"firstEventAt"`
+	Version       string              `json:"version"`
+	UptimeSeconds float64             `json:"uptimeSeconds"`
+	Clock         time.Time           `json:"clock" doc:"Now, by the server's clock: a demo world's may run ahead"`
 }
 
 // EventRates are events in all and lately.

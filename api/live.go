@@ -27,6 +27,7 @@ type Live struct {
 	mu       sync.Mutex
 	next     int64
 	kept     [512]Moment
+	seeded   int64 // when the last moment nobody watched was kept, Unix ms
 	watchers map[*Watcher]struct{}
 }
 
@@ -48,6 +49,25 @@ func (l *Live) Watched() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.watchers) > 0
+}
+
+// seedEvery is how often, in ms, a moment is kept while nobody watches: whoever
+// opens a console sees at once what happened lately.
+const seedEvery = 500
+
+// Wants reports whether a moment at a time, Unix ms, is to be published: all
+// while somebody watches, else a few a second.
+func (l *Live) Wants(at int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.watchers) > 0 {
+		return true
+	}
+	if at < l.seeded+seedEvery && at >= l.seeded {
+		return false
+	}
+	l.seeded = at
+	return true
 }
 
 // Publish adds a moment and hands it to every watcher that keeps up.

@@ -69,6 +69,19 @@ type PersonSummary struct {
 	LastSeen    time.Time            `json:"lastSeen"`
 	Events      int64                `json:"events"`
 	Country     string               `json:"country,omitempty"`
+	CLV         *float64             `json:"clv,omitempty" doc:"Lifetime value foretold; left out in searches and while it is not known"`
+	Churn       *float64             `json:"churn,omitempty" doc:"Chance that the person has left"`
+}
+
+// foretell fills in what the list shows of a person's scores.
+func (s *PersonSummary) foretell(v *engine.View, at int64) {
+	p := predict.At(v.State, v.Config(), at, []string{"clv"})
+	if x, ok := p.Value([]string{"clv"}).Number(); ok {
+		s.CLV = &x
+	}
+	if x, ok := p.Value([]string{"churn"}).Number(); ok {
+		s.Churn = &x
+	}
 }
 
 type peoplePage struct {
@@ -406,9 +419,12 @@ func (a *API) listPeople(ctx context.Context, in *struct {
 		}
 		return out, nil
 	}
+	now := rapport.Millis(a.deps.Clock.Now())
 	next, err := a.deps.Engine.List(ctx, in.After, in.Limit, func(v *engine.View) error {
 		if p, ok := profile.Read(v); ok && p.Activity.Events > 0 {
-			out.Body.People = append(out.Body.People, summary(&p))
+			s := summary(&p)
+			s.foretell(v, now)
+			out.Body.People = append(out.Body.People, s)
 		}
 		return nil
 	})

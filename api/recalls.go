@@ -63,6 +63,7 @@ type RecallProgress struct {
 // RecallPerson is somebody a recall concerns.
 type RecallPerson struct {
 	Person         string       `json:"person"`
+	Name           string       `json:"name" doc:"What to call them, or the id"`
 	Items          []string     `json:"items"`
 	State          recall.State `json:"state" enum:"waiting,unreachable,sent,reached,acknowledged"`
 	Why            string       `json:"why,omitempty" doc:"Why they cannot be reached"`
@@ -80,6 +81,9 @@ type RecallStatus struct {
 	epcis.Recall
 	Progress RecallProgress `json:"progress"`
 }
+
+// mostNamed is how many people of a page are called by their names.
+const mostNamed = 500
 
 type recallBody struct {
 	ID           string `json:"id,omitempty" doc:"Given, the same recall can be changed, or begun again after it was lifted"`
@@ -156,6 +160,12 @@ func (a *API) recallOperations() {
 			people, next, err := a.deps.Recalls.People(ctx, in.ID, in.State, in.After, in.Limit)
 			if people == nil {
 				people = []RecallPerson{}
+			}
+			for i := range people {
+				people[i].Name = people[i].Person
+				if id, err := rapport.ParseID(people[i].Person); err == nil && i < mostNamed {
+					people[i].Name = a.label(ctx, id)
+				}
 			}
 			return &body[recallPeople]{recallPeople{people, next}}, err
 		})

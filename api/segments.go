@@ -232,12 +232,14 @@ func (a *API) segmentPeople(ctx context.Context, in *struct {
 		return nil, err
 	}
 	out := &body[segmentPage]{segmentPage{People: []SegmentMember{}, Size: s.Size}}
+	now := rapport.Millis(a.deps.Clock.Now())
 	out.Body.Next, err = a.deps.Engine.Listed(ctx, segment.Key(in.ID), in.After, in.Limit, func(v *engine.View) error {
 		p, ok := profile.Read(v)
 		if !ok {
 			return nil
 		}
 		m := SegmentMember{PersonSummary: summary(&p)}
+		m.foretell(v, now)
 		for _, x := range segment.Of(v) {
 			if x.ID == in.ID {
 				m.Since = rapport.Time(x.Since)

@@ -29,12 +29,23 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	person := r.URL.Query().Get("person")
-	// A decision names its person by id alone: what to call them is asked only
-	// when somebody watches.
+	// Most moments name their person by id or a masked identifier: what to call
+	// them is asked only when somebody watches.
+	names := map[string]string{}
 	named := func(m Moment) Moment {
-		if id, err := rapport.ParseID(m.PersonID); err == nil && m.Kind == "decision" && strings.HasPrefix(m.PersonID, m.Person) {
-			m.Person = a.label(r.Context(), id)
+		id, err := rapport.ParseID(m.PersonID)
+		if err != nil || m.Person != "" && !strings.HasPrefix(m.PersonID, m.Person) && !strings.Contains(m.Person, "•••") {
+			return m
 		}
+		if len(names) > 1000 {
+			clear(names)
+		}
+		name, known := names[m.PersonID]
+		if !known || m.Name == "identify" || m.Kind == "decision" {
+			name = a.label(r.Context(), id)
+			names[m.PersonID] = name
+		}
+		m.Person = name
 		return m
 	}
 	wanted := func(m Moment) bool {

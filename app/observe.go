@@ -13,7 +13,7 @@ import (
 )
 
 // observe is called for every event folded while live. It counts, and tells the
-// consoles that are watching; with nobody watching it formats nothing.
+// consoles that are watching; with nobody watching it formats next to nothing.
 func (s *Server) observe(_ int32, _ int64, e *rapport.Event, entity rapport.ID) {
 	if e.Type == rapport.TypeSystem {
 		if e.Name == rapport.SystemDecision {
@@ -30,7 +30,7 @@ func (s *Server) observe(_ int32, _ int64, e *rapport.Event, entity rapport.ID) 
 			}
 		}
 	}
-	if !s.live.Watched() {
+	if !s.live.Wants(e.ReceivedAt) {
 		return
 	}
 	m := api.Moment{

@@ -153,9 +153,45 @@ func TestScoresOfImportedOrdersAreThoseOfTheEvaluation(t *testing.T) {
 			t.Errorf("%s was told to come back with scores %+v", id, p.Scores)
 		}
 	}
+	h.valued()
 	h.stop()
 	h.start() // the model is a fact of the log
 	if h.call("GET", "/v1/models/purchases", "", &page); page.Status != "good" || page.Made == nil {
 		t.Errorf("after a restart: %+v", page)
+	}
+}
+
+// valued checks the value of the active base against the list of people.
+func (h *house) valued() {
+	h.t.Helper()
+	active, customers, sum := 0, 0, 0.0
+	for after := ""; ; {
+		var page struct {
+			People []struct{ CLV, Churn *float64 }
+			Next   string
+		}
+		h.call("GET", "/v1/people?limit=500&after="+after, "", &page)
+		for _, p := range page.People {
+			if p.CLV == nil || p.Churn == nil {
+				continue
+			}
+			if customers++; *p.Churn < 0.5 {
+				active, sum = active+1, sum+*p.CLV
+			}
+		}
+		if after = page.Next; after == "" {
+			break
+		}
+	}
+	var overview struct{ CLV *predict.ActiveBase }
+	for begun := time.Now(); overview.CLV == nil; h.call("GET", "/v1/overview", "", &overview) {
+		if time.Since(begun) > 2*time.Minute {
+			h.t.Fatal("the active base is never valued")
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	b := overview.CLV
+	if b.People != active || b.Customers != customers || math.Abs(b.Value-sum/float64(active)) > 0.01*b.Value || !(b.Low < b.Value && b.Value < b.High) {
+		h.t.Errorf("%+v; the list has %d active of %d, worth %v", b, active, customers, sum/float64(active))
 	}
 }

@@ -26,6 +26,7 @@ func (s *Server) runRooms(ctx context.Context, group *errgroup.Group) {
 		s.rates.run,
 		s.fitter.Run,
 		s.lives.Run,
+		s.keepWorth,
 		s.demo.run,
 		s.runErasures,
 		s.buildDefinitions,

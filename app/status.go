@@ -76,7 +76,7 @@ func (s *Server) Overview(ctx context.Context) (api.Overview, error) {
 		Decisions:  api.DecisionRates{Total: s.rates.decisions.Load(), PerSecond: decisions},
 		Quarantine: api.QuarantineOpen{Open: s.door.Stats().HeldEntries.Load()}, NeedsYou: []api.Need{},
 		Version: rapport.Version, UptimeSeconds: time.Since(s.started).Seconds(), Demo: s.demo.Status().Phase != "absent",
-		Lift: api.LiftOf(s.model.Knowledge().Lift("")), Clock: s.opts.Clock.Now().UTC(),
+		Lift: api.LiftOf(s.model.Knowledge().Lift("")), CLV: s.worth.last.Load(), Clock: s.opts.Clock.Now().UTC(),
 	}
 	o.Decisions.P50Millis, o.Decisions.P99Millis = s.rates.quantiles()
 	if first := s.firstEvent(ctx); !first.IsZero() {

@@ -17,7 +17,7 @@ const root = createRootRouteWithContext<{ client: QueryClient }>()({ component: 
 const at = <P extends string>(path: P) => ({ getParentRoute: () => root, path })
 
 const now = createRoute({ ...at('/'), validateSearch: reads(['kind', 'q']), component: lazyRouteComponent(() => import('./pages/now/now'), 'Now') })
-const people = createRoute({ ...at('/people'), validateSearch: reads(['q']), component: lazyRouteComponent(() => import('./pages/people/people'), 'People') })
+const people = createRoute({ ...at('/people'), validateSearch: reads(['q', 'audience']), component: lazyRouteComponent(() => import('./pages/people/people'), 'People') })
 const person = createRoute({
   ...at('/people/$ref'),
   validateSearch: reads(['tab', 'placement', 'action'], ['system']),
@@ -30,20 +30,25 @@ const decisions = createRoute({
 })
 const decision = createRoute({ ...at('/decisions/$id'), component: lazyRouteComponent(() => import('./pages/decisions/decision'), 'DecisionPage') })
 const actions = createRoute({ ...at('/actions'), validateSearch: reads(['q', 'placement']), component: lazyRouteComponent(() => import('./pages/actions/actions'), 'Actions') })
-const action = createRoute({ ...at('/actions/$id'), validateSearch: reads(['tab']), component: lazyRouteComponent(() => import('./pages/actions/action'), 'ActionPage') })
+const action = createRoute({ ...at('/actions/$id'), validateSearch: reads(['tab', 'person']), component: lazyRouteComponent(() => import('./pages/actions/action'), 'ActionPage') })
 const placements = createRoute({ ...at('/placements'), component: lazyRouteComponent(() => import('./pages/actions/placements'), 'Placements') })
+const learning = createRoute({ ...at('/learning'), validateSearch: reads(['placement']), component: lazyRouteComponent(() => import('./pages/portfolio/learning'), 'LearningPage') })
 const board = createRoute({ ...at('/board'), validateSearch: reads(['placement', 'try']), component: lazyRouteComponent(() => import('./pages/portfolio/board'), 'BoardPage') })
 const portfolio = createRoute({ ...at('/portfolio'), validateSearch: reads(['placement', 'action', 'state']), component: lazyRouteComponent(() => import('./pages/portfolio/portfolio'), 'PortfolioPage') })
 
 const audiences = createRoute({ ...at('/audiences'), validateSearch: reads(['q'], ['add']), component: lazyRouteComponent(() => import('./pages/audiences/audiences'), 'Audiences') })
-const audience = createRoute({ ...at('/audiences/$id'), validateSearch: reads(['tab']), component: lazyRouteComponent(() => import('./pages/audiences/audience'), 'Audience') })
+const insights = createRoute({ ...at('/insights'), validateSearch: reads(['event', 'within']), component: lazyRouteComponent(() => import('./pages/audiences/insights'), 'InsightsPage') })
+const audience = createRoute({ ...at('/audiences/$id'), validateSearch: reads(['tab', 'when']), component: lazyRouteComponent(() => import('./pages/audiences/audience'), 'Audience') })
 const products = createRoute({ ...at('/products'), validateSearch: reads(['gtin', 'state']), component: lazyRouteComponent(() => import('./pages/products/products'), 'Products') })
 const item = createRoute({ ...at('/products/items/$id'), validateSearch: reads(['tab', 'reading', 'step']), component: lazyRouteComponent(() => import('./pages/products/item'), 'ItemPage') })
 const fleet = createRoute({ ...at('/products/fleet'), validateSearch: reads(['days', 'gtin']), component: lazyRouteComponent(() => import('./pages/products/fleet'), 'Fleet') })
 const recalls = createRoute({ ...at('/products/recalls'), validateSearch: reads(['of']), component: lazyRouteComponent(() => import('./pages/products/recalls'), 'Recalls') })
+const recall = createRoute({ ...at('/products/recalls/$id'), validateSearch: reads(['state']), component: lazyRouteComponent(() => import('./pages/products/recall'), 'RecallPage') })
 const rollouts = createRoute({ ...at('/products/rollouts'), validateSearch: reads(['id'], ['add']), component: lazyRouteComponent(() => import('./pages/products/rollouts'), 'Rollouts') })
 const captures = createRoute({ ...at('/products/supply-chain'), validateSearch: reads(['id']), component: lazyRouteComponent(() => import('./pages/products/captures'), 'Captures') })
 const models = createRoute({ ...at('/setup/models'), component: lazyRouteComponent(() => import('./pages/models/models'), 'Models') })
+
+const content = createRoute({ ...at('/content'), validateSearch: reads(['tab', 'q', 'action', 'person', 'reason']), component: lazyRouteComponent(() => import('./pages/content/content'), 'ContentPage') })
 
 const docs = createRoute({ ...at('/docs/$'), component: lazyRouteComponent(() => import('./pages/docs/docs'), 'Docs') })
 
@@ -75,7 +80,7 @@ const system = createRoute({ ...at('/setup/system'), component: lazyRouteCompone
 // The parts in both themes, while developing only.
 const components = import.meta.env.DEV ? createRoute({ ...at('/dev/components'), component: lazyRouteComponent(() => import('./pages/dev/components'), 'Components') }) : undefined
 
-const pages = [now, people, person, audiences, audience, products, item, fleet, recalls, rollouts, captures, models, decisions, decision, actions, action, placements, board, portfolio, docs, setup, sources, importing, quarantine, identity, config, document, deliveries, tokens, audit, system]
+const pages = [now, people, person, audiences, audience, products, item, fleet, recalls, recall, rollouts, captures, models, decisions, decision, actions, action, placements, board, portfolio, learning, content, insights, docs, setup, sources, importing, quarantine, identity, config, document, deliveries, tokens, audit, system]
 
 export function makeRouter(client: QueryClient) {
   return createRouter({

@@ -6,7 +6,7 @@ import type {
   Artifact, HeldValue, Portfolio, Proposal, ProposalDetail, Review, Rollout, RolloutDevice, Affected, CaptureJob, ItemsPage, Item, ModelPage, Recall, Scores, Segment, SegmentHistory, SegmentMembers, SegmentOverlap, SegmentPreview, Series,
   Action, AuditEntry, Explanation, FleetReport, Product, Config, ConfigDocument, ConfigField, ConfigVersion, ConfigPlan, DecisionsPage, Deliveries, Demo,
   Identity, Job, PeoplePage, Person, Placement, QuarantinePage, Source, System,
-  Timeline, Token,
+  Timeline, Token, RecallStatus, RecallPeople, PersonSending, LearningHealth, Insights, Channels, Suppressions,
 } from './types'
 
 const auditPage = 200
@@ -18,10 +18,15 @@ export const demoQuery = queryOptions({
   queryFn: ({ signal }) => get<Demo>('/v1/demo', { signal }),
 })
 
-export const peopleQuery = (q: string) =>
+/** Everybody, those a search finds, or those in an audience. */
+export const peopleQuery = (q: string, segment = '') =>
   infiniteQueryOptions({
-    queryKey: ['people', q],
-    queryFn: ({ pageParam, signal }) => get<PeoplePage>('/v1/people', { query: { q, limit: 100, after: pageParam }, signal }),
+    queryKey: ['people', q, segment],
+    queryFn: async ({ pageParam, signal }): Promise<PeoplePage> => {
+      if (!segment) return get<PeoplePage>('/v1/people', { query: { q, limit: 100, after: pageParam }, signal })
+      const { people, next, size } = await get<SegmentMembers>(`/v1/segments/${enc(segment)}/people`, { query: { limit: 100, after: pageParam }, signal })
+      return { people, next, total: size }
+    },
     initialPageParam: '',
     getNextPageParam: (page) => page.next || undefined,
     placeholderData: keepPreviousData,
@@ -225,6 +230,19 @@ export const recallsQuery = queryOptions({
   refetchInterval: 5000,
 })
 
+export const recallQuery = (id: string) =>
+  queryOptions({ queryKey: ['recalls', id], queryFn: ({ signal }) => get<RecallStatus>(`/v1/recalls/${enc(id)}`, { signal }), refetchInterval: 3000 })
+
+export const recallPeopleQuery = (id: string, state?: string) =>
+  infiniteQueryOptions({
+    queryKey: ['recalls', id, 'people', state],
+    queryFn: ({ pageParam, signal }) => get<RecallPeople>(`/v1/recalls/${enc(id)}/people`, { query: { state, limit: 200, after: pageParam }, signal }),
+    initialPageParam: '',
+    getNextPageParam: (page) => page.next || undefined,
+    placeholderData: keepPreviousData,
+    refetchInterval: 5000,
+  })
+
 export const affectedQuery = (of: string) =>
   queryOptions({ queryKey: ['recalls', 'affected', of], queryFn: ({ signal }) => get<Affected>('/v1/recalls/affected', { query: { of, limit: 1000 }, signal }), enabled: of !== '', retry: false })
 
@@ -236,6 +254,32 @@ export const capturesQuery = queryOptions({
 
 export const scoresQuery = (ref: string) =>
   queryOptions({ queryKey: ['person', ref, 'scores'], queryFn: ({ signal }) => get<Scores>(`/v1/people/${enc(ref)}/scores`, { signal }) })
+
+export const sendingQuery = (ref: string) =>
+  queryOptions({ queryKey: ['person', ref, 'sending'], queryFn: ({ signal }) => get<PersonSending>(`/v1/people/${enc(ref)}/sending`, { signal }), retry: false })
+
+export const learningQuery = (placement: string) =>
+  queryOptions({ queryKey: ['learning', placement], queryFn: ({ signal }) => get<LearningHealth>('/v1/learning', { query: { placement }, signal }), placeholderData: keepPreviousData, refetchInterval: 15_000 })
+
+export const insightsQuery = (event: string, within: string) =>
+  queryOptions({
+    queryKey: ['insights', event, within],
+    queryFn: ({ signal }) => get<Insights>('/v1/insights', { query: { event, within }, signal }),
+    staleTime: 300_000,
+    retry: false,
+    placeholderData: keepPreviousData,
+  })
+
+export const channelsQuery = queryOptions({ queryKey: ['channels'], queryFn: ({ signal }) => get<Channels>('/v1/channels', { signal }), refetchInterval: 10_000 })
+
+export const suppressionsQuery = (filter: { reason?: string; address?: string }) =>
+  infiniteQueryOptions({
+    queryKey: ['suppressions', filter],
+    queryFn: ({ pageParam, signal }) => get<Suppressions>('/v1/suppressions', { query: { ...filter, limit: 200, after: pageParam }, signal }),
+    initialPageParam: '',
+    getNextPageParam: (page) => page.next || undefined,
+    placeholderData: keepPreviousData,
+  })
 
 export const modelsQuery = queryOptions({
   queryKey: ['models'],

@@ -1245,6 +1245,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/learning": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How learning does in the newest decisions: what is tried and at which price, and whether what was expected came
+         * @description Needs the role viewer.
+         */
+        get: operations["learning-health"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/models": {
         parameters: {
             query?: never;
@@ -2271,6 +2291,8 @@ export interface components {
             placements: string[];
             purpose?: string;
             stats: components["schemas"]["ActionStats"];
+            /** @description What its content calls it: title, subject or headline, unless that is a template */
+            title?: string;
             type: string;
             /** Format: int64 */
             version: number;
@@ -2314,6 +2336,50 @@ export interface components {
         };
         ActionsAnswer: {
             actions: components["schemas"]["ActionInfo"][];
+        };
+        ActiveBase: {
+            /**
+             * Format: date-time
+             * @description When this was counted
+             */
+            at: string;
+            /**
+             * Format: int64
+             * @description Everybody who bought
+             */
+            customers: number;
+            /** Format: double */
+            high: number;
+            /**
+             * Format: double
+             * @description How far ahead it looks
+             */
+            horizonDays: number;
+            /**
+             * Format: double
+             * @description 95 % interval of the average, as far as chance goes: how far the model itself may be off is told with the model
+             */
+            low: number;
+            /**
+             * Format: int64
+             * @description Active customers: they bought, and have left with a chance below one half
+             */
+            people: number;
+            /**
+             * Format: int64
+             * @description Active customers looked at; fewer than people where the figures are estimates
+             */
+            sampled: number;
+            /**
+             * Format: double
+             * @description Of all of them together
+             */
+            total: number;
+            /**
+             * Format: double
+             * @description Lifetime value of one of them, on average
+             */
+            value: number;
         };
         Affected: {
             items: components["schemas"]["Holding"][];
@@ -3423,6 +3489,47 @@ export interface components {
         KindsAnswer: {
             kinds: components["schemas"]["Field"][];
         };
+        LearningBin: {
+            /** Format: double */
+            came: number;
+            /** Format: int64 */
+            count: number;
+            /** Format: double */
+            expected: number;
+            /** Format: double */
+            high: number;
+            /** Format: double */
+            low: number;
+        };
+        LearningHealth: {
+            /** Format: double */
+            best: number;
+            calibration: components["schemas"]["LearningBin"][];
+            came?: components["schemas"]["Effect"];
+            /** Format: int64 */
+            decisions: number;
+            /** Format: double */
+            expected?: number;
+            /** Format: double */
+            explored: number;
+            /** Format: int64 */
+            from: number;
+            /** Format: double */
+            holdout: number;
+            /** Format: double */
+            nothing: number;
+            /** Format: int64 */
+            open: number;
+            reason: string;
+            /** Format: double */
+            regret: number;
+            /** Format: int64 */
+            settled: number;
+            /** @enum {string} */
+            status: "good" | "poor" | "not enough data";
+            /** Format: int64 */
+            to: number;
+        };
         LiftSummary: {
             /** Format: double */
             high: number;
@@ -3741,6 +3848,8 @@ export interface components {
              * @description Now, by the server's clock: a demo world's may run ahead
              */
             clock: string;
+            /** @description Lifetime value of the active base; left out while there is no model of purchases */
+            clv?: components["schemas"]["ActiveBase"];
             /** @description Of all amounts, as the policy says; ISO 4217 */
             currency?: string;
             /** Format: int64 */
@@ -3876,6 +3985,16 @@ export interface components {
             zone: string;
         };
         PersonSummary: {
+            /**
+             * Format: double
+             * @description Chance that the person has left
+             */
+            churn?: number;
+            /**
+             * Format: double
+             * @description Lifetime value foretold; left out in searches and while it is not known
+             */
+            clv?: number;
             country?: string;
             /** Format: int64 */
             events: number;
@@ -4246,6 +4365,8 @@ export interface components {
             /** Format: date-time */
             deliveredAt?: string;
             items: string[];
+            /** @description What to call them, or the id */
+            name: string;
             person: string;
             /** Format: date-time */
             seenAt?: string;
@@ -4561,6 +4682,16 @@ export interface components {
             segments: components["schemas"]["Segment"][];
         };
         SegmentMember: {
+            /**
+             * Format: double
+             * @description Chance that the person has left
+             */
+            churn?: number;
+            /**
+             * Format: double
+             * @description Lifetime value foretold; left out in searches and while it is not known
+             */
+            clv?: number;
             country?: string;
             /** Format: int64 */
             events: number;
@@ -11874,6 +12005,110 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "learning-health": {
+        parameters: {
+            query?: {
+                /** @description Of this placement alone */
+                placement?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LearningHealth"];
                 };
             };
             /** @description Bad Request */

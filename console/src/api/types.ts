@@ -146,6 +146,10 @@ export type ItemsPage = Of<'ItemsPage'>
 export type Series = Of<'SeriesAnswer'>
 export type Recall = Of<'Recall'>
 export type Affected = Of<'Affected'>
+/** A recall with how far it came. */
+export type RecallStatus = Of<'RecallStatus'>
+export type RecallPerson = Of<'RecallPerson'>
+export type RecallPeople = Of<'RecallPeople'>
 export type FleetReport = Of<'FleetReport'>
 export type FleetGroup = Of<'Group'>
 export type Product = Of<'ItemProductFull'>
@@ -164,6 +168,14 @@ export interface CaptureJob {
 
 export type ModelHealth = Of<'ModelHealth'>
 export type ModelPage = Of<'ModelPage'>
+/** How learning does in the newest decisions. */
+export type LearningHealth = Of<'LearningHealth'>
+export type Insights = Of<'Insights'>
+
+export type Channels = Of<'ChannelsAnswer'>
+export type Suppressions = Of<'SuppressionPage'>
+/** An action as one person would see it. */
+export type MessagePreview = Of<'MessagePreview'>
 
 export type Opportunity = Of<'Opportunity'>
 export type Portfolio = Of<'PortfolioPage'>

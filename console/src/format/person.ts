@@ -77,3 +77,20 @@ export function reference(text: string): string {
   if (trimmed === '' || trimmed.startsWith('p_') || /^[a-zA-Z]+:/.test(trimmed)) return trimmed
   return trimmed.includes('@') ? `email:${trimmed}` : `userId:${trimmed}`
 }
+
+/** "category beans · category milk" reads as "beans · milk" where one attribute is meant. */
+export function spokenSoft(name: string): string {
+  const parts = name.split(' · ')
+  const first = parts[0]?.split(' ')[0] ?? ''
+  return first && parts.every((part) => part.startsWith(first + ' ')) ? parts.map((part) => part.slice(first.length + 1)).join(' · ') : name
+}
+
+/** "loyaltyCard" and "days_since_order" read as "Loyalty card" and "Days since order". */
+export function spokenTrait(name: string): string {
+  const words = name
+    .replace(/_/g, ' ')
+    .replace(/([a-z0-9])([A-Z])/g, '$1 $2')
+    .toLowerCase()
+    .trim()
+  return words ? words[0]!.toUpperCase() + words.slice(1) : name
+}

@@ -1,7 +1,7 @@
 import { Dialog } from '@base-ui/react/dialog'
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { useNavigate, type NavigateOptions } from '@tanstack/react-router'
-import { BookOpen, Box, FilePlus2, FlaskConical, Keyboard, LogOut, Moon, Plus, Radio, Search, Sparkles, Split, Sun, User, Users } from 'lucide-react'
+import { BookOpen, Box, Boxes, BrainCircuit, FilePlus2, FileText, FileUp, Fingerprint, FlaskConical, GitFork, GraduationCap, HeartPulse, Inbox, KeyRound, Keyboard, Lightbulb, LogOut, type LucideIcon, Moon, Plus, Radio, Rocket, Scale, ScrollText, Search, Server, Sparkles, Split, Square, Sun, Telescope, TriangleAlert, User, Users } from 'lucide-react'
 import { useEffect, useId, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from 'react'
 import { get } from '@/api/client'
 import { actionsQuery, segmentsQuery, sourcesQuery } from '@/api/queries'
@@ -14,6 +14,29 @@ import { best } from './match'
 import { allPlaces } from './places'
 import { useMay, useSession } from './session'
 import { setTheme, useTheme } from './theme'
+
+/** Of pages that do not stand in the rail. */
+const icons: Record<string, LucideIcon> = {
+  '/setup/sources': Radio,
+  '/setup/import': FileUp,
+  '/setup/quarantine': TriangleAlert,
+  '/setup/identity': Fingerprint,
+  '/setup/config': GitFork,
+  '/setup/models': BrainCircuit,
+  '/setup/deliveries': Inbox,
+  '/setup/tokens': KeyRound,
+  '/setup/audit': ScrollText,
+  '/setup/system': Server,
+  '/placements': Square,
+  '/board': Scale,
+  '/portfolio': Telescope,
+  '/learning': GraduationCap,
+  '/insights': Lightbulb,
+  '/products/fleet': HeartPulse,
+  '/products/rollouts': Rocket,
+  '/products/recalls': TriangleAlert,
+  '/products/supply-chain': Boxes,
+}
 
 interface Entry {
   key: string
@@ -177,7 +200,7 @@ function useEntries(query: string, onHelp: () => void): { entries: Entry[]; busy
       }
     }
     for (const place of best(allPlaces, text, (p) => `${p.label} ${p.words ?? ''}`, 20)) {
-      const Icon = place.icon
+      const Icon = place.icon ?? icons[place.to ?? ''] ?? FileText
       out.push({ key: `page ${place.label}`, group: 'Go to', label: place.label, icon: <Icon size={15} />, run: go({ to: place.to }) })
     }
     const commands: (Omit<Entry, 'group'> & { words: string })[] = [

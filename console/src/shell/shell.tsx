@@ -1,6 +1,6 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { Link, Outlet, useLocation, useRouter } from '@tanstack/react-router'
-import { LogOut, Moon, Search, Sun, WifiOff } from 'lucide-react'
+import { Ellipsis, LogOut, Moon, Search, Sun, WifiOff } from 'lucide-react'
 import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from 'react'
 import { del, session as sessionEvents } from '@/api/client'
 import { markSignedIn, overviewQuery, sessionQuery } from '@/api/shell'
@@ -122,7 +122,7 @@ function Frame({ inert }: { inert: boolean }) {
         <main id="content" tabIndex={-1} className="min-h-0 flex-1 overflow-y-auto outline-none max-md:pb-16">
           <Outlet />
         </main>
-        <BottomBar />
+        <BottomBar onMore={openPalette} />
       </div>
       <Suspense>
         {palette && <Palette onClose={() => setPalette(false)} onHelp={openHelp} />}
@@ -143,7 +143,7 @@ function RailLink({ place, count, sub }: { place: Place; count?: number; sub?: b
         sub ? 'h-7 pr-2 pl-[34px] data-[status=active]:bg-transparent' : 'h-[30px] px-2',
       )}
     >
-      {!sub && <Icon size={16} aria-hidden />}
+      {!sub && Icon && <Icon size={16} aria-hidden />}
       <span className="flex-1">{place.label}</span>
       {count ? <span className="rounded-full bg-warn-soft px-1.5 text-meta text-warn tabular-nums">{count > 999 ? '999+' : count}</span> : null}
     </Link>
@@ -240,18 +240,27 @@ function TopBar({ onPalette, onTheme }: { onPalette: () => void; onTheme: () => 
   )
 }
 
-function BottomBar() {
+/** The pages people open on the way; the others are one press further. */
+const carried = new Set(['Now', 'People', 'Audiences', 'Decisions', 'Actions'])
+
+function BottomBar({ onMore }: { onMore: () => void }) {
+  const look = 'flex h-14 flex-1 flex-col items-center justify-center gap-1 text-meta font-medium text-muted data-[status=active]:text-accent'
   return (
     <nav aria-label="Main" className="fixed inset-x-0 bottom-0 z-20 flex border-t border-line bg-surface pb-[env(safe-area-inset-bottom)] md:hidden">
-      {[...rail, setup].map((place) => {
+      {rail.map((place) => {
         const Icon = place.icon
+        if (!Icon || !carried.has(place.label)) return null
         return (
-          <Link key={place.label} to={place.to} activeOptions={{ exact: place.to === '/' }} className="flex h-14 flex-1 flex-col items-center justify-center gap-1 text-[11px] font-medium text-muted data-[status=active]:text-accent">
+          <Link key={place.label} to={place.to} activeOptions={{ exact: place.to === '/' }} className={look}>
             <Icon size={18} aria-hidden />
             {place.label}
           </Link>
         )
       })}
+      <button type="button" onClick={onMore} className={look}>
+        <Ellipsis size={18} aria-hidden />
+        More
+      </button>
     </nav>
   )
 }

@@ -2,11 +2,12 @@ import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { getRouteApi, Link } from '@tanstack/react-router'
 import { ArrowLeft, PenLine, Split } from 'lucide-react'
 import { ApiError } from '@/api/client'
-import { actionsQuery, decisionsQuery, documentQuery } from '@/api/queries'
+import { actionsQuery, decisionsQuery, documentQuery, segmentsQuery } from '@/api/queries'
 import type { Action, Lift } from '@/api/types'
 import { liftSentence, liftSpan, liftValue } from '@/format/lift'
 import { count, decimal, money, percent } from '@/format/number'
 import { called } from '@/format/person'
+import { said } from '@/format/said'
 import { useCurrency } from '@/shell/currency'
 import { useMay } from '@/shell/session'
 import { button } from '@/ui/button'
@@ -16,6 +17,7 @@ import { Ago, Badge, Card, Code, Rows } from '@/ui/parts'
 import { Empty, Failure, Loaded, Skeleton } from '@/ui/states'
 import { Tabs } from '@/ui/tabs'
 import { Tile, Tiles, TileSkeleton } from '@/ui/tile'
+import { PreviewAs } from '../content/preview'
 import { clickRate } from './lift'
 
 const route = getRouteApi('/actions/$id')
@@ -23,7 +25,8 @@ const route = getRouteApi('/actions/$id')
 /** One action: what it is, for whom, and what it has brought. */
 export function ActionPage() {
   const { id } = route.useParams()
-  const { tab } = route.useSearch()
+  const { tab, person } = route.useSearch()
+  const navigate = route.useNavigate()
   const query = useQuery(actionsQuery)
   const may = useMay()
   const action = query.data?.find((candidate) => candidate.id === id)
@@ -38,7 +41,8 @@ export function ActionPage() {
             <ArrowLeft size={12} aria-hidden /> Actions
           </Link>
           <h1 className="flex items-center gap-2 text-page font-semibold">
-            {id}
+            <span className="clip">{action?.title || id}</span>
+            {action?.title && <span className="text-meta font-normal text-muted">{id}</span>}
             {action && <Badge>{action.type}</Badge>}
             {action?.purpose && <Badge title="The consent it needs">{action.purpose}</Badge>}
           </h1>
@@ -64,10 +68,21 @@ export function ActionPage() {
         label="Action"
         tabs={[
           { label: 'Overview', bySearch: true, link: { to: '/actions/$id', params: { id }, search: {} } },
+          { label: 'Preview', bySearch: true, link: { to: '/actions/$id', params: { id }, search: { tab: 'preview' } } },
           { label: '</> Config', bySearch: true, link: { to: '/actions/$id', params: { id }, search: { tab: 'config' } } },
         ]}
       />
-      {tab === 'config' ? <Config id={id} /> : action ? <Overview action={action} /> : <Skeleton className="h-72 rounded-card!" />}
+      {tab === 'config' ? (
+        <Config id={id} />
+      ) : tab === 'preview' && action ? (
+        <div className="card max-w-[900px] p-4">
+          <PreviewAs action={action} person={person} onPerson={(next) => void navigate({ search: { tab: 'preview', person: next }, replace: true })} />
+        </div>
+      ) : action ? (
+        <Overview action={action} />
+      ) : (
+        <Skeleton className="h-72 rounded-card!" />
+      )}
     </Page>
   )
 }
@@ -103,10 +118,11 @@ function Figures({ action }: { action: Action }) {
 function Overview({ action }: { action: Action }) {
   const currency = useCurrency()
   const { lift } = action.stats
+  const names = new Map((useQuery(segmentsQuery).data ?? []).map((s) => [s.id, s.name]))
   return (
     <div className="grid items-start gap-3 lg:grid-cols-[minmax(0,1fr)_340px]">
       <div className="space-y-3">
-        <Card title="For whom">{action.when ? <Code label="Condition" text={action.when} /> : <p className="text-muted">Everybody: it has no condition.</p>}</Card>
+        <Card title="For whom">{action.when ? (<><p className="mb-2">{said(action.when, names)}.</p><Code label="Condition" text={action.when} /></>) : <p className="text-muted">Everybody: it has no condition.</p>}</Card>
         {lift && (
           <Card title="What it causes" note={`Against the holdout, in ${lift.unit}`}>
             <IntervalPlot interval={lift} span={liftSpan([lift])} label={liftSentence(lift, currency)} className="my-2 h-4" />
@@ -120,6 +136,7 @@ function Overview({ action }: { action: Action }) {
           rows={[
             { name: 'Type', value: action.type },
             { name: 'Placements', value: action.placements.join(', '), note: action.placements.join('\n') },
+            { name: 'Through', value: action.channels?.join(', ') || action.channel || 'its placements', note: action.channels ? 'Which of them is learned for each person' : undefined },
             { name: 'Consent', value: action.purpose ?? 'not needed', note: 'The purpose a person must have allowed' },
             ...(action.version ? [{ name: 'Config version', value: action.version }] : []),
           ]}

@@ -32,7 +32,7 @@ export function Actions() {
   const actions = useMemo(() => {
     const needle = q.toLowerCase()
     return (query.data ?? [])
-      .filter((action) => (!placement || action.placements.includes(placement)) && (!needle || `${action.id} ${action.type} ${action.purpose ?? ''} ${action.when ?? ''}`.toLowerCase().includes(needle)))
+      .filter((action) => (!placement || action.placements.includes(placement)) && (!needle || `${action.id} ${action.title ?? ''} ${action.type} ${action.purpose ?? ''} ${action.when ?? ''}`.toLowerCase().includes(needle)))
       .sort((a, b) => b.stats.share - a.stats.share)
   }, [query.data, q, placement])
 
@@ -42,7 +42,10 @@ export function Actions() {
       head: 'Action',
       cell: (action) => (
         <span className="flex items-center gap-2">
-          <span className="clip font-medium">{action.id}</span>
+          <span className="clip">
+            <span className="font-medium">{action.title || action.id}</span>
+            {action.title && <span className="text-meta text-muted"> {action.id}</span>}
+          </span>
           <Badge className="max-lg:hidden">{action.type}</Badge>
         </span>
       ),

@@ -9,6 +9,7 @@ export function ActionTabs() {
         { label: 'Placements', link: { to: '/placements' } },
         { label: 'Board', link: { to: '/board' } },
         { label: 'Portfolio', link: { to: '/portfolio' } },
+        { label: 'Learning', link: { to: '/learning' } },
       ]}
     />
   )

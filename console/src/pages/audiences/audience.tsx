@@ -4,10 +4,12 @@ import { ArrowLeft, PencilLine, UsersRound } from 'lucide-react'
 import { useEffect, useState } from 'react'
 import { configQuery, membersQuery, overlapQuery, segmentHistoryQuery, segmentPreviewQuery, segmentsQuery } from '@/api/queries'
 import { overviewQuery } from '@/api/shell'
-import type { PersonSummary, Segment } from '@/api/types'
+import type { PersonSummary, Segment, SegmentHistory } from '@/api/types'
 import { count, percent, plural } from '@/format/number'
 import { called, mainIdentifier } from '@/format/person'
-import { clock, day, toDate } from '@/format/time'
+import { said } from '@/format/said'
+import { ago, clock, day, toDate } from '@/format/time'
+import { serverNow } from '@/shell/clock'
 import { useMay } from '@/shell/session'
 import { button } from '@/ui/button'
 import { Trend } from '@/ui/charts'
@@ -25,7 +27,7 @@ const route = getRouteApi('/audiences/$id')
 /** One segment: how large it is and was, who is in it, what it shares, and its definition. */
 export function Audience() {
   const { id } = route.useParams()
-  const { tab } = route.useSearch()
+  const { tab, when } = route.useSearch()
   const may = useMay()
   const query = useQuery(segmentsQuery)
   const segment = query.data?.find((s) => s.id === id)
@@ -65,7 +67,7 @@ export function Audience() {
         ]}
       />
       {defining ? (
-        <Definition id={id} />
+        <Definition id={id} when={when} />
       ) : tab === 'api' ? (
         <Code label="API call" className="max-w-[900px]" text={`curl '${location.origin}/v1/segments/${encodeURIComponent(id)}/people' \\\n  -H "Authorization: Bearer $RAPPORT_TOKEN"`} />
       ) : segment ? (
@@ -88,7 +90,9 @@ function Overview({ segment }: { segment: Segment }) {
   const members = useQuery(membersQuery(segment.id))
   const others = [...(useQuery(segmentsQuery).data ?? [])].filter((s) => s.id !== segment.id).sort((a, b) => b.size - a.size).slice(0, 8)
   const overlap = useQuery(overlapQuery(segment.id, others.map((s) => s.id)))
-  const sizes = useQuery(segmentHistoryQuery(segment.id)).data?.sizes ?? []
+  const history = useQuery(segmentHistoryQuery(segment.id)).data
+  const sizes = history?.sizes ?? []
+  const names = new Map((useQuery(segmentsQuery).data ?? []).map((s) => [s.id, s.name]))
   const people = useQuery(overviewQuery).data?.people ?? 0
   const share = people ? segment.size / people : 0
   const first = sizes[0]
@@ -98,13 +102,18 @@ function Overview({ segment }: { segment: Segment }) {
       <Tiles>
         <Tile label="People now" value={count(segment.size)} sub="at this moment" explain={<p>Everybody the condition holds for, as of every event acknowledged.</p>} />
         <Tile label="Share" value={percent(share)} sub="of everybody known" explain={<p>People in this audience, of all people known.</p>} />
-        <Tile label="Change" value={`${change > 0 ? '+' : change < 0 ? '−' : ''}${count(Math.abs(change))}`} sub={first ? <>in <Ago time={first.at} /></> : 'nothing recorded yet'} explain={<p>Size now, less the first size recorded.</p>} />
-        <Tile label="State" value={segment.state} sub={segment.state === 'live' ? 'kept up to date' : 'being built'} explain={<p>Live: it follows every event. Filling: everybody is looked at once for a new definition. Building: what it asks of the past is read from history first.</p>} />
+        <Tile label={first ? `Change in ${ago(first.at, serverNow())}` : 'Change'} value={`${change > 0 ? '+' : change < 0 ? '−' : ''}${count(Math.abs(change))}`} sub={first ? `from ${count(first.size)}` : 'nothing recorded yet'} explain={<p>Size now, less the first size recorded.</p>} />
+        {segment.building ? (
+          <Tile label="Reading history" value={percent(segment.building.total ? segment.building.done / segment.building.total : 0)} sub={`${count(segment.building.done)} of ${count(segment.building.total)}`} aside={<Bar share={segment.building.total ? segment.building.done / segment.building.total : 0} className="mb-2" />} explain={<p>What the condition asks of the past is read from history first; until then the audience is as it was.</p>} />
+        ) : (
+          <Tile label="Follows" value={segment.state === 'live' ? 'every event' : 'soon'} sub={segment.state === 'live' ? 'kept up to date as people act' : 'everybody is looked at once'} explain={<p>Live: it follows every event. Filling: everybody is looked at once for a new definition. Building: what it asks of the past is read from history first.</p>} />
+        )}
       </Tiles>
       <div className="grid items-start gap-3 lg:grid-cols-[minmax(0,1fr)_340px]">
         <div className="space-y-3">
-          <Card title="Size over time">
-            <Trend label="People in the audience" points={sizes.map((s) => ({ at: toDate(s.at).getTime(), value: s.size }))} write={count} writeTime={(at) => `${day(at)} ${clock(at).slice(0, 5)}`} />
+          <Card title="Size over time" actions={history?.past && <PastBadge past={history.past} />}>
+            <Trend label="People in the audience" points={sizes.map((s) => ({ at: toDate(s.at).getTime(), value: s.size, ...rangeOf(s, history?.past) }))} write={count} writeTime={(at) => `${day(at)} ${clock(at).slice(0, 5)}`} />
+            {history?.past && <PastNote past={history.past} />}
           </Card>
           <Card title="Some of them" note={members.data && `${count(Math.min(12, members.data.people.length))} of ${count(members.data.size)}`}>
             <Loaded query={members}>
@@ -122,7 +131,8 @@ function Overview({ segment }: { segment: Segment }) {
         </div>
         <div className="space-y-3">
           <Card title="Who is in it">
-            <pre tabIndex={0} role="group" aria-label="Condition" className="overflow-auto font-mono text-meta whitespace-pre-wrap">{segment.when}</pre>
+            <p>{said(segment.when, names)}.</p>
+            <pre tabIndex={0} role="group" aria-label="Condition" className="mt-2 overflow-auto font-mono text-meta whitespace-pre-wrap text-muted">{segment.when}</pre>
             {segment.pending && (
               <>
                 <h3 className="mt-3 font-medium">In force soon</h3>
@@ -161,6 +171,45 @@ function Overview({ segment }: { segment: Segment }) {
   )
 }
 
+type Past = NonNullable<SegmentHistory['past']>
+
+/** Sizes told from a sample have a range: 95 % by the normal approximation of a share. */
+function rangeOf(size: SegmentHistory['sizes'][number], past: Past | undefined): { low?: number; high?: number } {
+  if (!past?.until || past.sampled >= past.total || past.sampled === 0 || toDate(size.at) >= toDate(past.until)) return {}
+  const share = Math.min(1, size.size / past.total)
+  const half = 1.96 * Math.sqrt((share * (1 - share)) / past.sampled) * Math.sqrt(1 - past.sampled / past.total) * past.total
+  return { low: Math.max(0, size.size - half), high: size.size + half }
+}
+
+function PastBadge({ past }: { past: Past }) {
+  if (past.building) return <Badge look="warn">reading the past</Badge>
+  if (past.until && past.sampled < past.total) return <Badge title="Sizes from before the definition were told from a sample">estimate</Badge>
+  return null
+}
+
+/** How the sizes from before the definition are known. */
+function PastNote({ past }: { past: Past }) {
+  const building = past.building
+  if (building) {
+    const share = building.total ? building.done / building.total : 0
+    return (
+      <div role="status" className="mt-3 space-y-1">
+        <p className="text-meta text-muted">
+          The lives of people are gone through again for the sizes from before: {count(building.done)} of {count(building.total)}.
+        </p>
+        <Bar share={share} label={`${percent(share)} of the past is read`} />
+      </div>
+    )
+  }
+  if (past.unknown) return <p className="mt-2 text-meta text-muted">Sizes from before its definition are not known: {past.unknown}.</p>
+  if (!past.until) return null
+  return (
+    <p className="mt-2 text-meta text-muted">
+      Before {day(past.until)} told afterwards from {past.sampled < past.total ? `a sample of ${count(past.sampled)} of ${count(past.total)} people: estimates, with their 95 % range` : 'everybody’s past: exact'}. Later ones were counted.
+    </p>
+  )
+}
+
 function PeopleList({ people }: { people: (PersonSummary & { since?: string | number })[] }) {
   return (
     <ul className="-mx-2">
@@ -178,11 +227,11 @@ function PeopleList({ people }: { people: (PersonSummary & { since?: string | nu
   )
 }
 
-function Definition({ id }: { id: string }) {
+function Definition({ id, when }: { id: string; when?: string }) {
   const config = useQuery(configQuery)
   return (
     <Loaded query={config} skeleton={<Skeleton className="h-[420px] rounded-card!" />}>
-      {({ documents, version }) => <Editing key={id} kind="segment" id={id} doc={documents.find((doc) => doc.kind === 'segment' && doc.id === id)} version={version} beside={(text) => <Preview yaml={text} />} />}
+      {({ documents, version }) => <Editing key={id} kind="segment" id={id} doc={documents.find((doc) => doc.kind === 'segment' && doc.id === id)} version={version} beside={(text) => <Preview yaml={text} />} first={when && `kind: segment\nid: ${id}\nname: ${JSON.stringify(said(when))}\nwhen: ${JSON.stringify(when)}\n`} />}
     </Loaded>
   )
 }

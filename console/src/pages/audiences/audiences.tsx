@@ -6,6 +6,7 @@ import { segmentsQuery } from '@/api/queries'
 import { overviewQuery } from '@/api/shell'
 import type { Segment } from '@/api/types'
 import { count, percent, plural } from '@/format/number'
+import { said } from '@/format/said'
 import { useMay } from '@/shell/session'
 import { Button } from '@/ui/button'
 import { Dialog, DialogButtons } from '@/ui/dialog'
@@ -15,10 +16,11 @@ import { Page } from '@/ui/page'
 import { Badge, Bar } from '@/ui/parts'
 import { Empty, Loaded } from '@/ui/states'
 import { Table, TableCard, type Column } from '@/ui/table'
+import { AudienceTabs } from './tabs'
 
 const route = getRouteApi('/audiences')
 
-const columnsOf = (people: number): Column<Segment>[] => [
+const columnsOf = (people: number, names: ReadonlyMap<string, string | undefined>): Column<Segment>[] => [
   {
     id: 'name',
     head: 'Audience',
@@ -29,7 +31,7 @@ const columnsOf = (people: number): Column<Segment>[] => [
       </span>
     ),
   },
-  { id: 'when', head: 'Who is in it', from: 'lg', cell: (segment) => <code className="font-mono text-meta text-muted" title={segment.when}>{segment.when}</code> },
+  { id: 'when', head: 'Who is in it', from: 'lg', cell: (segment) => <span className="text-muted" title={segment.when}>{said(segment.when, names)}</span> },
   {
     id: 'share',
     head: 'Share',
@@ -67,7 +69,7 @@ export function Audiences() {
   const go = route.useNavigate()
   const query = useQuery(segmentsQuery)
   const people = useQuery(overviewQuery).data?.people ?? 0
-  const columns = useMemo(() => columnsOf(people), [people])
+  const columns = useMemo(() => columnsOf(people, new Map((query.data ?? []).map((s) => [s.id, s.name]))), [people, query.data])
   const may = useMay()
   const setAdding = (open: boolean) => void go({ search: (before) => ({ ...before, add: open || undefined }), replace: true })
   const rows = useMemo(() => {
@@ -92,6 +94,7 @@ export function Audiences() {
         </>
       }
     >
+      <AudienceTabs />
       <TableCard className="md:flex-1">
         <Loaded query={query}>
           {() => (

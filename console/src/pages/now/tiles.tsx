@@ -1,29 +1,55 @@
 import type { Overview } from '@/api/types'
 import { liftValue } from '@/format/lift'
-import { compact, count, decimal, millis, percent } from '@/format/number'
+import { compact, count, decimal, millis, money, percent } from '@/format/number'
 import { Spark } from '@/ui/charts'
+import { Ago } from '@/ui/parts'
 import { Tile, Tiles, type TileProps } from '@/ui/tile'
 
-/** The four figures: who is known, what decisions add, and the flow. */
+/** The four figures: what the base is worth, what decisions add, who is known, and the flow. */
 export function NowTiles({ overview }: { overview: Overview }) {
   return (
     <Tiles>
-      {[peopleTile(overview), liftTile(overview), eventsTile(overview), decisionsTile(overview)].map((tile) => (
+      {(overview.clv ? [clvTile(overview, overview.clv), liftTile(overview), peopleTile(overview), decisionsTile(overview)] : [peopleTile(overview), liftTile(overview), eventsTile(overview), decisionsTile(overview)]).map((tile) => (
         <Tile key={tile.label} {...tile} />
       ))}
     </Tiles>
   )
 }
 
-function peopleTile({ people, events }: Overview): TileProps {
+/** What the customers who still come are expected to bring. */
+function clvTile({ currency }: Overview, clv: NonNullable<Overview['clv']>): TileProps {
+  const at = (n: number) => money(n >= 100 ? Math.round(n) : n, currency).replace(/\.00$/, '')
+  const horizon = Math.round(clv.horizonDays / 30.4)
+  return {
+    label: 'Customer lifetime value',
+    value: at(clv.value),
+    sub: `95 % interval ${at(clv.low)} – ${at(clv.high)}`,
+    explain: (
+      <>
+        <p>What an active customer is expected to bring within {horizon} months, on average. Active: they bought, and have more likely stayed than left.</p>
+        <p>
+          {count(clv.people)} of {count(clv.customers)} customers are active; together they are worth {at(clv.total)}.{clv.sampled < clv.people && ` Estimated from ${count(clv.sampled)} of them.`}
+        </p>
+        <p>
+          Counted <Ago time={clv.at} suffix="ago" />. The interval is what chance leaves open; how far the model itself may be off is on the Models page.
+        </p>
+      </>
+    ),
+  }
+}
+
+function peopleTile({ people, events, clv }: Overview): TileProps {
   return {
     label: 'People known',
     value: compact(people),
-    sub: `from ${compact(events.total)} events`,
+    sub: clv ? `${decimal(events.perSecond)} events a second` : `from ${compact(events.total)} events`,
+    aside: clv && <Spark values={events.lastHour} label={`Events a minute over the last hour, ${count(events.lastHour.reduce((sum, n) => sum + n, 0))} in all`} />,
     explain: (
       <>
         <p>Relationships held: everyone seen at least once, after several devices and names of one person were joined.</p>
-        <p>{count(people)} now. Counted live; erased people are not in it.</p>
+        <p>
+          {count(people)} now, from {count(events.total)} events. Counted live; erased people are not in it.
+        </p>
       </>
     ),
   }

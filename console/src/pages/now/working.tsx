@@ -27,7 +27,7 @@ export function AtWork() {
           <li key={action.id}>
             <Link to="/actions/$id" params={{ id: action.id }} className="block rounded-control px-2 py-1.5 transition-colors hover:bg-sunken">
               <span className="mb-1.5 flex items-baseline justify-between gap-2">
-                <span className="clip">{action.id}</span>
+                <span className="clip" title={action.id}>{action.title || action.id}</span>
                 <span className="shrink-0 text-meta text-muted tabular-nums">
                   {action.stats.lift && <span title={liftSentence(action.stats.lift, currency)}>{liftValue(action.stats.lift.value, action.stats.lift.unit, currency)} · </span>}
                   {percent(action.stats.share)}

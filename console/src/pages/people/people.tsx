@@ -1,15 +1,16 @@
-import { useInfiniteQuery } from '@tanstack/react-query'
+import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { getRouteApi, Link } from '@tanstack/react-router'
 import { Download, UserSearch } from 'lucide-react'
 import { useCallback, useMemo } from 'react'
-import { peopleQuery } from '@/api/queries'
+import { peopleQuery, segmentsQuery } from '@/api/queries'
 import type { PersonSummary } from '@/api/types'
 import { csv, download } from '@/format/csv'
-import { count, plural } from '@/format/number'
+import { count, money, percent, plural } from '@/format/number'
 import { called, identifierKind, mainIdentifier } from '@/format/person'
 import { toDate } from '@/format/time'
+import { useCurrency } from '@/shell/currency'
 import { Button } from '@/ui/button'
-import { SearchField } from '@/ui/field'
+import { SearchField, Select } from '@/ui/field'
 import { Page } from '@/ui/page'
 import { Ago, Avatar } from '@/ui/parts'
 import { Empty, Loaded } from '@/ui/states'
@@ -17,7 +18,7 @@ import { Table, TableCard, type Column } from '@/ui/table'
 
 const route = getRouteApi('/people')
 
-const columns: Column<PersonSummary>[] = [
+const columnsOf = (currency: string | undefined): Column<PersonSummary>[] => [
   {
     id: 'person',
     head: 'Person',
@@ -46,6 +47,8 @@ const columns: Column<PersonSummary>[] = [
       )
     },
   },
+  { id: 'clv', head: 'Lifetime value', right: true, from: 'md', width: 'w-[120px]', cell: (person) => (person.clv === undefined ? <span className="text-muted">–</span> : money(Math.round(person.clv), currency).replace(/\.00$/, '')) },
+  { id: 'churn', head: 'Has left', right: true, from: 'lg', width: 'w-[90px]', cell: (person) => (person.churn === undefined ? <span className="text-muted">–</span> : percent(person.churn)) },
   { id: 'country', head: 'Country', from: 'lg', width: 'w-[90px]', cell: (person) => <span className="text-muted">{person.country ?? ''}</span> },
   { id: 'events', head: 'Events', right: true, from: 'md', width: 'w-[90px]', cell: (person) => count(person.events) },
   { id: 'first', head: 'Known for', right: true, from: 'lg', width: 'w-[110px]', cell: (person) => <Ago time={person.firstSeen} className="text-muted" /> },
@@ -54,24 +57,27 @@ const columns: Column<PersonSummary>[] = [
 
 /** Everyone known, and found by any identifier. */
 export function People() {
-  const { q = '' } = route.useSearch()
+  const { q = '', audience = '' } = route.useSearch()
   const navigate = route.useNavigate()
-  const query = useInfiniteQuery(peopleQuery(q))
+  const query = useInfiniteQuery(peopleQuery(q, q ? '' : audience))
+  const audiences = useQuery(segmentsQuery).data ?? []
+  const currency = useCurrency()
+  const columns = useMemo(() => columnsOf(currency), [currency])
   const people = useMemo(() => query.data?.pages.flatMap((page) => page.people ?? []) ?? [], [query.data])
   const total = query.data?.pages[0]?.total
   const { fetchNextPage, hasNextPage, isFetchingNextPage } = query
   const onEnd = useCallback(() => {
     if (hasNextPage && !isFetchingNextPage) void fetchNextPage()
   }, [fetchNextPage, hasNextPage, isFetchingNextPage])
-  const onSearch = useCallback((text: string) => void navigate({ search: { q: text || undefined }, replace: true }), [navigate])
+  const onSearch = useCallback((text: string) => void navigate({ search: (before) => ({ ...before, q: text || undefined }), replace: true }), [navigate])
 
   const save = () =>
     download(
       'people.csv',
       'text/csv',
       csv(
-        ['id', 'name', 'identifiers', 'country', 'events', 'firstSeen', 'lastSeen'],
-        people.map((p) => [p.id, p.name, (p.identifiers ?? []).map((i) => `${i.kind}:${i.value}`).join(' '), p.country, p.events, toDate(p.firstSeen).toISOString(), toDate(p.lastSeen).toISOString()]),
+        ['id', 'name', 'identifiers', 'lifetimeValue', 'hasLeft', 'country', 'events', 'firstSeen', 'lastSeen'],
+        people.map((p) => [p.id, p.name, (p.identifiers ?? []).map((i) => `${i.kind}:${i.value}`).join(' '), p.clv, p.churn, p.country, p.events, toDate(p.firstSeen).toISOString(), toDate(p.lastSeen).toISOString()]),
       ),
     )
 
@@ -79,9 +85,17 @@ export function People() {
     <Page
       title="People"
       fill
-      status={total !== undefined && (q ? `${plural(people.length, 'person', 'people')} found` : `${plural(total, 'person', 'people')} known`)}
+      status={total !== undefined && (q ? `${plural(people.length, 'person', 'people')} found` : audience ? `${plural(total, 'person', 'people')} in this audience` : `${plural(total, 'person', 'people')} known`)}
       actions={
         <>
+          <Select aria-label="Audience" value={audience} onChange={(e) => void navigate({ search: (before) => ({ ...before, q: undefined, audience: e.target.value || undefined }), replace: true })} className="max-w-[220px]">
+            <option value="">Everybody</option>
+            {audiences.map((one) => (
+              <option key={one.id} value={one.id}>
+                {one.name || one.id}
+              </option>
+            ))}
+          </Select>
           <SearchField label="E-mail, phone, user or device id" value={q} onChange={onSearch} className="w-full md:w-[300px]" />
           <Button onClick={save} disabled={people.length === 0} icon={<Download size={14} aria-hidden />} title={`Saves the ${count(people.length)} people loaded so far`} className="max-md:hidden">
             CSV
@@ -102,7 +116,11 @@ export function People() {
               onEnd={onEnd}
               more={hasNextPage}
               empty={
-                q ? (
+                audience && !q ? (
+                  <Empty icon={<UserSearch size={18} />} title="Nobody is in this audience now">
+                    People come in by themselves, the moment its condition holds for them.
+                  </Empty>
+                ) : q ? (
                   <Empty icon={<UserSearch size={18} />} title={`Nobody is known as “${q}”`}>
                     Search by a whole e-mail, phone number, user id, device id or person id.
                   </Empty>

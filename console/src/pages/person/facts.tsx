@@ -2,16 +2,17 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import { Box, Check, X } from 'lucide-react'
-import { segmentsQuery } from '@/api/queries'
+import { personQuery, segmentsQuery, sendingQuery } from '@/api/queries'
 import type { Person } from '@/api/types'
 import { spokenName } from '@/format/event'
 import { count, decimal, money, percent, plural } from '@/format/number'
-import { consentRows, plain, readScore } from '@/format/person'
+import { called, consentRows, plain, readScore, spokenSoft, spokenTrait } from '@/format/person'
 import { ago, moment } from '@/format/time'
 import { serverNow } from '@/shell/clock'
 import { useCurrency } from '@/shell/currency'
 import { Ago, Bar, Card, Rows } from '@/ui/parts'
 import { Tile, Tiles, type TileProps } from '@/ui/tile'
+import { answersBest } from './answers'
 
 /** Four figures: what is predicted first, where it is; then what was counted. */
 export function PersonTiles({ person }: { person: Person }) {
@@ -42,10 +43,17 @@ function tiles(person: Person, currency: string | undefined): TileProps[] {
     })
   }
   if (scores.intent !== undefined) {
-    out.push({ label: 'Intent now', value: percent(readScore(scores.intent).value), sub: 'to buy within 24 h', explain: <p>How likely an order is within the next day, from what was done in this session.</p> })
+    // Zero is told while no session runs.
+    const running = scores.intent > 0
+    out.push({
+      label: 'Intent now',
+      value: running ? percent(scores.intent) : <span className="text-muted">–</span>,
+      sub: running ? 'this session ends in a purchase' : 'no session is running',
+      explain: <p>How likely it is that the session that runs now ends in a purchase, from what was done in it. The Models page tells how good it is.</p>,
+    })
   }
   if (scores.churn !== undefined) {
-    out.push({ label: 'Churn risk', value: percent(readScore(scores.churn).value), sub: 'next 90 days', explain: <p>How likely it is that this person buys nothing in the next 90 days.</p> })
+    out.push({ label: 'Churn', value: percent(scores.churn), sub: scores.churn > 0.5 ? 'has probably left' : 'chance to have left', explain: <p>How likely it is that this person has left for good, from how long they have bought nothing beside their own rhythm.</p> })
   }
   const counters = Object.entries(person.counters ?? {}).sort((a, b) => b[1] - a[1])
   const events = counters.reduce((sum, [, n]) => sum + n, 0)
@@ -84,7 +92,7 @@ export function Segments({ person }: { person: Person }) {
   const names = new Map((useQuery(segmentsQuery).data ?? []).map((s) => [s.id, s.name]))
   if (segments.length === 0) return null
   return (
-    <Card title="Who they are">
+    <Card title="Audiences">
       <ul className="space-y-2.5">
         {segments.map((segment) => (
           <li key={segment.id} title={segment.since ? `since ${moment(segment.since)}` : undefined}>
@@ -97,6 +105,97 @@ export function Segments({ person }: { person: Person }) {
         ))}
       </ul>
     </Card>
+  )
+}
+
+/** Nobody is one thing: the soft segments a person belongs to most. */
+export function Mixture({ person }: { person: Person }) {
+  const soft = [...(person.scores?.softSegments ?? [])].sort((a, b) => b.degree - a.degree).slice(0, 4)
+  if (soft.length === 0) return null
+  return (
+    <Card
+      title="Who they are"
+      actions={
+        <Link to="/people/$ref" params={{ ref: person.id }} search={{ tab: 'scores' }} className="shrink-0 text-meta font-medium text-accent hover:underline">
+          All scores
+        </Link>
+      }
+    >
+      <ul className="space-y-2.5">
+        {soft.map((one) => (
+          <li key={one.id}>
+            <div className="mb-1 flex justify-between gap-3">
+              <span className="clip">{spokenSoft(one.name)}</span>
+              <span className="text-muted tabular-nums">{percent(one.degree)}</span>
+            </div>
+            <Bar share={one.degree} label={`${spokenSoft(one.name)}: ${percent(one.degree)}`} />
+          </li>
+        ))}
+      </ul>
+    </Card>
+  )
+}
+
+/** What one would want to know before speaking to them, in a few lines. */
+export function Portrait({ person }: { person: Person }) {
+  const sending = useQuery(sendingQuery(person.id)).data
+  const { nextPurchase, affinities, replenishment } = person.scores ?? {}
+  const best = sending && answersBest(sending)
+  const drawn = [...(affinities ?? [])].sort((a, b) => b.degree - a.degree).slice(0, 2)
+  const needs = [...(replenishment ?? [])].sort((a, b) => a.days - b.days)[0]
+  const days = (n: number) => decimal(Math.max(0, Math.round(n)))
+  const rows = [
+    ...(nextPurchase ? [{ name: 'Next purchase', value: `in ${days(nextPurchase.low)}–${days(nextPurchase.high)} days`, note: '80 % range, should they not have left' }] : []),
+    ...(drawn.length ? [{ name: 'Drawn to', value: drawn.map((a) => a.value).join(', '), note: drawn.map((a) => `${a.value}, ${a.attribute}: ${percent(a.degree)}`).join('\n') }] : []),
+    ...(needs ? [{ name: `Needs ${needs.product}`, value: needs.days < 1 ? 'now' : `in ${days(needs.low)}–${days(needs.high)} days`, note: '80 % range' }] : []),
+    ...(best?.at ? [{ name: 'Answers best at', value: best.at, note: 'The hour messages to them, or to people like them, are answered most' }] : []),
+    ...(best?.through ? [{ name: 'Answers through', value: best.through }] : []),
+    ...(person.zone ? [{ name: 'Time zone', value: person.zone }] : []),
+  ]
+  if (rows.length === 0) return null
+  return (
+    <Card title="In short">
+      <Rows rows={rows} />
+    </Card>
+  )
+}
+
+/** Who they share an address or a product with: people of their own. */
+export function Households({ person }: { person: Person }) {
+  const homes = (person.households ?? []).filter((home) => home.tooMany || home.people.length > 1)
+  if (homes.length === 0) return null
+  return (
+    <Card title="Household" note="People of their own, who share something">
+      <ul className="space-y-1.5">
+        {homes.map((home) => (
+          <li key={home.id} className="flex items-baseline gap-2">
+            <span className="shrink-0 text-muted">{home.shares === 'address' ? 'One address' : 'One product'}</span>
+            <span className="min-w-0 flex-1 text-right">
+              {home.tooMany
+                ? 'too many to be one home'
+                : home.people
+                    .filter((id) => id !== person.id)
+                    .slice(0, 4)
+                    .map((id, i) => (
+                      <span key={id}>
+                        {i > 0 && ', '}
+                        <PersonName id={id} />
+                      </span>
+                    ))}
+            </span>
+          </li>
+        ))}
+      </ul>
+    </Card>
+  )
+}
+
+function PersonName({ id }: { id: string }) {
+  const other = useQuery({ ...personQuery(id), staleTime: 60_000 }).data
+  return (
+    <Link to="/people/$ref" params={{ ref: id }} className="link">
+      {called(other?.name, id)}
+    </Link>
   )
 }
 
@@ -136,10 +235,10 @@ export function Traits({ person }: { person: Person }) {
     <Card title="Traits">
       <Rows
         rows={[
-          ...computed.map(([name, value]) => ({ name, value: typeof value === 'number' ? decimal(value) : plain(value), note: `${name}, computed live` })),
+          ...computed.map(([name, value]) => ({ name: spokenTrait(name), value: typeof value === 'number' ? decimal(value) : plain(value), note: `${name}, computed live` })),
           ...told.map(([name, value]) => {
             const from = person.traitSources?.[name]
-            return { name, value: plain(value), note: from ? `${plain(value)}\nfrom ${from.source}, ${moment(from.at)}` : plain(value) }
+            return { name: spokenTrait(name), value: plain(value), note: from ? `${plain(value)}\nfrom ${from.source}, ${moment(from.at)}\ntraits.${name}` : `${plain(value)}\ntraits.${name}` }
           }),
         ]}
       />

@@ -13,7 +13,7 @@ import { Avatar, Code, CopyId } from '@/ui/parts'
 import { Failure, Skeleton } from '@/ui/states'
 import { Tabs, type Tab } from '@/ui/tabs'
 import { TileSkeleton } from '@/ui/tile'
-import { ConsentCard, Counters, Items, PersonTiles, Segments, Traits } from './facts'
+import { ConsentCard, Counters, Households, Items, Mixture, PersonTiles, Portrait, Segments, Traits } from './facts'
 import { IdentityTab } from './identity'
 import { WhyTab } from './preview'
 import { PrivacyTab } from './privacy'
@@ -137,8 +137,11 @@ function PersonTabs({ person }: { person: Person }) {
         <div className="grid items-start gap-3 lg:grid-cols-[minmax(0,1fr)_340px]">
           <PersonTimeline person={person.id} system={search.system ?? false} onSystem={(on) => void navigate({ search: (before) => ({ ...before, system: on || undefined }), replace: true })} />
           <div className="space-y-3 max-lg:-order-1">
+            <Mixture person={person} />
+            <Portrait person={person} />
             <Segments person={person} />
             <Items person={person} />
+            <Households person={person} />
             <Traits person={person} />
             <ConsentCard person={person} />
             <Counters person={person} />

@@ -3,13 +3,15 @@ import { Link } from '@tanstack/react-router'
 import { scoresQuery } from '@/api/queries'
 import type { Affinity, Person, PersonScores, ScoreExplanation } from '@/api/types'
 import { decimal, money, percent, signed } from '@/format/number'
-import { plain, readScore, type Score } from '@/format/person'
+import { plain, readScore, spokenSoft, type Score } from '@/format/person'
 import { useCurrency } from '@/shell/currency'
-import { SignedBar } from '@/ui/charts'
+import { RangePlot, SignedBar } from '@/ui/charts'
 import { Badge, Bar, Card, Rows } from '@/ui/parts'
 import { Empty, Loaded } from '@/ui/states'
+import { AnswersCard } from './answers'
 
-const names: Record<string, string> = { clv: 'Lifetime value', purchases: 'Purchases within a year', churn: 'Has left', nextPurchase: 'Days to the next purchase' }
+const names: Record<string, string> = { clv: 'Lifetime value', purchases: 'Purchases within a year', churn: 'Has left', nextPurchase: 'Days to the next purchase', intent: 'Intent in this session' }
+const shares = new Set(['churn', 'intent'])
 const inputs: Record<string, string> = { customerForDays: 'Customer for, days', horizonDays: 'Looks ahead, days', lastPurchaseDays: 'Last purchase, days ago', meanPurchaseValue: 'Mean purchase', repeatPurchases: 'Repeat purchases' }
 
 /** What is foretold of a person, with its range, taken apart. */
@@ -23,10 +25,11 @@ export function ScoresTab({ person }: { person: Person }) {
             Scores come with the first purchase, once there is a model. <Link to="/setup/models" className="link">See the models</Link>.
           </Empty>
         ) : (
-          <div className="grid items-start gap-3 lg:grid-cols-2">
+          <div className="gap-3 space-y-3 lg:columns-2 [&>*]:break-inside-avoid">
             <SoftCard scores={answer.scores} />
-            <AffinityCard affinities={answer.scores.affinities ?? []} />
+            <AnswersCard person={person.id} />
             <RefillCard scores={answer.scores} />
+            <AffinityCard affinities={answer.scores.affinities ?? []} />
             {answer.explanations?.map((explanation) => (
               <ScoreCard key={explanation.score} explanation={explanation} range={readScore((answer.scores[explanation.score as 'clv'] as number | Score | undefined) ?? explanation.value)} />
             ))}
@@ -39,7 +42,7 @@ export function ScoresTab({ person }: { person: Person }) {
 
 function ScoreCard({ explanation, range }: { explanation: ScoreExplanation; range: { low?: number; high?: number } }) {
   const currency = useCurrency()
-  const write = (n: number) => (explanation.score === 'clv' ? money(n, currency) : explanation.score === 'churn' ? percent(n) : decimal(n))
+  const write = (n: number) => (explanation.score === 'clv' ? money(n, currency) : shares.has(explanation.score) ? percent(n) : decimal(n))
   const span = Math.max(...explanation.contributions.map((c) => Math.abs(c.effect)), 1e-9)
   return (
     <Card title={names[explanation.score] ?? explanation.score} actions={<Badge>{explanation.model}</Badge>}>
@@ -55,7 +58,7 @@ function ScoreCard({ explanation, range }: { explanation: ScoreExplanation; rang
           <li key={c.input} className="grid grid-cols-[minmax(0,1fr)_90px_80px] items-center gap-3 py-1">
             <span className="text-muted">{c.input}</span>
             <SignedBar value={c.effect} span={span} />
-            <span className="text-right tabular-nums">{explanation.score === 'churn' ? `${signed(c.effect * 100, 1)} %` : signed(c.effect)}</span>
+            <span className="text-right tabular-nums">{shares.has(explanation.score) ? `${signed(c.effect * 100, 1)} %` : signed(c.effect)}</span>
           </li>
         ))}
       </ul>
@@ -84,10 +87,10 @@ function SoftCard({ scores }: { scores: PersonScores }) {
               .map((soft) => (
                 <li key={soft.id} title={soft.id}>
                   <div className="mb-1 flex justify-between gap-3">
-                    <span className="clip">{spoken(soft.name)}</span>
+                    <span className="clip">{spokenSoft(soft.name)}</span>
                     <span className="text-muted tabular-nums">{percent(soft.degree)}</span>
                   </div>
-                  <Bar share={soft.degree} label={`${spoken(soft.name)}: ${percent(soft.degree)}`} />
+                  <Bar share={soft.degree} label={`${spokenSoft(soft.name)}: ${percent(soft.degree)}`} />
                 </li>
               ))}
           </ul>
@@ -95,13 +98,6 @@ function SoftCard({ scores }: { scores: PersonScores }) {
       ))}
     </Card>
   )
-}
-
-/** "category beans · category milk" reads as "beans · milk" where one attribute is meant. */
-function spoken(name: string): string {
-  const parts = name.split(' · ')
-  const first = parts[0]?.split(' ')[0] ?? ''
-  return first && parts.every((part) => part.startsWith(first + ' ')) ? parts.map((part) => part.slice(first.length + 1)).join(' · ') : name
 }
 
 const signs: Record<string, { name: string; tone: string }> = {
@@ -159,7 +155,41 @@ function RefillCard({ scores }: { scores: PersonScores }) {
   if (list.length === 0) return null
   return (
     <Card title="Needs again" note="When each product is likely to be bought again, with the 80 % range">
-      <Rows rows={list.map((refill) => ({ name: refill.product, value: refill.days < 1 ? 'now' : `in ${decimal(refill.days)} days`, note: `${decimal(refill.low)} to ${decimal(refill.high)} days` }))} />
+      <ul className="space-y-2.5">
+        {list.map((refill) => {
+          const to = Math.max(...list.map((r) => r.high), 1)
+          const when = refill.days < 1 ? 'now' : `in ${decimal(refill.days)} days`
+          return (
+            <li key={refill.product}>
+              <div className="mb-0.5 flex justify-between gap-3">
+                <span className="clip font-medium">{refill.product}</span>
+                <span className="text-muted tabular-nums">
+                  {when} · {decimal(refill.low)} to {decimal(refill.high)}
+                </span>
+              </div>
+              <RangePlot from={0} to={to} at={refill.days} low={refill.low} high={refill.high} label={`${refill.product}: ${when}, 80 % range ${decimal(refill.low)} to ${decimal(refill.high)} days`} />
+              <p className="text-meta text-muted">
+                {refill.sources.map((source, i) => (
+                  <span key={i} title={`${decimal(source.low)} to ${decimal(source.high)} days`}>
+                    {i > 0 && ', '}
+                    {source.source === 'sensor' && source.item ? (
+                      <>
+                        <Link to="/products/items/$id" params={{ id: source.item }} className="link">
+                          its sensor
+                        </Link>{' '}
+                        says {decimal(source.days)}
+                      </>
+                    ) : (
+                      <>their purchases say {decimal(source.days)}</>
+                    )}
+                  </span>
+                ))}
+                {refill.sources.length > 1 && '; weighed by how sure each is'}
+              </p>
+            </li>
+          )
+        })}
+      </ul>
     </Card>
   )
 }

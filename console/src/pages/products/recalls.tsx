@@ -1,15 +1,15 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { getRouteApi, Link } from '@tanstack/react-router'
+import { getRouteApi, Link, useNavigate } from '@tanstack/react-router'
 import { Megaphone, PackageSearch } from 'lucide-react'
 import { useState, type FormEvent } from 'react'
-import { del, post } from '@/api/client'
+import { post } from '@/api/client'
 import { affectedQuery, recallsQuery } from '@/api/queries'
 import type { Affected, Recall } from '@/api/types'
 import { count, plural } from '@/format/number'
 import { moment } from '@/format/time'
 import { useMay } from '@/shell/session'
-import { Button } from '@/ui/button'
-import { Confirm, Dialog, DialogButtons } from '@/ui/dialog'
+import { Button, button } from '@/ui/button'
+import { Dialog, DialogButtons } from '@/ui/dialog'
 import { Field, Input } from '@/ui/field'
 import { SearchField } from '@/ui/field'
 import { Page } from '@/ui/page'
@@ -28,6 +28,8 @@ const columns: Column<Affected['items'][number]>[] = [
   { id: 'owner', head: 'Owner', width: 'w-[110px] md:w-[260px]', cell: (row) => (row.owner ? <span className="font-mono text-meta">{row.owner}</span> : <span className="text-muted">nobody’s</span>) },
 ]
 
+export const RecallBadge = ({ recall }: { recall: Pick<Recall, 'lifted' | 'told'> }) => (recall.lifted ? <Badge>lifted</Badge> : recall.told ? <Badge look="good">everybody told</Badge> : <Badge look="warn">telling</Badge>)
+
 /** From a lot to its items and whoever has them, and the way to call them back. */
 export function Recalls() {
   const { of = '' } = route.useSearch()
@@ -36,9 +38,6 @@ export function Recalls() {
   const list = useQuery(recallsQuery)
   const affected = useQuery(affectedQuery(of))
   const [starting, setStarting] = useState(false)
-  const [lifting, setLifting] = useState<Recall>()
-  const client = useQueryClient()
-  const toast = useToast()
   return (
     <Page
       title="Recalls"
@@ -81,7 +80,11 @@ export function Recalls() {
                 {recalls.map((recall) => (
                   <li key={recall.id} className="flex flex-wrap items-center gap-x-4 gap-y-1 border-b border-line py-3 last:border-0">
                     <div className="min-w-0 flex-1">
-                      <p className="font-medium">{recall.reason}</p>
+                      <p className="font-medium">
+                        <Link to="/products/recalls/$id" params={{ id: recall.id }} className="hover:underline">
+                          {recall.reason}
+                        </Link>
+                      </p>
                       <p className="text-meta break-all text-muted" title={moment(recall.createdAt)}>
                         <Link to="/products/recalls" search={{ of: recall.of }} className="link">
                           {recall.of}
@@ -90,12 +93,10 @@ export function Recalls() {
                       </p>
                     </div>
                     <span className="text-muted tabular-nums">{plural(recall.items, 'item')}</span>
-                    {recall.lifted ? <Badge>lifted</Badge> : recall.told ? <Badge look="good">everybody told</Badge> : <Badge look="warn">telling</Badge>}
-                    {may.edit && !recall.lifted && (
-                      <Button size="small" onClick={() => setLifting(recall)}>
-                        Lift…
-                      </Button>
-                    )}
+                    <RecallBadge recall={recall} />
+                    <Link to="/products/recalls/$id" params={{ id: recall.id }} className={button({ size: 'small' })}>
+                      Who was told
+                    </Link>
                   </li>
                 ))}
               </ul>
@@ -104,19 +105,6 @@ export function Recalls() {
         </Loaded>
       </Card>
       <StartDialog open={starting} onClose={() => setStarting(false)} of={of} found={affected.data} />
-      <Confirm
-        open={lifting !== undefined}
-        onClose={() => setLifting(undefined)}
-        title="Lift this recall?"
-        verb="Lift"
-        onConfirm={async () => {
-          await del(`/v1/recalls/${encodeURIComponent(lifting?.id ?? '')}`)
-          toast.say('Items and owners are told that it is over')
-          await client.invalidateQueries({ queryKey: ['recalls'] })
-        }}
-      >
-        Its items lose their mark, and every owner is told that it is over.
-      </Confirm>
     </Page>
   )
 }
@@ -127,16 +115,18 @@ function StartDialog({ open, onClose, of, found }: { open: boolean; onClose: () 
   const [typed, setTyped] = useState('')
   const [error, setError] = useState<unknown>()
   const client = useQueryClient()
+  const navigate = useNavigate()
   const toast = useToast()
   const number = String(found?.items.length ?? 0)
   const submit = async (event: FormEvent) => {
     event.preventDefault()
     setError(undefined)
     try {
-      await post('/v1/recalls', { of, reason, instructions })
+      const { id } = await post<Recall>('/v1/recalls', { of, reason, instructions })
       toast.say('Called back: items are marked and owners told')
       onClose()
       await client.invalidateQueries({ queryKey: ['recalls'] })
+      await navigate({ to: '/products/recalls/$id', params: { id } })
     } catch (cause) {
       setError(cause)
     }

@@ -92,7 +92,7 @@ function useCheck(yaml: string): { errors: ConfigError[]; checked: boolean } {
   return { errors: result.errors, checked: result.yaml === yaml }
 }
 
-export function Editing({ kind, id, doc, version, beside }: { kind: string; id: string; doc?: ConfigDocument; version: number; beside?: (text: string) => ReactNode }) {
+export function Editing({ kind, id, doc, version, beside, first }: { kind: string; id: string; doc?: ConfigDocument; version: number; beside?: (text: string) => ReactNode; /** The text a new document begins with. */ first?: string }) {
   const kinds = useQuery(configKindsQuery).data
   const about = kinds?.find((k) => k.name === kind)
   const documents = useQuery(configQuery).data?.documents
@@ -100,7 +100,7 @@ export function Editing({ kind, id, doc, version, beside }: { kind: string; id: 
   const may = useMay()
   const navigate = useNavigate()
   const [draft, keep] = useDraft(kind, id)
-  const fresh = useMemo(() => template(kind, id, about), [kind, id, about])
+  const fresh = useMemo(() => first ?? template(kind, id, about), [first, kind, id, about])
   const live = doc?.yaml ?? ''
   const text = draft?.yaml ?? (doc ? live : fresh)
   const dirty = doc ? draft !== undefined && draft.yaml !== live : true

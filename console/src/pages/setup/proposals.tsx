@@ -11,6 +11,7 @@ import { Button } from '@/ui/button'
 import { cx } from '@/ui/cx'
 import { ReasonDialog } from '@/ui/dialog'
 import { Diff } from '@/ui/diff'
+import { Field, Input } from '@/ui/field'
 import { Ago, Badge } from '@/ui/parts'
 import { Empty, Loaded, Refusal } from '@/ui/states'
 import { useToast } from '@/ui/toast'
@@ -104,13 +105,15 @@ function Review({ proposal }: { proposal: ProposalDetail }) {
   const [refusing, setRefusing] = useState(false)
   const [error, setError] = useState<unknown>()
   const [busy, setBusy] = useState(false)
+  const [override, setOverride] = useState('')
+  const gate = proposal.state === 'open' ? proposal.gate : undefined
   const mine = session.name === proposal.author
   const blocked = proposal.secondPerson && mine ? 'Somebody else publishes it: an approval asks for a second person.' : proposal.secondPerson === 'admin' && !may.admin ? 'An approval asks that an admin publishes it.' : ''
   const publish = async () => {
     setBusy(true)
     setError(undefined)
     try {
-      const { version } = await post<ConfigApplied>(`/v1/config/proposals/${proposal.id}/publish`)
+      const { version } = await post<ConfigApplied>(`/v1/config/proposals/${proposal.id}/publish`, override ? { override } : {})
       toast.say(`Published as version ${version}`, { label: 'Undo', run: () => undo(version) })
     } catch (cause) {
       setError(cause)
@@ -140,10 +143,16 @@ function Review({ proposal }: { proposal: ProposalDetail }) {
         <Change key={`${change.kind} ${change.id}`} change={change} />
       ))}
       {proposal.changes.length === 0 && <p className="text-muted">{proposal.state === 'open' ? 'What it asks for is live already.' : 'It changes nothing of what is live.'}</p>}
+      {gate && <p className={gate.refused ? 'rounded-control bg-bad-soft px-3 py-2' : 'text-muted'}>By the decisions logged: {gate.sentence}.</p>}
+      {gate?.refused && may.edit && !blocked && (
+        <Field label="Reason to publish it all the same" hint="Kept in the history and the audit log.">
+          {(id) => <Input id={id} value={override} onChange={(event) => setOverride(event.target.value)} maxLength={400} className="w-full" />}
+        </Field>
+      )}
       <Refusal error={error} />
       {proposal.state === 'open' && may.edit && (
         <div className="flex flex-wrap items-center gap-2">
-          <Button look="solid" busy={busy} disabled={blocked !== '' || proposal.moved.length > 0} onClick={() => void publish()}>
+          <Button look="solid" busy={busy} disabled={blocked !== '' || proposal.moved.length > 0 || (gate?.refused === true && override.trim() === '')} onClick={() => void publish()}>
             Publish
           </Button>
           <Button onClick={() => setRefusing(true)}>{mine ? 'Withdraw…' : 'Refuse…'}</Button>
