@@ -8,6 +8,7 @@ import { lineDiff } from '../src/format/diff'
 import { tone } from '../src/format/event'
 import { actions, decide, explain, makeDeliveries, makeDestinations, makeDocuments, makeId, makePeople, makeQuarantine, placements, random, sources, type MockPerson } from './world'
 
+import { insights, learning, preview, recalled, sending } from './outreach'
 import { makeThings, segmentDocuments } from './things'
 
 export interface MockOptions {
@@ -199,6 +200,7 @@ export function createMock(options: MockOptions = {}): Mock {
           if (!b) return who.person
           if (b === 'identity') return who.identity
           if (b === 'scores') return things.scores(who)
+          if (b === 'sending') return sending(who)
           if (b === 'export') return { person: who.person, events: who.timeline }
           if (b === 'timeline') {
             const all = who.timeline.filter((e) => e.type !== 'system' || call.query.get('include') === 'system')
@@ -248,9 +250,26 @@ export function createMock(options: MockOptions = {}): Mock {
       case 'POST items':
         return things.command(a, text('name'))
       case 'GET recalls':
+        if (a && a !== 'affected') {
+          const recall = things.recalls.find((one) => one.id === a)
+          need(recall, `recall ${a}`)
+          const { status, page } = recalled(recall!, people)
+          return b === 'people' ? page(call.query.get('state')) : status
+        }
         return a === 'affected' ? things.affected(call.query.get('of') ?? '') : { recalls: things.recalls }
       case 'POST recalls':
+        if (a) return b === 'remind' ? things.recalls.find((one) => one.id === a) : undefined
         return things.recall(text('of'), text('reason'))
+      case 'GET learning':
+        return learning(Date.now())
+      case 'GET insights':
+        return insights(call.query.get('event') ?? '')
+      case 'GET channels':
+        return { channels: [], suppressed: 0 }
+      case 'GET suppressions':
+        return { suppressions: [], total: 0 }
+      case 'POST actions':
+        return preview(a, find((call.body.person as Record<string, string> | undefined)?.id ?? ''))
       case 'GET models':
         return { models: things.models }
       case 'POST models':

@@ -33,6 +33,9 @@ export default function Editor({ label, value, onChange, errors, spot, onCursor,
   const host = useRef<HTMLDivElement>(null)
   const view = useRef<EditorView>(null)
   const latest = useRef({ onChange, onCursor, value })
+  // Texts told that did not come back yet: one that does while more was typed is
+  // ours, and old; it must not take back what was typed since.
+  const told = useRef<string[]>([])
   latest.current.onChange = onChange
   latest.current.onCursor = onCursor
 
@@ -69,6 +72,7 @@ export default function Editor({ label, value, onChange, errors, spot, onCursor,
             if (update.focusChanged || (update.selectionSet && update.view.hasFocus)) latest.current.onCursor?.(update.view.hasFocus ? update.state.selection.main.head : undefined)
             if (!update.docChanged) return
             latest.current.value = update.state.doc.toString()
+            told.current.push(latest.current.value)
             latest.current.onChange?.(latest.current.value)
           }),
         ],
@@ -83,9 +87,19 @@ export default function Editor({ label, value, onChange, errors, spot, onCursor,
 
   useEffect(() => {
     const editor = view.current
-    if (!editor || value === latest.current.value) return
+    if (!editor) return
+    if (value === latest.current.value) {
+      told.current = []
+      return
+    }
+    const ours = told.current.indexOf(value)
+    if (ours >= 0) {
+      told.current.splice(0, ours + 1)
+      return
+    }
     latest.current.value = value
     editor.dispatch({ changes: difference(editor.state.doc.toString(), value) })
+    told.current = []
   }, [value])
 
   useEffect(() => {
