@@ -1265,6 +1265,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/lives": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What is learned of how long items last, by product
+         * @description Needs the role viewer.
+         */
+        get: operations["life-models"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/lives/{gtin}/learn": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Learn from the lives of a product now
+         * @description Needs the role marketer.
+         */
+        post: operations["learn-lives"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/models": {
         parameters: {
             query?: never;
@@ -3182,6 +3222,10 @@ export interface components {
         };
         Item: {
             commands: components["schemas"]["ItemCommand"][];
+            /** @description Computed traits of items, by id */
+            computed: {
+                [key: string]: unknown;
+            };
             connected: boolean;
             /** @description What is desired and not reported yet */
             delta: {
@@ -3236,6 +3280,10 @@ export interface components {
             };
             /** Format: int64 */
             reportedVersion: number;
+            /** @description What is foretold of it, as told last: remaining_life, in days */
+            scores: {
+                [key: string]: number;
+            };
             seal?: string;
             /**
              * Format: date-time
@@ -3529,6 +3577,9 @@ export interface components {
             status: "good" | "poor" | "not enough data";
             /** Format: int64 */
             to: number;
+        };
+        LifeList: {
+            products: components["schemas"]["Page"][];
         };
         LiftSummary: {
             /** Format: double */
@@ -3870,6 +3921,39 @@ export interface components {
             /** Format: double */
             uptimeSeconds: number;
             version: string;
+        };
+        Page: {
+            /**
+             * Format: double
+             * @description Share of them within its 90 % interval
+             */
+            coverage90?: number;
+            gtin: string;
+            /**
+             * Format: int64
+             * @description Whole lives: those the model learned from, or those there are while there is none
+             */
+            lives: number;
+            /** Format: date-time */
+            made?: string;
+            /**
+             * Format: double
+             * @description The same for always telling the mean
+             */
+            naiveRmse?: number;
+            readings: string[];
+            /** @description Why there is no model */
+            reason?: string;
+            /**
+             * Format: double
+             * @description Days it missed by on lives it had not seen (root mean square)
+             */
+            rmse?: number;
+            /**
+             * Format: date-time
+             * @description When it was looked last whether there is enough to learn from
+             */
+            tried?: string;
         };
         PartitionStatus: {
             /** Format: int64 */
@@ -12109,6 +12193,201 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["LearningHealth"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "life-models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LifeList"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "learn-lives": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                gtin: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"];
                 };
             };
             /** @description Bad Request */
