@@ -226,8 +226,7 @@ func (m *moment) changes(a *Action, rule string, clauses []condition.Clause) []s
 			frees := int64(0)
 			for _, l := range a.caps {
 				if l.covers(a, ch) {
-					_, at := l.full(m.uses, a, ch, m.now)
-					frees = max(frees, at)
+					frees = max(frees, l.frees(m.uses, a, ch, m.now))
 				}
 			}
 			free = min(free, frees)

@@ -66,23 +66,35 @@ func (l *limit) counts(u *use, a *Action, channel string, now int64) bool {
 	return true
 }
 
-// full reports whether the cap is used up, and if so when it frees. Uses are in order of time.
-func (l *limit) full(uses []use, a *Action, channel string, now int64) (full bool, frees int64) {
+// full reports whether the cap is used up.
+func (l *limit) full(uses []use, a *Action, channel string, now int64) bool {
+	for i, left := 0, l.max; i < len(uses); i++ {
+		if l.counts(&uses[i], a, channel, now) {
+			if left--; left <= 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// frees returns when a cap that is used up has room again: when all but max-1
+// of the uses have left the window. Uses are in order of time.
+func (l *limit) frees(uses []use, a *Action, channel string, now int64) (at int64) {
 	n := 0
 	for i := range uses {
 		if l.counts(&uses[i], a, channel, now) {
 			n++
 		}
 	}
-	// Room comes when all but max-1 of them have left the window.
 	leave := n - l.max + 1
 	for i := 0; leave > 0 && i < len(uses); i++ {
 		if l.counts(&uses[i], a, channel, now) {
-			frees = uses[i].at + l.per
+			at = uses[i].at + l.per
 			leave--
 		}
 	}
-	return n >= l.max, frees
+	return at
 }
 
 // quietUntil reports whether local time t lies in the span, and when it ends.
@@ -129,6 +141,7 @@ type restraint struct {
 	quietEnd  time.Time
 	quietText string
 	capTexts  map[*limit]string
+	overall   []overall
 	explained int
 	gate      string            // why the gate is closed
 	reached   map[string]string // by channel: why the person cannot be reached
@@ -171,7 +184,7 @@ func (r *restraint) exclude(a *Action) (rule, detail string) {
 	if a.Right != "" {
 		return "", ""
 	}
-	if l := m.full(m.uses, a); l != nil {
+	if l := r.full(a, channel); l != nil {
 		return RuleCap, r.capText(l, a, channel)
 	}
 	if m.ahead && m.placement.timingOf(a) != nil {
@@ -204,7 +217,7 @@ func (r *restraint) way(a *Action) (channel, rule, detail string) {
 	for _, c := range ways {
 		closed, why := r.closed(a, c)
 		if closed == "" {
-			if l := m.fullWay(m.uses, a, c); l != nil {
+			if l := r.full(a, c); l != nil {
 				closed, why = RuleCap, r.capText(l, a, c)
 			}
 		}
@@ -287,13 +300,43 @@ func (m *moment) fullWay(uses []use, a *Action, channel string) *limit {
 		return nil
 	}
 	for _, l := range a.caps {
-		if l.covers(a, channel) {
-			if full, _ := l.full(uses, a, channel, m.now); full {
-				return l
-			}
+		if l.covers(a, channel) && l.full(uses, a, channel, m.now) {
+			return l
 		}
 	}
 	return nil
+}
+
+// full returns the first cap on an action through a channel that is used up, or
+// nil. What holds for everything alike is counted once.
+func (r *restraint) full(a *Action, channel string) *limit {
+	m := r.m
+	if len(m.uses) == 0 || m.placement.Uncapped || a.Right != "" {
+		return nil
+	}
+	for _, l := range a.caps {
+		if l.scope != scopePerson {
+			if l.covers(a, channel) && l.full(m.uses, a, channel, m.now) {
+				return l
+			}
+			continue
+		}
+		at := slices.IndexFunc(r.overall, func(c overall) bool { return c.limit == l })
+		if at < 0 {
+			at = len(r.overall)
+			r.overall = append(r.overall, overall{l, l.full(m.uses, a, channel, m.now)})
+		}
+		if r.overall[at].full {
+			return l
+		}
+	}
+	return nil
+}
+
+// overall is whether a cap on all that a person gets is used up.
+type overall struct {
+	limit *limit
+	full  bool
 }
 
 // unasked reports whether nobody asked for this decision but a trigger.
@@ -324,8 +367,7 @@ func (r *restraint) capText(l *limit, a *Action, channel string) string {
 			return s
 		}
 	}
-	_, frees := l.full(r.m.uses, a, channel, r.m.now)
-	s := l.name + " is used up, frees " + stamp(rapport.Time(frees))
+	s := l.name + " is used up, frees " + stamp(rapport.Time(l.frees(r.m.uses, a, channel, r.m.now)))
 	if l.scope == scopePerson {
 		if r.capTexts == nil {
 			r.capTexts = map[*limit]string{}
