@@ -179,8 +179,14 @@ type ops interface {
 }
 
 // State returns the merged state of another fold for this entity, for reading
-// only. It is current for folds that come earlier in the order.
-func (c *Context) State(fold string) State { return c.ops.state(fold) }
+// only. It is current for folds that come earlier in the order. A Context of no
+// partition knows none.
+func (c *Context) State(fold string) State {
+	if c.ops == nil {
+		return nil
+	}
+	return c.ops.state(fold)
+}
 
 // Rand returns a generator seeded by (partition, offset): the same on replay.
 func (c *Context) Rand() *rand.Rand { return c.ops.rand() }

@@ -76,7 +76,7 @@ func DeclaredKey(predictions []PredictionDoc) uint64 {
 // that was replaced stays in force, and goes on being counted for, until there
 // is one of the new definition.
 func (c *Config) declare(since int64) {
-	c.key = key{c.settings.digest(), since}
+	c.key, c.what = key{c.settings.digest(), since}, hash32(c.purchase())
 	c.purchased = []counted{{&c.settings, c.key}}
 	c.tasted = []counted{{&c.settings, c.key}}
 	c.bought, c.liked = c.key, c.key

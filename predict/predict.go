@@ -102,7 +102,8 @@ type Config struct {
 	intent    *Intent     // nil while there is no model
 	named     []SoftDoc
 
-	bought, liked     key // in force
+	what              uint32 // hash of the event that is a purchase on the way of a session
+	bought, liked     key    // in force
 	purchased, tasted []counted
 }
 

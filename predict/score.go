@@ -54,8 +54,8 @@ func Of(state func(fold string) engine.State, config *engine.Config, at int64) *
 		p.tastes, p.bought, p.session = t.signs.clone(), t.bought.clone(), slices.Clone(t.session(at))
 	}
 	p.seeSensors(state)
-	if s, _ := state(FoldSessions).(*Sessions); s != nil && p.config.intent != nil {
-		clone := *s
+	if p.seeSessions(state); p.sessions != nil {
+		clone := *p.sessions
 		p.sessions = &clone
 	}
 	return p
@@ -67,9 +67,7 @@ func At(state func(fold string) engine.State, config *engine.Config, at int64, p
 	p := &Person{config: configOf(config), at: at}
 	switch {
 	case len(path) > 0 && path[0] == ModelIntent:
-		if p.config.intent != nil {
-			p.sessions, _ = state(FoldSessions).(*Sessions)
-		}
+		p.seeSessions(state)
 	case len(path) == 0 || path[0] == "affinity" || path[0] == "replenishment":
 		if t := p.taste(state); t != nil {
 			p.tastes, p.bought = t.signs, t.bought
@@ -92,6 +90,20 @@ func (p *Person) seePurchases(state func(fold string) engine.State) {
 		end := dayOf(p.at)
 		p.orders = days.orders(end)
 		p.history, p.spent, _, _ = btyd.Until(p.orders, end, week)
+	}
+}
+
+// seeSessions takes a copy where what was bought earlier is to be counted anew.
+func (p *Person) seeSessions(state func(fold string) engine.State) {
+	s, _ := state(FoldSessions).(*Sessions)
+	if s == nil || p.config.intent == nil {
+		return
+	}
+	if p.sessions = s; s.what != p.config.what && s.start != 0 {
+		clone := *s
+		p.sessions = &clone
+		bought, _ := state(FoldPurchases).(*Purchases)
+		clone.recount(p.config, bought)
 	}
 }
 

@@ -3,6 +3,7 @@ package predict
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/engine"
@@ -38,7 +39,7 @@ type SessionsFold struct{}
 func (SessionsFold) Name() string { return FoldSessions }
 
 // Version implements engine.Fold.
-func (SessionsFold) Version() uint32 { return 1 }
+func (SessionsFold) Version() uint32 { return 2 }
 
 // Scope implements engine.Fold.
 func (SessionsFold) Scope() engine.Scope { return engine.PerEntity }
@@ -53,8 +54,9 @@ func (SessionsFold) New() engine.State { return &Sessions{} }
 type Sessions struct {
 	visits uint32 // sessions before the one that runs
 	orders uint32
-	before int64 // when the session before ended, Unix ms; 0 none
-	order  int64 // the newest purchase, Unix ms; 0 none
+	what   uint32 // hash of the event that orders counts; 0: they are to be counted anew
+	before int64  // when the session before ended, Unix ms; 0 none
+	order  int64  // the newest purchase, Unix ms; 0 none
 
 	start, last int64 // of the session that runs, or ran last, Unix ms
 	events      uint32
@@ -137,9 +139,13 @@ func (s *Sessions) Apply(c *engine.Context, e *rapport.Event) {
 	if e.Type == rapport.TypeSystem || c.Entity.Rank() == rapport.RankItem {
 		return
 	}
-	x, _, ok := stepOf(configOf(c.Config).purchase(), e, c.Time)
+	config := configOf(c.Config)
+	x, _, ok := stepOf(config.purchase(), e, c.Time)
 	if !ok {
 		return
+	}
+	if *s == (Sessions{}) {
+		s.what = config.what
 	}
 	if s.begins(x.at) {
 		for i, text := range settingOf(e) {
@@ -149,6 +155,33 @@ func (s *Sessions) Apply(c *engine.Context, e *rapport.Event) {
 		}
 	}
 	s.take(x)
+	if s.what != config.what {
+		bought, _ := c.State(FoldPurchases).(*Purchases)
+		s.recount(config, bought)
+	}
+}
+
+// recount takes what was bought earlier from the days kept by what counts as a
+// purchase now, after a change of that, to the day. While history is still read
+// for it, they are counted again with the next event.
+func (s *Sessions) recount(config *Config, bought *Purchases) {
+	s.orders, s.order, s.what = 0, 0, config.what
+	if config.building || bought == nil {
+		s.what = 0
+	}
+	event := config.purchase()
+	i := slices.IndexFunc(config.purchased, func(c counted) bool { return c.doc.Event == event })
+	if i < 0 || bought == nil {
+		return
+	}
+	if days := bought.in(config.purchased[i].key); days != nil {
+		for _, d := range days.days {
+			if d.orders > 0 {
+				s.orders = add32(s.orders, d.orders)
+				s.order = min(int64(d.day)*86_400_000+43_200_000, s.last) // about noon
+			}
+		}
+	}
 }
 
 // begins reports whether a step at a moment begins a session.
@@ -253,6 +286,9 @@ func (s *Sessions) Merge(other engine.State) {
 	}
 	*s = a
 	s.visits, s.orders, s.order, s.before = visits, orders, order, before
+	if a.what != b.what {
+		s.what = 0
+	}
 }
 
 // AppendBinary implements engine.State.
@@ -270,6 +306,7 @@ func (s *Sessions) AppendBinary(b []byte) []byte {
 	for _, h := range s.setting {
 		b = binary.AppendUvarint(b, uint64(h))
 	}
+	b = binary.AppendUvarint(b, uint64(s.what))
 	b = append(b, s.n, byte(s.at))
 	for _, t := range s.steps[:s.n] {
 		b = binary.LittleEndian.AppendUint32(b, t.name)
@@ -296,6 +333,7 @@ func (s *Sessions) DecodeBinary(b []byte) error {
 	for i := range s.setting {
 		s.setting[i] = uint32(d.uint(math.MaxUint32))
 	}
+	s.what = uint32(d.uint(math.MaxUint32))
 	s.n, s.at = d.byte(), int8(d.byte())
 	if s.n > maxSteps || s.at < -1 || s.at >= int8(s.n) {
 		d.fail()

@@ -28,7 +28,10 @@ func visit(events ...*rapport.Event) engine.State {
 }
 
 // intentModel returns a configuration in which carts tell purchases.
-func intentModel(t testing.TB) *engine.Config {
+func intentModel(t testing.TB) *engine.Config { return intentOf(t, "Order Completed") }
+
+// intentOf is intentModel where an event is what counts as a purchase.
+func intentOf(t testing.TB, event string) *engine.Config {
 	t.Helper()
 	var columns []predict.IntentColumn
 	var table []gbdt.Column
@@ -54,7 +57,7 @@ func intentModel(t testing.TB) *engine.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := json.Marshal(predict.Intent{Event: "Order Completed", Columns: columns, Model: m})
+	data, err := json.Marshal(predict.Intent{Event: event, Columns: columns, Model: m})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +65,9 @@ func intentModel(t testing.TB) *engine.Config {
 	if err := doc.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	c, err := predict.Compile(predict.Documents{Models: []predict.ModelDoc{doc}})
+	settings := *predict.NewPredictionDoc()
+	settings.Event = event
+	c, err := predict.Compile(predict.Documents{Models: []predict.ModelDoc{doc}, Predictions: []predict.PredictionDoc{settings}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,6 +140,41 @@ func TestIntentFollowsTheSessionAndFallsWhenItEnds(t *testing.T) {
 	// A clock that runs ahead does not keep a session open.
 	if x, _ := at(visit(did(now+400*dayMillis, "Product Added")), now+31*minute); x != 0 {
 		t.Errorf("a clock ahead of time: %v", x)
+	}
+}
+
+// What counts as a purchase changes: the sessions then know of the earlier ones
+// of the new kind, whether anything happened since or not.
+func TestEarlierPurchasesAreOfWhatCountsNow(t *testing.T) {
+	t.Parallel()
+	before, after := intentModel(t), intentOf(t, "Invoice Paid")
+	bought := predict.PurchasesFold{}.New()
+	for _, days := range []int64{40, 10, 2} {
+		bought.Apply(&engine.Context{Time: now, Config: after}, did(now-days*dayMillis, "Invoice Paid"))
+	}
+	sessions := predict.SessionsFold{}.New()
+	for _, e := range []*rapport.Event{did(now-90*dayMillis, "Order Completed"), did(now-20*dayMillis, "Invoice Paid"), did(now-5*minute, "Product Viewed")} {
+		sessions.Apply(&engine.Context{Time: now, Config: before}, e)
+	}
+	inputs := func(c *engine.Config) (purchases, since any) {
+		find := func(fold string) engine.State {
+			return map[string]engine.State{predict.FoldSessions: sessions, predict.FoldPurchases: bought}[fold]
+		}
+		for _, e := range predict.Of(find, c, now).Explain() {
+			if e.Score == predict.ModelIntent {
+				return e.Inputs["purchases"], e.Inputs["since purchase"]
+			}
+		}
+		return nil, nil
+	}
+	if n, since := inputs(before); n != 1.0 || math.Abs(since.(float64)-90) > .01 {
+		t.Errorf("before: %v purchases, the last %v days ago", n, since)
+	}
+	for _, what := range []string{"by looking", "after another step"} {
+		if n, since := inputs(after); n != 3.0 || math.Abs(since.(float64)-2) > 1 {
+			t.Errorf("%s: %v purchases, the last %v days ago", what, n, since)
+		}
+		sessions.Apply(&engine.Context{Time: now, Config: after}, did(now-minute, "Product Viewed"))
 	}
 }
 
