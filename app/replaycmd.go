@@ -29,6 +29,8 @@ const replayFolder = "replay.tmp-"
 func runReplay(ctx context.Context, env Env, flags *flag.FlagSet) (err error) {
 	dir := flags.String("data", defaults().Data, "`folder` of a stopped server")
 	scratch := flags.String("scratch", "", "`folder` for the state that is folded anew; beside the data without it")
+	partitions := flags.Int("partitions", 0, "write the log anew for `N` partitions, fold it, and put the deployment into --to")
+	to := flags.String("to", "", "new `folder` for --partitions")
 	batch := flags.Int("batch", 0, "fold at most `N` records at once and commit after as many changed people; 0 is the server's own measure. The hashes are the same for every N")
 	if _, err := parse(env, flags, 0, 0); err != nil {
 		return err
@@ -36,12 +38,18 @@ func runReplay(ctx context.Context, env Env, flags *flag.FlagSet) (err error) {
 	if *batch < 0 {
 		return usagef("--batch is negative")
 	}
+	if (*partitions != 0) != (*to != "") {
+		return usagef("--partitions and --to go together: the deployment is written to a new folder")
+	}
 	logger := slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	o, err := openOffline(ctx, *dir, env, logger)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, o.close()) }()
+	if *partitions != 0 {
+		return o.repartition(ctx, env, *partitions, *to)
+	}
 	if *scratch == "" {
 		*scratch = *dir
 	}
@@ -58,7 +66,7 @@ func runReplay(ctx context.Context, env Env, flags *flag.FlagSet) (err error) {
 	if err := o.copyState(held); err != nil {
 		return err
 	}
-	have, err := o.fold(ctx, held, 0, func(engine.Stats) {})
+	have, err := o.fold(ctx, held, 0, func(engine.Stats) {}, nil)
 	if err != nil {
 		return fmt.Errorf("read the state: %w", err)
 	}
@@ -71,7 +79,7 @@ func runReplay(ctx context.Context, env Env, flags *flag.FlagSet) (err error) {
 			}
 			fmt.Fprintf(env.Stderr, "\r\x1b[K%s %s of %s records", bar(float64(done)/float64(max(o.records, 1)), 24), grouped(done), grouped(o.records))
 		}
-	})
+	}, nil)
 	if isTerminal(env.Stderr) {
 		fmt.Fprint(env.Stderr, "\r\x1b[K")
 	}
@@ -186,7 +194,8 @@ func (o *offline) copyState(to string) error {
 
 // fold folds everything the log holds into the state in a folder and returns its
 // hashes. batch is how many records are folded at once; 0 leaves it to the engine.
-func (o *offline) fold(ctx context.Context, dir string, batch int, progress func(engine.Stats)) (h engine.Hash, err error) {
+// look, if not nil, is shown the engine before it stops.
+func (o *offline) fold(ctx context.Context, dir string, batch int, progress func(engine.Stats), look func(*engine.Engine) error) (h engine.Hash, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return h, err
 	}
@@ -225,6 +234,9 @@ func (o *offline) fold(ctx context.Context, dir string, batch int, progress func
 	}
 	if err == nil {
 		h, err = e.Hash(ctx)
+	}
+	if err == nil && look != nil {
+		err = look(e)
 	}
 	stop()
 	return h, errors.Join(<-ended, err)

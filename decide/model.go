@@ -201,7 +201,7 @@ func (k *Knowledge) edit() *draft {
 
 func (d *draft) fold(r *eventlog.Record) error {
 	o, data, err := readOrigin(r)
-	if err != nil || o.partition != leaseOrigin && !d.pass(o) {
+	if err != nil || o.partition != LeaseOrigin && !d.pass(o) {
 		return err
 	}
 	l, err := DecodeLesson(data)

@@ -201,13 +201,13 @@ func (t *treasury) takeOne(ctx context.Context, q *quota, now int64) (bool, erro
 	}
 }
 
-// leaseOrigin is the partition that leases say they come from: none there is.
-const leaseOrigin = math.MaxInt32
+// LeaseOrigin is the partition that leases say they come from: none there is.
+const LeaseOrigin = math.MaxInt32
 
 // record returns a lease as a record of the rewards topic. Its origin is where
 // the topic stood when this process began and how many leases came since, which rises.
 func (t *treasury) record(l *Lease, serial uint64) eventlog.Record {
-	b := binary.AppendUvarint(nil, leaseOrigin)
+	b := binary.AppendUvarint(nil, LeaseOrigin)
 	b = binary.AppendUvarint(b, uint64(t.start))
 	b = binary.AppendUvarint(b, serial)
 	return eventlog.Record{Topic: eventlog.Rewards, Kind: engine.KindReward, Data: appendLease(b, l)}

@@ -48,7 +48,9 @@ func (g *Engine) refold(dedupDir string) error {
 				partialHint)
 		}
 	}
-	g.logger.Warn("state is folded again from the log", slog.Int64("records", records))
+	if records > 0 {
+		g.logger.Warn("state is folded again from the log", slog.Int64("records", records))
+	}
 	// First the memory of what was seen: with it, a record would be taken for its own repetition.
 	if dedupDir != "" {
 		if err := os.RemoveAll(dedupDir); err != nil {

@@ -237,7 +237,7 @@ func (p *partition) apply(r *eventlog.Record) {
 		}
 	case KindDerived:
 		p.applyDerived(r)
-	case KindMerge, KindSplit, KindRevive, KindErase, KindBarrier:
+	case KindMerge, KindSplit, KindRevive, KindErase, KindBarrier, KindOutbox:
 		if data, ok := p.fresh(r, false); ok {
 			p.applyFact(r, r.Kind, data)
 		}
@@ -280,6 +280,8 @@ func (p *partition) applyFact(r *eventlog.Record, kind uint8, data []byte) {
 		p.erase(r, data)
 	case KindBarrier:
 		p.barrier(r, data)
+	case KindOutbox:
+		p.setOutbox(r, data)
 	default:
 		p.fail(p.damaged(r))
 	}

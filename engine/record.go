@@ -27,6 +27,7 @@ const (
 	// KindReward is the kind of records in the rewards topic: origin, then the
 	// example given to [Context.Reward].
 	KindReward
+	KindOutbox // effects that are put in an entity's outbox, or leave it; see OutboxRecord
 )
 
 // Fingerprint names (source, messageId) for deduplication.

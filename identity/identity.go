@@ -131,12 +131,12 @@ func (r *Resolver) Person(id rapport.ID) rapport.ID {
 
 // Partition returns which of n partitions an event is routed to: a function of
 // its strongest identifier alone, so that a retry meets the same partition.
-func (r *Resolver) Partition(e *rapport.Event, n int) int32 {
+func (m *Minter) Partition(e *rapport.Event, n int) int32 {
 	if len(e.Identifiers) == 0 {
 		return 0
 	}
 	i := &e.Identifiers[0]
-	return int32(r.Mint(i.Kind, i.Value, 0).Partition(n))
+	return int32(m.Mint(i.Kind, i.Value, 0).Partition(n))
 }
 
 // Metrics are figures of a resolver for an operator.

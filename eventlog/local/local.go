@@ -48,6 +48,9 @@ type Options struct {
 	// Partitions of topic Events, 1 to 4096, fixed when the log is made.
 	// Zero means 16 for a new log and whatever it has for an old one.
 	Partitions int
+	// Begin returns the offset the first record of a partition gets, and is asked
+	// only when the log is made. Nil: 0.
+	Begin func(t eventlog.Topic, partition int32) int64
 	// SegmentBytes is the size at which a new segment file begins, at most
 	// 1 GiB. Default 64 MiB.
 	SegmentBytes int64

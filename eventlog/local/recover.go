@@ -46,6 +46,11 @@ func (l *Log) recover() error {
 		}
 	}
 	ids := l.tidy(names)
+	if len(ids) == 0 && rc.marks == nil && l.opts.Begin != nil {
+		if err := l.beginAt(); err != nil {
+			return err
+		}
+	}
 	if ids, err = l.dropUnborn(ids); err != nil {
 		return err
 	}
@@ -64,6 +69,18 @@ func (l *Log) recover() error {
 		l.write.seq, l.write.lastID = s.nexts, id
 	}
 	rc.settle()
+	return nil
+}
+
+// beginAt has the partitions of a new log begin where they should.
+func (l *Log) beginAt() error {
+	for slot := range l.floors {
+		t, p := l.shape.place(slot)
+		l.floors[slot].next = l.opts.Begin(t, p)
+	}
+	if err := replaceFile(l.fs, filepath.Join(l.dir, floorsName), l.floors.encode(l.id.seed(0))); err != nil {
+		return diskError("write "+floorsName, l.dir, err)
+	}
 	return nil
 }
 
