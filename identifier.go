@@ -108,6 +108,11 @@ var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadd
 // String returns the public form, "p_" and 26 characters of Crockford base 32.
 func (id ID) String() string { return "p_" + idEncoding.EncodeToString(id[:]) }
 
+// AppendText appends the public form to b.
+func (id ID) AppendText(b []byte) ([]byte, error) {
+	return idEncoding.AppendEncode(append(b, "p_"...), id[:]), nil
+}
+
 // LogValue shows the public form: an ID is a pseudonym and safe to log.
 func (id ID) LogValue() slog.Value { return slog.StringValue(id.String()) }
 

@@ -178,7 +178,7 @@ func (s *Server) openStorage() (err error) {
 	}
 	s.closers = append(s.closers, s.events.Close)
 	s.store, err = state.Open(state.Options{
-		Dir: filepath.Join(s.opts.Data, "state"), CacheBytes: int64(s.opts.CacheMB) << 20 / 3, Logger: s.log,
+		Dir: filepath.Join(s.opts.Data, "state"), CacheBytes: int64(s.opts.CacheMB) << 20 / 4, Logger: s.log,
 	})
 	if err != nil {
 		return fmt.Errorf("open the state: %w", err)

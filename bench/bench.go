@@ -14,6 +14,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -188,8 +189,29 @@ type Readable struct {
 	Accepted Latency `json:"accepted"`
 	Read     Latency `json:"acceptedToReadable"`
 	Both     Latency `json:"sentToReadable"`
+	// Due is how many probes were to be made in the measured time, Missing how
+	// many of them no read had shown at its end: refused, not sent because one
+	// before was still awaited, or not readable. Their latency is longer than any
+	// above and is not in there.
+	Due     int64 `json:"due"`
+	Missing int64 `json:"missing"`
 	// Late counts probes whose first GET did not show the event yet.
 	Late int64 `json:"late"`
+	// Note says what the figures cannot.
+	Note string `json:"note,omitempty"`
+}
+
+// readable sums up a load with probes.
+func readable(l Load, d done) *Readable {
+	r := &Readable{Load: l, Accepted: d.ProbePost, Read: d.ProbeRead, Both: d.ProbeBoth, Due: d.ProbeDue, Late: d.ProbeLate}
+	r.Missing = max(r.Due-r.Read.Count, 0)
+	switch {
+	case r.Read.Count == 0:
+		r.Note = fmt.Sprintf("none in time: of %d probes not one could be read before the end; there is no latency to tell", r.Due)
+	case r.Missing*100 > r.Due:
+		r.Note = fmt.Sprintf("%d of %d probes could not be read in time; the latencies are of the others, and too good", r.Missing, r.Due)
+	}
+	return r
 }
 
 // Restart is how soon the server was ready again.
@@ -281,7 +303,9 @@ func Ingest(ctx context.Context, o Options) (Report, error) {
 		if err != nil {
 			return r, err
 		}
-		r.Readable = &Readable{Load: l, Accepted: done.ProbePost, Read: done.ProbeRead, Both: done.ProbeBoth, Late: done.ProbeLate}
+		if r.Readable = readable(l, done); r.Readable.Note != "" {
+			o.Progress(r.Readable.Note)
+		}
 	}
 	r.RSS, r.PeakRSS = s.memory()
 	if o.Restart {

@@ -80,6 +80,9 @@ func generate(ctx context.Context, j job, warm func()) (done, error) {
 	d.Sent, d.Refused, d.Failed, d.Problem = g.sent.Load(), g.refused.Load(), g.failed.Load(), g.problem
 	d.CPU = ownCPU() - cpu
 	d.Request = g.requests.summary()
+	if !preload {
+		d.ProbeDue = int64(j.ProbeRate * j.Seconds)
+	}
 	d.ProbePost, d.ProbeRead, d.ProbeBoth = g.probe.post.summary(), g.probe.read.summary(), g.probe.both.summary()
 	d.DecideDue, d.DecideService = g.decide.due.summary(), g.decide.service.summary()
 	return *d, nil

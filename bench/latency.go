@@ -1,12 +1,14 @@
 package bench
 
 import (
+	"encoding/json"
 	"math"
 	"slices"
 	"time"
 )
 
-// Latency is a distribution in milliseconds. Count is how many it is of.
+// Latency is a distribution in milliseconds. Count is how many it is of; if it
+// is of none, JSON has null for what is not known.
 type Latency struct {
 	Count int64   `json:"count"`
 	P50   float64 `json:"p50"`
@@ -14,6 +16,15 @@ type Latency struct {
 	P99   float64 `json:"p99"`
 	P999  float64 `json:"p999"`
 	Max   float64 `json:"max"`
+}
+
+// MarshalJSON implements json.Marshaler.
+func (l Latency) MarshalJSON() ([]byte, error) {
+	if l.Count == 0 {
+		return []byte(`{"count":0,"p50":null,"p90":null,"p99":null,"p999":null,"max":null}`), nil
+	}
+	type plain Latency
+	return json.Marshal(plain(l))
 }
 
 // latencies keeps every sample: a run has a few hundred thousand at most.

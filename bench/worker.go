@@ -62,6 +62,7 @@ type done struct {
 	ProbePost Latency `json:"probePost"`
 	ProbeRead Latency `json:"probeRead"`
 	ProbeBoth Latency `json:"probeBoth"`
+	ProbeDue  int64   `json:"probeDue"`
 	ProbeLate int64   `json:"probeLate"`
 
 	Decisions     int64   `json:"decisions"`

@@ -61,8 +61,10 @@ type Options struct {
 // Limits bound memory and set the pace of commits.
 type Limits struct {
 	// CacheEntities and CacheBytes bound the entities in memory over all
-	// partitions. Default 65536 and 256 MiB. Half of the bytes are for entities
-	// at hand, half for the records of those used before them.
+	// partitions. Default 65536 and 256 MiB. A third of the bytes is for entities
+	// at hand, the rest for the records of those used before them: these take a
+	// fifth of the memory, and to make an entity of one costs a tenth of a look
+	// into the store.
 	CacheEntities int
 	CacheBytes    int
 	// CommitEntities and CommitBytes are how many changed entities make a

@@ -501,7 +501,7 @@ func (g *Engine) newPartition(id int32, prefix []byte, l *layout) *partition {
 	p := &partition{
 		id: id, count: n, prefix: prefix, eng: g, store: g.store, logger: g.logger,
 		limits: partitionLimits{
-			cacheEntities: max(g.limits.CacheEntities/n, 16), cacheBytes: max(g.limits.CacheBytes/n/2, 1<<15), warmBytes: max(g.limits.CacheBytes/n/2, 1<<15),
+			cacheEntities: max(g.limits.CacheEntities/n, 16), cacheBytes: max(g.limits.CacheBytes/n/3, 1<<15), warmBytes: max(g.limits.CacheBytes/n/3*2, 1<<15),
 			commitEntities: g.limits.CommitEntities, commitBytes: g.limits.CommitBytes, commitAge: g.limits.CommitAge,
 		},
 		pcg:     mrand.NewPCG(0, 0),

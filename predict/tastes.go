@@ -61,7 +61,10 @@ func (TastesFold) Wants(c *engine.Context, e *rapport.Event) bool {
 
 // Tastes are the signs of one fragment, or one person, by what counts as a
 // purchase and which attributes count.
-type Tastes struct{ of []taste } // by key
+type Tastes struct {
+	of    []taste // by key
+	lines []line  // memory of the last decoding
+}
 
 // taste are the signs under one definition.
 type taste struct {
@@ -279,16 +282,16 @@ func (t *taste) append(b []byte) []byte {
 
 // DecodeBinary implements engine.State.
 func (t *Tastes) DecodeBinary(b []byte) error {
-	kept := t.of[:0]
-	t.of = nil
+	t.of = t.of[:0]
 	if len(b) == 0 {
 		return nil
 	}
 	d := newDecoder(b)
+	d.line = t.lines[:0]
 	for len(d.b) > 0 {
 		var x taste
-		if n := len(t.of); n < cap(kept) {
-			x = kept[:n+1][n] // its memory is used again
+		if n := len(t.of); n < cap(t.of) {
+			x = t.of[:n+1][n] // its memory is used again
 		}
 		x.key = d.key()
 		if !x.decode(d) || x.empty() || len(t.of) > 0 && t.of[len(t.of)-1].key.compare(x.key) >= 0 {
@@ -297,6 +300,7 @@ func (t *Tastes) DecodeBinary(b []byte) error {
 		}
 		t.of = append(t.of, x)
 	}
+	t.lines = d.line
 	return d.done("tastes")
 }
 

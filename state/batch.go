@@ -5,8 +5,14 @@ import "github.com/cockroachdb/pebble/v2"
 // Batch collects changes that become visible together. It is used by one goroutine.
 type Batch struct{ b *pebble.Batch }
 
+// keptBatch is how large the memory of a batch may be to be used again: that of
+// a whole commit of a partition, which else is made anew each time.
+const keptBatch = 8 << 20
+
 // Batch returns an empty batch.
-func (s *Store) Batch() *Batch { return &Batch{s.db.NewBatch()} }
+func (s *Store) Batch() *Batch {
+	return &Batch{s.db.NewBatch(pebble.WithMaxRetainedSizeBytes(keptBatch))}
+}
 
 // Set stores value under key; both are copied.
 func (b *Batch) Set(key, value []byte) error { return wrap("write state", b.b.Set(key, value, nil)) }

@@ -37,7 +37,7 @@ type Options struct {
 	CacheBytes int64
 	// MemTableBytes bounds what is written but not yet sorted into a file; up
 	// to three of them are in memory. Larger ones save rewriting of keys that
-	// change often. Default 64 MiB.
+	// change often. Default 48 MiB.
 	MemTableBytes int64
 	// FS is the file system; nil is the machine's. Tests pass one that fails.
 	FS vfs.FS
@@ -61,7 +61,7 @@ func Open(o Options) (*Store, error) {
 		o.CacheBytes = 128 << 20
 	}
 	if o.MemTableBytes <= 0 {
-		o.MemTableBytes = 64 << 20
+		o.MemTableBytes = 48 << 20
 	}
 	if o.FS == nil {
 		o.FS = vfs.Default

@@ -135,13 +135,13 @@ func (w *writers) row(x *EventRow, e *rapport.Event, partition int32, offset, lo
 		x.Name = e.Name
 	}
 	if !e.Entity.IsZero() {
-		x.Entity, x.Kind = e.Entity.String(), "person"
+		x.Entity, x.Kind = w.id(e.Entity), "person"
 		if e.Entity.Rank() == rapport.RankItem {
 			x.Kind = "item"
 		}
 		x.Fragment = x.Entity
 		if !e.Fragment.IsZero() && e.Fragment != e.Entity {
-			x.Fragment = e.Fragment.String()
+			x.Fragment = w.id(e.Fragment)
 		} else if e.Fragment.IsZero() {
 			x.Fragment = ""
 		}
@@ -168,6 +168,13 @@ func (w *writers) bytes(fill func([]byte) []byte) []byte {
 	at := len(w.arena)
 	w.arena = fill(w.arena)
 	return w.arena[at:len(w.arena):len(w.arena)]
+}
+
+func (w *writers) id(id rapport.ID) string {
+	return w.text(func(b []byte) []byte {
+		b, _ = id.AppendText(b) // never fails
+		return b
+	})
 }
 
 func (w *writers) text(fill func([]byte) []byte) string {
