@@ -158,7 +158,7 @@ func newRestraint(m *moment) *restraint {
 // maxExplained bounds how many failed conditions of one decision are kept with
 // all that made them fail and the values found; of the others is kept the first
 // clause that failed.
-const maxExplained = 8
+const maxExplained = 4
 
 // exclude returns the first rule that takes the action out, and its detail; or "".
 func (r *restraint) exclude(a *Action) (rule, detail string) {

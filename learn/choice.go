@@ -55,15 +55,26 @@ func (s Shape) at(z float64) float64 {
 	return s.base + math.Exp(s.mu+s.sigma*z)
 }
 
-// z is the inverse of at.
-func (s Shape) z(x float64) float64 {
-	if !s.linear {
-		if x <= s.base {
-			return math.Inf(-1)
-		}
-		x = math.Log(x - s.base)
+// scale is a value as shapes of one base see it: many have the same, and the
+// logarithm is what costs.
+type scale struct {
+	x, base, log float64
+	known        bool
+}
+
+// z returns where the value stands in a shape, in its standard deviations: the
+// inverse of at.
+func (c *scale) z(s *Shape) float64 {
+	if s.linear {
+		return (c.x - s.mu) / s.sigma
 	}
-	return (x - s.mu) / s.sigma
+	if !c.known || c.base != s.base {
+		c.known, c.base, c.log = true, s.base, math.Inf(-1)
+		if c.x > s.base {
+			c.log = math.Log(c.x - s.base)
+		}
+	}
+	return (c.log - s.mu) / s.sigma
 }
 
 // Draw returns one draw of the value.
@@ -97,11 +108,13 @@ func Chances(p []float64, shapes []Shape, bar float64) (none float64) {
 	}
 	n := 0
 	floor := bar
-	for i, s := range shapes {
-		hi := s.at(reach)
-		if hi <= bar {
+	least := scale{x: bar} // what the highest draw must be above
+	for i := range shapes {
+		s := &shapes[i]
+		if least.z(s) >= reach {
 			continue
 		}
+		hi := s.at(reach)
 		at := n
 		for at > 0 && lead[at-1].hi < hi {
 			at--
@@ -111,8 +124,11 @@ func Chances(p []float64, shapes []Shape, bar float64) (none float64) {
 		}
 		n = min(n+1, Leading)
 		copy(lead[at+1:n], lead[at:n-1])
-		lead[at].Shape, lead[at].index, lead[at].hi, lead[at].lo = s, i, hi, s.at(-reach)
+		lead[at].Shape, lead[at].index, lead[at].hi, lead[at].lo = *s, i, hi, s.at(-reach)
 		floor = max(floor, lead[at].lo)
+		if n == Leading {
+			least = scale{x: max(bar, lead[n-1].hi)}
+		}
 	}
 	for n > 0 && lead[n-1].hi <= floor {
 		n-- // sorted by hi: these cannot reach what another surely exceeds
@@ -138,16 +154,18 @@ func Chances(p []float64, shapes []Shape, bar float64) (none float64) {
 	// before and now hold ln F of each candidate at the grid point behind and at hand.
 	var before, now [Leading]float64
 	total := 0.0
+	at := scale{x: floor}
 	for i := range lead[:n] {
-		before[i] = logPhi(lead[i].z(floor))
+		before[i] = logPhi(at.z(&lead[i].Shape))
 		total += before[i]
 	}
 	mass := math.Exp(total) // probability that all draws are below the point
 	none = mass
 	for _, x := range grid {
 		sum, rise := 0.0, 0.0
+		at := scale{x: x}
 		for i := range lead[:n] {
-			now[i] = logPhi(lead[i].z(x))
+			now[i] = logPhi(at.z(&lead[i].Shape))
 			sum += now[i]
 			rise += now[i] - before[i]
 		}

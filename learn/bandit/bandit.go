@@ -322,7 +322,7 @@ func (w *Weights) Forget(p Prior) {
 // Framework Applied to Classification Networks, 1992), the deviation that of
 // the log-normal which small probabilities are.
 func Rate(mean, variance float64) (p, sd float64) {
-	p = Sigmoid(mean / math.Sqrt(1+math.Pi/8*variance))
+	p = logistic(mean / math.Sqrt(1+math.Pi/8*variance))
 	return p, p * (1 - p) * math.Sqrt(expm1(min(variance, 2)))
 }
 
@@ -334,6 +334,33 @@ func expm1(x float64) float64 {
 	}
 	return x * (1 + x/2*(1+x/3*(1+x/4*(1+x/5))))
 }
+
+// logistic is Sigmoid between points of a table, by the cubic with the curve's
+// own slopes there: within 3e-7 of it, relative. It is asked thousands of times
+// in a decision.
+func logistic(x float64) float64 {
+	const steps = 16 // to the unit
+	at := (x + logisticEnd) * steps
+	if !(at >= 0 && at < 2*logisticEnd*steps) {
+		return Sigmoid(x)
+	}
+	i := int(at)
+	t := at - float64(i)
+	a, b := logisticTable[i], logisticTable[i+1]
+	return a.p + t*(a.slope+t*(3*(b.p-a.p)-2*a.slope-b.slope+t*(2*(a.p-b.p)+a.slope+b.slope)))
+}
+
+// logisticEnd is up to where the table goes.
+const logisticEnd = 16
+
+// logisticTable holds Sigmoid and its rise over one step. It never changes.
+var logisticTable = func() (t [2*logisticEnd*16 + 1]struct{ p, slope float64 }) {
+	for i := range t {
+		p := Sigmoid(float64(i)/16 - logisticEnd)
+		t[i].p, t[i].slope = p, p*(1-p)/16
+	}
+	return t
+}()
 
 // Sigmoid returns the probability with the given log-odds.
 func Sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }

@@ -413,3 +413,18 @@ func BenchmarkScoreOfFiveHundredActions(b *testing.B) {
 		}
 	}
 }
+
+func TestARateIsThatOfTheLogisticCurve(t *testing.T) {
+	t.Parallel()
+	worst := 0.0
+	for x := -40.0; x < 40; x += 0.00317 {
+		p, _ := bandit.Rate(x, 0)
+		worst = max(worst, math.Abs(p/bandit.Sigmoid(x)-1))
+	}
+	if worst > 3e-7 {
+		t.Errorf("it is off by %g", worst)
+	}
+	if p, _ := bandit.Rate(math.NaN(), 0); !math.IsNaN(p) {
+		t.Errorf("of nothing it is %v", p)
+	}
+}
