@@ -202,6 +202,25 @@ func TestOddBuyersGetFiniteScores(t *testing.T) {
 		if _, err := json.Marshal(got); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+		explained(t, name, of(s, c))
+	}
+}
+
+// explained checks that every score is taken apart into finite pieces that add up to it.
+func explained(t *testing.T, name string, p *predict.Person) {
+	t.Helper()
+	list := p.Explain()
+	if len(list) == 0 {
+		t.Errorf("%s: nothing is explained", name)
+	}
+	for _, e := range list {
+		sum := 0.0
+		for _, part := range e.Contributions {
+			sum += part.Effect
+		}
+		if len(e.Inputs) == 0 || len(e.Contributions) == 0 || !(math.Abs(sum-e.Value) <= 1e-4*(1+math.Abs(e.Value))) {
+			t.Errorf("%s: %s of %v is explained by %+v, in all %v, from %v", name, e.Score, e.Value, e.Contributions, sum, e.Inputs)
+		}
 	}
 }
 
@@ -220,6 +239,7 @@ func TestAMillionOrdersOfOnePersonStayBounded(t *testing.T) {
 	if !(got.Purchases.Value > 200 && got.Purchases.Value <= 366 && *got.Churn < .2 && got.CLV.High < 1e9) {
 		t.Errorf("%+v %+v churn %v", got.Purchases, got.CLV, *got.Churn)
 	}
+	explained(t, "a million orders", of(s, config(t, nil)))
 }
 
 func FuzzDecodePurchases(f *testing.F) {

@@ -23,6 +23,28 @@ func tastes(events ...*rapport.Event) engine.State {
 	return s
 }
 
+func TestTastesOfVeryManyOrdersOfOnePersonStayBounded(t *testing.T) {
+	t.Parallel()
+	s := predict.TastesFold{}.New()
+	var events []*rapport.Event
+	for i := range 500 {
+		product := map[string]any{"category": fmt.Sprint("c", i%70), "brand": fmt.Sprint("b", i), "product_id": fmt.Sprint("p", i), "quantity": float64(i%7) * 1e9, "price": 1e11}
+		events = append(events, track("Order Completed", 0, map[string]any{"revenue": 1e11, "products": []any{product, product}}))
+	}
+	for i := range int64(150_000) {
+		e := events[i%500]
+		e.Timestamp = now - (i*7919)%(4000*dayMillis/1000)*1000
+		s.Apply(&engine.Context{Time: now}, e)
+	}
+	b := s.AppendBinary(nil)
+	if len(b) > 64<<10 {
+		t.Errorf("%d bytes", len(b))
+	}
+	if err := tastes().DecodeBinary(b); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTastesAreTheSameInAnyOrderAndGrouping(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(40) {
