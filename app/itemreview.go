@@ -33,7 +33,7 @@ func (s *Server) keepItemsReviewed(ctx context.Context) error {
 			if !errors.Is(err, errNotAdopted) {
 				s.log.Warn("items were not looked at for their segments; it is tried again", "error", err)
 			}
-			again = s.opts.Clock.After(time.Second)
+			again = time.After(time.Second)
 		}
 		select {
 		case <-ctx.Done():
@@ -62,7 +62,10 @@ func (s *Server) reviewItems(ctx context.Context) error {
 		return err
 	}
 	if len(wanted.All()) > 0 {
-		if err := s.reviewEach(ctx, wanted.Digest()); err != nil {
+		if err := s.engine.View(ctx, rapport.ID{}, nil, func(*engine.View) error { return nil }); err != nil { // every partition is past its barrier
+			return err
+		}
+		if err := s.reviewEach(ctx, number, wanted.Digest()); err != nil {
 			return err
 		}
 	}
@@ -73,39 +76,39 @@ func (s *Server) reviewItems(ctx context.Context) error {
 	return b.Commit()
 }
 
-func (s *Server) reviewEach(ctx context.Context, digest uint64) error {
-	const page = 500
-	for after := ""; ; {
-		var records []eventlog.Record
-		now := rapport.Millis(s.opts.Clock.Now())
-		next, err := s.engine.ListFrom(ctx, rapport.RankItem, after, page, func(v *engine.View) error {
-			if here, _ := v.Config().Part(group.Part).(*group.Config); here.Digest() != digest {
-				return errNotAdopted
-			}
-			if twin.Peek(v) == nil {
-				return nil
-			}
-			id := v.ID()
-			e := rapport.Event{
-				Type: rapport.TypeSystem, Name: profile.SystemReview, MessageID: fmt.Sprintf("review/%x/%s", digest, id), Source: twin.Source, Entity: id, Fragment: id,
-				Timestamp: now, OriginalTimestamp: now, ReceivedAt: now,
-			}
-			records = append(records, engine.EventRecord(&e, engine.Fingerprint(e.Source, e.MessageID), int32(id.Partition(s.events.Partitions(eventlog.Events)))))
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		if len(records) > 0 {
-			if err := eventlog.Append(ctx, s.events, records...); err != nil {
-				return err
-			}
-		}
-		if next == "" {
-			return nil
-		}
-		after = next
+func (s *Server) reviewEach(ctx context.Context, number int64, digest uint64) error {
+	const batch = 500
+	pages := make([][]eventlog.Record, s.events.Partitions(eventlog.Events)) // by worker
+	send := func(worker int) error {
+		err := eventlog.Append(ctx, s.events, pages[worker]...)
+		pages[worker] = nil
+		return err
 	}
+	now := rapport.Millis(s.opts.Clock.Now())
+	err := s.engine.Scan(ctx, engine.ScanOptions{From: rapport.RankItem, Background: true}, func(worker int, v *engine.View) error {
+		if here, _ := v.Config().Part(group.Part).(*group.Config); here.Digest() != digest {
+			return errNotAdopted
+		}
+		if twin.Peek(v) == nil {
+			return nil
+		}
+		id := v.ID()
+		e := rapport.Event{
+			Type: rapport.TypeSystem, Name: profile.SystemReview, MessageID: fmt.Sprintf("review/%d/%s", number, id), Source: twin.Source, Entity: id, Fragment: id,
+			Timestamp: now, OriginalTimestamp: now, ReceivedAt: now,
+		}
+		pages[worker] = append(pages[worker], engine.EventRecord(&e, engine.Fingerprint(e.Source, e.MessageID), int32(id.Partition(len(pages)))))
+		if len(pages[worker]) < batch {
+			return nil
+		}
+		return send(worker)
+	})
+	for worker := range pages {
+		if err == nil && len(pages[worker]) > 0 {
+			err = send(worker)
+		}
+	}
+	return err
 }
 
 // segmentsChanged has items reviewed if need be.
