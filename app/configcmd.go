@@ -27,8 +27,21 @@ func runCheck(_ context.Context, env Env, flags *flag.FlagSet) error {
 	if err != nil {
 		return err
 	}
+	for _, w := range doubtful(set) {
+		fmt.Fprintf(env.Stderr, "warning: %s\n", w)
+	}
 	fmt.Fprintf(env.Stdout, "%s: %s, nothing wrong\n", operands[0], plural(int64(set.Len()), "document", "documents"))
 	return nil
+}
+
+// doubtful returns what is allowed in a set and hardly meant.
+func doubtful(set *config.Set) (list []string) {
+	for _, a := range config.Specs[*decide.ActionDoc](set, "action") {
+		if a.Right != "" && a.When.IsZero() {
+			list = append(list, fmt.Sprintf("action %s has the right of a %s and no condition: whatever asks its placements gives it, to everybody, beside caps and consent; write when, such as items.any(i, i.state == \"recalled\")", a.ID, a.Right))
+		}
+	}
+	return list
 }
 
 // loadFolder reads and checks a folder and compiles it for every room. Every

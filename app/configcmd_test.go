@@ -153,3 +153,18 @@ func mustGlob(t *testing.T, pattern string) []string {
 	}
 	return names
 }
+
+func TestAMessageByRightWithoutAConditionIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const text = "kind: placement\nid: mailbox\nslots: 1\n---\nkind: action\nid: notice\ntype: message\nright: recall\nplacements: [mailbox]\ncontent: {subject: Stop, body: Stop using it.}\n"
+	write(t, dir, "a.yaml", text)
+	code, _, errs := run(t, nil, "check", dir)
+	if code != 0 || !strings.Contains(errs, "warning: action notice has the right of a recall and no condition") {
+		t.Errorf("%d %s", code, errs)
+	}
+	write(t, dir, "a.yaml", text+"when: items.any(i, i.state == \"recalled\")\n")
+	if code, _, errs := run(t, nil, "check", dir); code != 0 || strings.Contains(errs, "warning") {
+		t.Errorf("with a condition: %d %s", code, errs)
+	}
+}

@@ -28,7 +28,7 @@ func TestTheThingsOfTheDemoWorldSpeakForThemselves(t *testing.T) {
 			t.Parallel()
 			addr := "off"
 			if way == "MQTT" {
-				addr = freeAddr(t)
+				addr = freeAddress(t)
 			}
 			s := open(t, t.TempDir(), func(o *app.Options) {
 				o.MQTT.Listen = addr

@@ -19,6 +19,7 @@ func (s *Server) observe(_ int32, _ int64, e *rapport.Event, entity rapport.ID) 
 		if e.Name == rapport.SystemDecision {
 			s.rates.decisions.Add(1)
 		}
+		s.heard(e)
 	} else {
 		s.rates.events.Add(1)
 		if e.History {

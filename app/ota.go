@@ -21,7 +21,7 @@ import (
 func (s *Server) openUpdates(key []byte) (err error) {
 	s.updates, err = ota.Open(ota.Deps{
 		Log: s.events, Store: s.store, Clock: s.opts.Clock, Devices: devices{s},
-		Dir: filepath.Join(s.opts.Data, "artifacts"), Key: subkey(key, "updates"), Logger: s.log,
+		Dir: filepath.Join(s.opts.Data, "artifacts"), Key: subkey(key, "updates"), Logger: s.log, Changed: s.updatesChanged,
 	})
 	if err != nil {
 		return fmt.Errorf("open updates: %w", err)
@@ -109,16 +109,57 @@ func (s devices) Offer(ctx context.Context, name string, a *ota.Artifact, path s
 
 const sweepEvery = 20 * time.Second
 
+// visits wake what brings updates to devices that do not ask for them.
+type visits struct {
+	devices chan string   // that came or told what they run; if it is full, the next round finds them
+	all     chan struct{} // rollouts changed; capacity 1: one word is enough
+}
+
+func newVisits() visits {
+	return visits{devices: make(chan string, 1024), all: make(chan struct{}, 1)}
+}
+
+func (s *Server) updatesChanged() {
+	select {
+	case s.visits.all <- struct{}{}:
+	default:
+	}
+}
+
+// heard takes note of what an item tells that may matter to its update.
+func (s *Server) heard(e *rapport.Event) {
+	if e.Name != twin.EventReported && e.Name != twin.EventConnection || e.Source != twin.Source || len(e.Identifiers) == 0 {
+		return
+	}
+	select {
+	case s.visits.devices <- strings.Clone(e.Identifiers[0].Value):
+	default:
+	}
+}
+
 // sweepUpdates brings rollouts to devices that listen on MQTT instead of
-// asking: their desired state tells what to run, their reported state whether they do.
+// asking: their desired state tells what to run, their reported state whether
+// they do. Each is seen to when it comes or reports, all of them when rollouts
+// change and now and then.
 func (s *Server) sweepUpdates(ctx context.Context) error {
+	if err := s.engine.Ready(ctx); err != nil {
+		return err
+	}
+	next := s.opts.Clock.After(sweepEvery)
 	for {
+		var err error
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-s.opts.Clock.After(sweepEvery):
+		case <-next:
+			next = s.opts.Clock.After(sweepEvery)
+			err = s.sweep(ctx)
+		case <-s.visits.all:
+			err = s.sweep(ctx)
+		case name := <-s.visits.devices:
+			err = s.visitOne(ctx, name)
 		}
-		if err := s.sweep(ctx); err != nil {
+		if err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -127,9 +168,30 @@ func (s *Server) sweepUpdates(ctx context.Context) error {
 	}
 }
 
-func (s *Server) sweep(ctx context.Context) error {
+// rolling reports whether any device may have something to do.
+func (s *Server) rolling(ctx context.Context) (bool, error) {
 	list, err := s.updates.Rollouts(ctx)
-	if err != nil || !slices.ContainsFunc(list, func(p ota.Progress) bool { return p.Status == ota.Running || p.Steps[ota.CancelAsked] > 0 }) {
+	return err == nil && slices.ContainsFunc(list, func(p ota.Progress) bool {
+		return p.Status == ota.Running || p.Steps[ota.CancelAsked]+p.Steps[ota.Assigned]+p.Steps[ota.Proceeding]+p.Steps[ota.Soaking] > 0
+	}), err
+}
+
+func (s *Server) visitOne(ctx context.Context, name string) error {
+	if on, err := s.rolling(ctx); err != nil || !on {
+		return err
+	}
+	x, err := s.items.Item(ctx, name)
+	if rapport.KindOf(err) == rapport.NotFound || err == nil && !x.Connected {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.visitConnected(ctx, name)
+}
+
+func (s *Server) sweep(ctx context.Context) error {
+	if on, err := s.rolling(ctx); err != nil || !on {
 		return err
 	}
 	for after := ""; ; {

@@ -87,16 +87,6 @@ func (a *authority) issue(name string, usage x509.ExtKeyUsage) (cert, key string
 	return a.write(name+".pem", "CERTIFICATE", der), a.write(name+".key", "PRIVATE KEY", text)
 }
 
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // signIn connects an item over TLS; user and token may be empty with a certificate.
 func signIn(ctx context.Context, addr string, secure *tls.Config, user, token string) (*paho.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -121,7 +111,7 @@ func TestAFactorysListBecomesDevicesThatSignIn(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t, "servers")
 	cert, key := ca.issue("localhost", x509.ExtKeyUsageServerAuth)
-	addr := freeAddr(t)
+	addr := freeAddress(t)
 	s := openProducts(t, t.TempDir(), func(o *app.Options) { o.MQTT = app.MQTTOptions{Listen: addr, Cert: cert, Key: key} })
 	secure := &tls.Config{RootCAs: ca.pool}
 
@@ -250,7 +240,7 @@ func TestACertificateSignsADeviceInAsTheItemItNames(t *testing.T) {
 	t.Parallel()
 	servers, devices, strangers := newAuthority(t, "servers"), newAuthority(t, "devices"), newAuthority(t, "strangers")
 	cert, key := servers.issue("localhost", x509.ExtKeyUsageServerAuth)
-	addr := freeAddr(t)
+	addr := freeAddress(t)
 	s := openProducts(t, t.TempDir(), func(o *app.Options) {
 		o.MQTT = app.MQTTOptions{Listen: addr, Cert: cert, Key: key, ClientCA: filepath.Join(devices.dir, "ca.pem")}
 	})

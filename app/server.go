@@ -91,6 +91,7 @@ type Server struct {
 	chain     *epcis.Chain
 	surveys   surveys
 	updates   *ota.Updates
+	visits    visits
 	lake      *lake.Lake // nil: turned off
 	queries   *query.Runner
 	erasures  erasures
@@ -118,7 +119,7 @@ type Server struct {
 // Open opens every room in order; nothing runs yet. Close must be called, and
 // is called by Open itself when it fails.
 func Open(ctx context.Context, o Options) (s *Server, err error) {
-	s = &Server{opts: o, log: o.Logger, draining: make(chan struct{}), started: time.Now(), pasts: pasts{wanted: make(chan struct{}, 1)}, segmented: make(chan struct{}, 1)}
+	s = &Server{opts: o, log: o.Logger, draining: make(chan struct{}), started: time.Now(), pasts: pasts{wanted: make(chan struct{}, 1)}, segmented: make(chan struct{}, 1), visits: newVisits()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())

@@ -227,10 +227,14 @@ func (b *Broker) refresh(id string) {
 	}
 	t := topic(id, "desired")
 	if len(p.Delta) == 0 {
-		b.forget(t)
-		return
+		told := len(b.server.Topics.Messages(t)) > 0
+		if b.forget(t); told { // who was told of something is told that nothing is left of it
+			err = b.server.Publish(t, []byte("{}"), false, 1)
+		}
+	} else {
+		err = b.server.Publish(t, p.Delta.AppendJSON(nil), true, 1)
 	}
-	if err := b.server.Publish(t, p.Delta.AppendJSON(nil), true, 1); err != nil {
+	if err != nil {
 		b.o.Logger.Warn("a desired state was not sent", "item", id, "error", err)
 	}
 }

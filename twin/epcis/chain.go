@@ -276,6 +276,11 @@ func (c *Chain) Capture(ctx context.Context, doc *Document, behaviour Behaviour)
 	}
 	j.Events, j.Success, j.FinishedAt = len(records), len(j.Errors) == 0, c.Clock.Now().UTC()
 	data, err := json.Marshal(j)
+	if err == nil && len(doc.Master) > 0 && (j.Success || behaviour == Proceed) {
+		var told eventlog.Record
+		told, err = masterRecord(doc.Master)
+		records = append(records, told)
+	}
 	if err != nil {
 		c.capture.Unlock()
 		return nil, err

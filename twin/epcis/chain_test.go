@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -417,5 +418,90 @@ func TestNamedQueriesAreKeptListedAndRemovedWithTheirSubscriptions(t *testing.T)
 	}
 	if n := log.Partitions(eventlog.Things); n != 1 {
 		t.Error(n)
+	}
+}
+
+func TestMasterDataOfDocumentsIsKeptAndAskedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, memory(t), openStore(t), nil)
+	const mill, yard = "urn:epc:id:sgln:0950600.01343.0", "urn:epc:id:sgln:0950600.01344.0"
+	header := func(name string) string {
+		return `"epcisHeader":{"epcisMasterData":{"vocabularyList":[
+			{"type":"urn:epcglobal:epcis:vtype:BusinessLocation","vocabularyElementList":[
+				{"id":"` + mill + `","attributes":[{"id":"urn:epcglobal:cbv:mda#name","attribute":"` + name + `"},{"id":"https://example.com/kind","attribute":{"wet":true}}],"children":["` + yard + `"]},
+				{"id":"` + yard + `","attributes":[{"id":"cbv:mda#name","attribute":"Yard"}]}]}]}},`
+	}
+	capture := func(header, place, id string) {
+		t.Helper()
+		text := strings.Replace(string(document(object(0, "OBSERVE", "storing", place, id))), `"epcisBody"`, header+`"epcisBody"`, 1)
+		doc, err := epcis.Parse([]byte(text), "", epcis.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.chain.Capture(t.Context(), doc, epcis.Rollback); err != nil {
+			t.Fatal(err)
+		}
+	}
+	capture(header("Old mill"), mill, canister(1))
+	capture(header("Mill"), yard, canister(2))
+	capture("", "urn:epc:id:sgln:0950600.99999.0", canister(3))
+	known, err := w.chain.Elements(t.Context(), mill, "https://id.gs1.org/414/0950600013439", yard, "urn:epc:id:sgln:0950600.99999.0")
+	if err != nil || known[mill] == nil || known[mill].Attributes["name"] != "Mill" || known[mill].Attributes["https://example.com/kind"] != `{"wet":true}` || known[yard].Attributes["name"] != "Yard" || len(known) > 3 {
+		t.Errorf("%+v %v", known, err)
+	}
+	for params, want := range map[string]int{
+		`{"HASATTR_bizLocation":["urn:epcglobal:cbv:mda#name"]}`:                 2,
+		`{"HASATTR_bizLocation":["https://example.com/kind"]}`:                   1,
+		`{"HASATTR_bizLocation":["urn:epcglobal:cbv:mda#city"]}`:                 0,
+		`{"EQATTR_bizLocation_urn:epcglobal:cbv:mda#name":["Mill","elsewhere"]}`: 1,
+		`{"EQATTR_bizLocation_cbv:mda#name":"Old mill"}`:                         0,
+		`{"WD_bizLocation":["` + mill + `"]}`:                                    2,
+		`{"WD_bizLocation":["` + yard + `"]}`:                                    1,
+	} {
+		var p epcis.Params
+		if err := json.Unmarshal([]byte(params), &p); err != nil {
+			t.Fatal(err)
+		}
+		q, err := epcis.Compile(p)
+		if err != nil {
+			t.Fatal(params, err)
+		}
+		page, err := w.chain.Find(t.Context(), q)
+		if err != nil || len(page.Events) != want {
+			t.Errorf("%s finds %d events, want %d (%v)", params, len(page.Events), want, err)
+		}
+	}
+	if _, err := epcis.Compile(epcis.Params{"HASATTR_action": "x"}); err == nil {
+		t.Error("attributes of an action are asked for")
+	}
+	n := 0
+	if err := w.chain.Vocabulary(t.Context(), "BusinessLocation", func(*epcis.Element) bool { n++; return true }); err != nil || n != 2 {
+		t.Errorf("%d elements, %v", n, err)
+	}
+	for _, bad := range []string{
+		`"epcisHeader":7,`, `"epcisHeader":{"epcisMasterData":[]},`, `"epcisHeader":{"epcisMasterData":{"vocabularyList":[{"type":"x","vocabularyElementList":[{"id":"urn:x:y"}]}]}},`,
+		`"epcisHeader":{"epcisMasterData":{"vocabularyList":[{"type":"urn:a:b","vocabularyElementList":[{"id":"no URI"}]}]}},`,
+	} {
+		text := strings.Replace(string(document(object(0, "OBSERVE", "storing", mill, canister(1)))), `"epcisBody"`, bad+`"epcisBody"`, 1)
+		if _, err := epcis.Parse([]byte(text), "", epcis.Limits{}); err == nil {
+			t.Errorf("%s is taken", bad)
+		}
+	}
+}
+
+func TestMasterDataInXMLIsRead(t *testing.T) {
+	t.Parallel()
+	const path = "../../../shared/data/epcis-openepcis/1.2/EPCIS/XML/Capture/Documents/GS1_US_Pharma_Example_2_2_1_1.xml"
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Skip("the OpenEPCIS documents are not beside the repository (../shared/data/epcis-openepcis)")
+	}
+	doc, err := epcis.Parse(data, "", epcis.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(doc.Master, func(e epcis.Element) bool { return e.ID == "urn:epc:id:sgln:039999.999999.0" })
+	if i < 0 || doc.Master[i].Attributes["name"] != "GS1 Drug Distributor" || doc.Master[i].Attributes["city"] != "New York" || doc.Master[i].Vocabulary != "urn:epcglobal:epcis:vtype:Location" {
+		t.Errorf("%d elements: %+v", len(doc.Master), doc.Master)
 	}
 }

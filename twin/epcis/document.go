@@ -42,6 +42,8 @@ type Document struct {
 	Events []*Event
 	// Created is creationDate, Unix ms; 0 for a bare event.
 	Created int64
+	// Master is what the header tells of places, classes of things and parties.
+	Master []Element
 }
 
 // Parse reads an EPCISDocument, or one bare event, in JSON-LD or XML. The form
@@ -91,6 +93,7 @@ type source struct {
 	context []any // of the document, without the standard's own
 	bare    bool  // one event, no document around it
 	events  []map[string]any
+	master  []Element
 	faults  []rapport.Fault
 	path    string // of the list of events
 }
@@ -103,7 +106,7 @@ func (s *source) document(limits Limits) (*Document, error) {
 		return nil, Raise(CaptureLimitExceededException, "the document has %d events; at most %d are taken at once", len(s.events), limits.Events)
 	}
 	c := &checker{faults: s.faults, xml: s.xml}
-	doc := &Document{}
+	doc := &Document{Master: s.master}
 	if !s.bare {
 		var ok bool
 		if doc.Created, ok = parseTime(s.created); !ok {
@@ -312,6 +315,9 @@ func readJSON(data []byte) (*source, error) {
 				fault("/"+name, fmt.Sprintf("there is no field %q in an EPCISDocument", name))
 			}
 		}
+	}
+	if header, there := m["epcisHeader"]; there {
+		s.masterJSON(header)
 	}
 	body, ok := m["epcisBody"].(map[string]any)
 	if !ok {

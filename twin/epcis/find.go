@@ -115,8 +115,8 @@ func (c *Chain) find(ctx context.Context, r reader, q *Query) (*Page, error) {
 		if err != nil {
 			return false, err
 		}
-		if !q.matches(e) {
-			return true, nil
+		if fits, err := c.fits(q, e); err != nil || !fits {
+			return err == nil, err
 		}
 		if count++; q.most > 0 && count > int64(q.most) {
 			return false, Raise(QueryTooLargeException, "more than %d events match", q.most)

@@ -28,6 +28,7 @@ import (
 //	s query subscription    a subscription
 //	g subscription          how far it was served
 //	r recall                a recall
+//	v id                    an element of a vocabulary, by the id of its name
 const span = "chain/"
 
 func key(kind byte, parts ...[]byte) []byte {
@@ -77,6 +78,7 @@ const (
 	recordSubscription                  // a subscription made or removed
 	recordServed                        // how far a subscription was served
 	recordRecall                        // a recall begun, told or lifted
+	recordMaster                        // elements of vocabularies
 )
 
 func eventData(capture string, json []byte) []byte {
@@ -130,6 +132,8 @@ func (f *folding) record(r *eventlog.Record) error {
 			return errDamaged
 		}
 		f.set(key('m'), r.Data)
+	case recordMaster:
+		return f.master(r.Data)
 	case recordJob:
 		var j Job
 		if err := json.Unmarshal(r.Data, &j); err != nil {

@@ -16,6 +16,8 @@ import (
 // Query is a compiled SimpleEventQuery (EPCIS 2.0, section 8.2.7.1).
 type Query struct {
 	tests []func(*Event) bool
+	// masters are tests that ask master data, after all others.
+	masters []masterTest
 	// seeks are the alternatives of the narrowest index that a parameter allows.
 	seeks                []seek
 	event, record        span64
@@ -161,6 +163,8 @@ func (q *Query) param(name string, raw any) error {
 		return q.match(field, list, bad)
 	case "WD":
 		return q.within(field, list, bad)
+	case "HASATTR", "EQATTR":
+		return q.attributes(op, field, list, bad)
 	}
 	return bad("there is no such parameter")
 }
@@ -510,24 +514,22 @@ func pattern(p string) func(string) bool {
 	return func(x string) bool { return x == p || strings.HasPrefix(x, prefix) }
 }
 
-// within handles WD_: a place or anything below it. Without master data of
-// places, what is below shows in the name: the extensions of a GLN.
+// within handles WD_: a place or anything below it, by master data, or by its
+// name: the extensions of a GLN.
 func (q *Query) within(field string, list []string, bad refuse) error {
-	get := func(e *Event) string { return e.ReadPoint }
-	switch field {
-	case "readPoint":
-	case "bizLocation":
-		get = func(e *Event) string { return e.BizLocation }
-	default:
+	get := placeOf(field)
+	if get == nil {
 		return bad("there is no such parameter")
 	}
 	names := make([]string, len(list))
 	for i, v := range list {
 		names[i] = Name(v)
 	}
-	q.where(func(e *Event) bool {
-		own := Name(get(e))
-		return get(e) != "" && slices.ContainsFunc(names, func(n string) bool { return own == n || strings.HasPrefix(own, n+"_") })
+	q.masters = append(q.masters, func(l lookup, e *Event) (bool, error) {
+		if get(e) == "" {
+			return false, nil
+		}
+		return below(l, get(e), names)
 	})
 	return nil
 }

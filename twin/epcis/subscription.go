@@ -286,7 +286,11 @@ func (c *Chain) serve(ctx context.Context, s *Subscription, p progress, position
 		if err != nil {
 			return p, errors.Join(err, it.Close())
 		}
-		if q.matches(e) {
+		fits, err := c.fits(q, e)
+		if err != nil {
+			return p, errors.Join(err, it.Close())
+		}
+		if fits {
 			events = append(events, e)
 		}
 		if len(events) >= serveMost {

@@ -163,6 +163,9 @@ func readXML(data []byte) (*source, error) {
 	case "EPCISDocument":
 		s.created, s.version = root.attr("creationDate"), root.attr("schemaVersion")
 		r.order("", root, "EPCISHeader", "EPCISBody", "extension")
+		if header := root.child("EPCISHeader"); header != nil {
+			s.masterXML(header)
+		}
 		body := root.child("EPCISBody")
 		if body == nil {
 			r.fault(root, "", "EPCISBody is missing")

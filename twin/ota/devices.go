@@ -184,16 +184,17 @@ func (u *Updates) Report(ctx context.Context, item string, id int64, f Feedback)
 		if now.Step == Soaking {
 			return nil
 		}
-		if err := u.move(ctx, now, Soaking, detail); err != nil {
-			return err
-		}
+		// Its twin first: if we end between the two the device tells again.
 		u.mu.Lock()
 		version := ""
 		if p := u.state.Rollouts[now.Rollout]; p != nil && u.state.Artifacts[p.Artifact] != nil {
 			version = u.state.Artifacts[p.Artifact].Version
 		}
 		u.mu.Unlock()
-		return u.d.Devices.Runs(ctx, item, version)
+		if err := u.d.Devices.Runs(ctx, item, version); err != nil {
+			return err
+		}
+		return u.move(ctx, now, Soaking, detail)
 	case f.Execution == "closed", f.Execution == "rejected":
 		return u.move(ctx, now, Failed, cmp.Or(detail, "the device refused or failed"))
 	case f.Execution == "canceled":

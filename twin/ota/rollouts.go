@@ -117,12 +117,20 @@ func (u *Updates) Change(ctx context.Context, id, verb, by string) (*Progress, e
 	if err := u.append(ctx, recordControl, c); err != nil {
 		return nil, err
 	}
+	defer u.changed()
 	if c.Status == Canceled {
 		if err := u.recallOffers(ctx, id); err != nil {
 			return nil, err
 		}
 	}
 	return u.Rollout(ctx, id)
+}
+
+// changed says that devices which do not ask may have something to do now.
+func (u *Updates) changed() {
+	if u.d.Changed != nil {
+		u.d.Changed()
+	}
 }
 
 // recallOffers asks devices that have not begun to write to let it be.

@@ -97,20 +97,24 @@ func (u *Updates) look(ctx context.Context, p *Progress) error {
 	}
 	now := u.now()
 	for _, a := range actions {
+		// While we were away nobody could confirm anything: time counts from when we are back.
+		began, changed := max(a.Began, u.opened), max(a.Changed, u.opened)
 		switch {
+		case (p.Status == Canceled || p.Status == Stopped) && (a.Step == Assigned || a.Step == Proceeding) && a.Changed <= p.Changed:
+			err = u.move(ctx, a, CancelAsked, "the rollout ended") // we ended between the two
 		case a.Step == Soaking:
 			if err := u.ripen(ctx, a); err != nil {
 				return err
 			}
 			u.mu.Lock()
-			silent := u.polled[a.Item] < a.Changed+p.Soak*1000 && now > a.Changed+p.Soak*1000+p.Timeout*1000
+			silent := u.polled[a.Item] < a.Changed+p.Soak*1000 && now > changed+p.Soak*1000+p.Timeout*1000
 			u.mu.Unlock()
 			if silent {
 				err = u.move(ctx, a, Failed, "the device fell silent after the update")
 			}
-		case a.Step == CancelAsked && now > a.Changed+p.Timeout*1000:
+		case a.Step == CancelAsked && now > changed+p.Timeout*1000:
 			err = u.move(ctx, a, CanceledStep, "the device did not answer")
-		case a.Step.Open() && a.Step != CancelAsked && now > a.Began+p.Timeout*1000:
+		case a.Step.Open() && a.Step != CancelAsked && now > began+p.Timeout*1000:
 			err = u.move(ctx, a, Failed, "not confirmed in time")
 		}
 		if err != nil {
@@ -137,6 +141,7 @@ func (u *Updates) stop(ctx context.Context, p *Progress, why string) error {
 	if err := u.append(ctx, recordControl, Control{Rollout: p.ID, Status: Stopped, Stage: p.Stage, Reason: why, By: "system", At: u.now()}); err != nil {
 		return err
 	}
+	defer u.changed()
 	return u.recallOffers(ctx, p.ID)
 }
 
@@ -151,6 +156,7 @@ func (u *Updates) advance(ctx context.Context, p *Progress) error {
 		return nil
 	}
 	if p.Stage+1 < len(p.Stages) {
+		defer u.changed()
 		return u.append(ctx, recordControl, Control{Rollout: p.ID, Status: Running, Stage: p.Stage + 1, By: "system", At: u.now()})
 	}
 	return nil // open to all, also to devices that come later; a person ends it

@@ -41,6 +41,8 @@ type Deps struct {
 	// Key signs artifacts and links; 32 bytes that outlive restarts.
 	Key    []byte
 	Logger *slog.Logger
+	// Changed is told when rollouts open, go on or end; nil is fine.
+	Changed func()
 }
 
 // Updates is the room. It is safe for concurrent use once Run runs.
@@ -55,6 +57,7 @@ type Updates struct {
 	moved    chan struct{}
 	err      error
 	polled   map[string]int64 // last time a device was heard of, Unix ms
+	opened   int64            // when this room was, Unix ms
 
 	assign sync.Mutex // one decision about a device at a time
 }
@@ -73,6 +76,7 @@ func Open(d Deps) (*Updates, error) {
 	seed := sha256.Sum256(append([]byte("artifacts"), d.Key...))
 	link := sha256.Sum256(append([]byte("links"), d.Key...))
 	u := &Updates{d: d, sign: ed25519.NewKeyFromSeed(seed[:]), linkKey: link[:], state: NewState(), moved: make(chan struct{}), polled: map[string]int64{}}
+	u.opened = u.now()
 	position, found, err := d.Store.Get([]byte(keyPosition), nil)
 	if err != nil || !found {
 		return u, err
