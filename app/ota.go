@@ -180,11 +180,10 @@ func (s *Server) visitOne(ctx context.Context, name string) error {
 	if on, err := s.rolling(ctx); err != nil || !on {
 		return err
 	}
-	x, err := s.items.Item(ctx, name)
-	if rapport.KindOf(err) == rapport.NotFound || err == nil && !x.Connected {
-		return nil
-	}
-	if err != nil {
+	if x, err := s.items.Item(ctx, name); err != nil || !x.Connected {
+		if rapport.KindOf(err) == rapport.NotFound {
+			err = nil
+		}
 		return err
 	}
 	return s.visitConnected(ctx, name)
@@ -194,27 +193,15 @@ func (s *Server) sweep(ctx context.Context) error {
 	if on, err := s.rolling(ctx); err != nil || !on {
 		return err
 	}
-	for after := ""; ; {
-		var connected []string
-		next, err := s.items.List(ctx, after, 500, func(x *twin.Item) error {
-			if x.Connected {
-				connected = append(connected, x.ID)
-			}
-			return nil
-		})
-		if err != nil {
+	if s.mqtt == nil {
+		return nil
+	}
+	for _, name := range s.mqtt.Connected() {
+		if err := s.visitConnected(ctx, name); err != nil {
 			return err
 		}
-		for _, name := range connected {
-			if err := s.visitConnected(ctx, name); err != nil {
-				return err
-			}
-		}
-		if next == "" {
-			return nil
-		}
-		after = next
 	}
+	return nil
 }
 
 // visitConnected does for a connected device what a poll does for one that asks.

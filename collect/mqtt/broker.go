@@ -16,7 +16,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -199,6 +201,13 @@ func (b *Broker) Changed(id string) {
 			b.commands(id)
 		})
 	}
+}
+
+// Connected returns the items that are connected now, sorted.
+func (b *Broker) Connected() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Sorted(maps.Keys(b.items))
 }
 
 // Revoked disconnects an item's clients: they must sign in again.
