@@ -66,6 +66,24 @@ func TestAnItemForeseesRunningOutAndServiceAndNoticesWhatIsNotUsual(t *testing.T
 			t.Errorf("%s in %.2f days (%.2f to %.2f), truly %.2f", kind, got, when("low"), when("high"), days)
 		}
 	}
+	fleet := s.must("GET", "/v1/fleet", nil)
+	due, soonest := fleet["due"].([]any), fleet["soonest"].([]any)
+	if len(due) != 2 || len(soonest) != 2 {
+		t.Fatalf("due %v, soonest %v", due, soonest)
+	}
+	for i, kind := range []string{"runOut", "service"} {
+		d := due[i].(map[string]any)
+		if n := d["week"].(float64) + d["month"].(float64) + d["quarter"].(float64) + d["later"].(float64); d["kind"] != kind || d["gtin"] != "09506000134352" || n != 1 {
+			t.Errorf("due: %v", d)
+		}
+		next := soonest[i].(map[string]any)
+		if f := forecast[next["kind"].(string)].(map[string]any); next["item"] != item || next["at"] != f["at"] || next["low"] != f["low"] {
+			t.Errorf("soonest %v, forecast %v", next, f)
+		}
+	}
+	if soonest[0].(map[string]any)["at"].(string) > soonest[1].(map[string]any)["at"].(string) {
+		t.Errorf("not the soonest first: %v", soonest)
+	}
 	odd, _ := forecast["anomalies"].([]any)
 	if len(odd) != 1 || odd[0].(map[string]any)["reading"] != "heat" || odd[0].(map[string]any)["value"] != 80.0 {
 		t.Errorf("anomalies: %v", odd)

@@ -51,6 +51,7 @@ func doors() []door {
 		door{"POST", "/v1/quarantine/{id}/replay", []string{`{"raw":` + mutantEvent + `}`, `{}`}},
 		door{"POST", "/v1/quarantine/replay", []string{`{}`}},
 		door{"POST", "/v1/models/{id}/fit", []string{`{}`}},
+		door{"POST", "/v1/lives/{gtin}/learn", []string{`{}`}},
 		door{"POST", "/v1/people/{ref}/merge", []string{`{"as":{"kind":"userId","value":"anna"},"with":{"kind":"email","value":"nobody@b.no"}}`}},
 		door{"POST", "/v1/config/proposals", []string{`{"yaml":"kind: placement\nid: shelf\nslots: 2\n","note":"more room","delete":[{"kind":"placement","id":"hero"}],"expectVersion":1}`}},
 		door{"POST", "/v1/config/proposals/{id}/publish", []string{`{}`}},
