@@ -31,6 +31,8 @@ func (s *Server) keepWorth(ctx context.Context) error {
 		}
 		base, err := s.fitter.Base(ctx, s.engine.Stats().Entities)
 		switch {
+		case ctx.Err() != nil:
+			return nil
 		case err != nil:
 			s.log.Warn("the active base was not valued", "error", err)
 		case base != nil:

@@ -32,16 +32,16 @@ type SourceDoc struct {
 type SchemaDoc struct {
 	ID         string                 `yaml:"id" doc:"Name of the schema, unique among schemas."`
 	Event      string                 `yaml:"event,omitempty" suggest:"event" doc:"Name of the track event, or of the page or screen; empty means every call of the type."`
-	Type       string                 `yaml:"type,omitempty" doc:"track (default), identify, page, screen or group. For identify and group the properties are the traits."`
+	Type       string                 `yaml:"type,omitempty" enum:"track,identify,page,screen,group" doc:"track (default), identify, page, screen or group. For identify and group the properties are the traits."`
 	Sources    []string               `yaml:"sources,omitempty" suggest:"source" doc:"Sources it holds for; all if left out."`
-	Mode       string                 `yaml:"mode,omitempty" doc:"enforce (default) keeps offending events in quarantine; observe counts them and lets them in."`
+	Mode       string                 `yaml:"mode,omitempty" enum:"enforce,observe" doc:"enforce (default) keeps offending events in quarantine; observe counts them and lets them in."`
 	Properties map[string]PropertyDoc `yaml:"properties,omitempty" doc:"What each property must be."`
 	Additional *bool                  `yaml:"additional,omitempty" doc:"Whether other properties are allowed; default true."`
 }
 
 // PropertyDoc says what one property must be.
 type PropertyDoc struct {
-	Type       string                 `yaml:"type,omitempty" doc:"string, number, integer, boolean, time, object, array or any (default)."`
+	Type       string                 `yaml:"type,omitempty" enum:"string,number,integer,boolean,time,object,array,any" doc:"string, number, integer, boolean, time, object, array or any (default)."`
 	Required   bool                   `yaml:"required,omitempty" doc:"It must be there and not null."`
 	Enum       []any                  `yaml:"enum,omitempty" doc:"The only values allowed, at most 1000."`
 	Min        *float64               `yaml:"min,omitempty" doc:"Least number, fewest characters of a string, or fewest elements of an array."`

@@ -14,8 +14,8 @@ import (
 // stays as it is by default.
 type KindDoc struct {
 	ID              string           `yaml:"id" doc:"Kind of identifier, such as email, or a trait a source names in identifiers."`
-	Normalize       string           `yaml:"normalize,omitempty" doc:"text (trim, Unicode NFC, case matters), lower (text without case), email, phone, or digits. email and phone are read as such by default, all others as text."`
-	Strength        string           `yaml:"strength,omitempty" doc:"strong (default): who shares a value is one person. weak: somebody decides in the review queue. deviceId, cookie and anonymousId are devices: they own intervals and unite nobody."`
+	Normalize       string           `yaml:"normalize,omitempty" enum:"text,lower,email,phone,digits" doc:"text (trim, Unicode NFC, case matters), lower (text without case), email, phone, or digits. email and phone are read as such by default, all others as text."`
+	Strength        string           `yaml:"strength,omitempty" enum:"strong,weak" doc:"strong (default): who shares a value is one person. weak: somebody decides in the review queue. deviceId, cookie and anonymousId are devices: they own intervals and unite nobody."`
 	PeoplePerValue  *int             `yaml:"peoplePerValue,omitempty" doc:"Most people one value may be seen with before it is quarantined as junk; 0 never. Default 3, of devices 50."`
 	ValuesPerPerson *int             `yaml:"valuesPerPerson,omitempty" doc:"Most values of this kind one identifier may bring together before it is quarantined as junk; 0 never. Default 25."`
 	Window          rapport.Duration `yaml:"window,omitempty" doc:"A value that comes with somebody else this much later belongs to the new one: telephone numbers are given out again. Left out, it never does."`

@@ -32,6 +32,13 @@ async function stops(at: Visit): Promise<Stop[]> {
     { name: 'fleet', path: '/products/fleet' },
     { name: 'recalls', path: '/products/recalls' },
     { name: 'recall', path: '/products/recalls?of=01%2F09506000134352%2F10%2FL7' },
+    { name: 'learning', path: '/learning' },
+    { name: 'insights', path: '/insights' },
+    { name: 'content', path: '/content' },
+    { name: 'content-preview', path: '/content?action=brew-guide', then: (v) => v.page.getByText('A preview: nothing was sent').waitFor() },
+    { name: 'channels', path: '/content?tab=channels' },
+    { name: 'suppressed', path: '/content?tab=suppressed' },
+    { name: 'people-audience', path: '/people?audience=regulars' },
     { name: 'supply-chain', path: '/products/supply-chain' },
     { name: 'models', path: '/setup/models' },
     { name: 'decisions', path: '/decisions' },
@@ -74,6 +81,7 @@ async function stops(at: Visit): Promise<Stop[]> {
   }
   if (action) {
     out.push({ name: 'action', path: `/actions/${action.id}` })
+    out.push({ name: 'action-preview', path: `/actions/${action.id}?tab=preview`, then: (v) => v.page.getByText('A preview: nothing was sent').waitFor() })
     out.push({ name: 'action-config', path: `/actions/${action.id}?tab=config` })
     out.push({ name: 'document', path: `/setup/config/action/${action.id}`, then: (v) => v.page.locator('[data-editor] .cm-content').waitFor() })
     out.push({ name: 'document-history', path: `/setup/config/action/${action.id}?view=history` })

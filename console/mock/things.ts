@@ -24,7 +24,7 @@ export function makeThings(people: () => MockPerson[], start: number, empty: boo
   const items: Item[] = empty ? [] : [id, '01_09506000134352_21_NB1-00977'].map((itemId, i): Item => ({
     id: itemId, uri: `https://id.gs1.org/01/09506000134352/21/${itemId.split('_21_')[1]}`, gtin: '09506000134352', serial: itemId.split('_21_')[1] ?? '',
     product: { id: 'northbean-one', name: 'Northbean One', brand: 'Northbean', category: 'machines' }, state: i ? 'sold' : 'activated', owner: i ? undefined : owner?.id, ownedSince: i ? undefined : iso(start - 90 * day), proof: i ? undefined : 'receipt',
-    household: [], readings: i ? ({} as Item['readings']) : { temperature: { value: 92.4, at: iso(start - 60_000), count: 812, mean: 91.8, min: 88.1, max: 95.2, fast: 92.2, slow: 91.8, deviation: 1.1 }, cycles: { value: 412, at: iso(start - 60_000), count: 412, mean: 206, min: 1, max: 412, fast: 408, slow: 390, deviation: 9 } },
+    household: [], computed: {}, scores: {} as Item['scores'], readings: i ? ({} as Item['readings']) : { temperature: { value: 92.4, at: iso(start - 60_000), count: 812, mean: 91.8, min: 88.1, max: 95.2, fast: 92.2, slow: 91.8, deviation: 1.1 }, cycles: { value: 412, at: iso(start - 60_000), count: 412, mean: 206, min: 1, max: 412, fast: 408, slow: 390, deviation: 9 } },
     reported: i ? ({} as Item['reported']) : { brewTemperature: 92, eco: false }, desired: i ? ({} as Item['desired']) : { brewTemperature: 92, eco: true }, delta: i ? ({} as Item['delta']) : { eco: true }, firmware: i ? '' : '2.4.1',
     warranty: { from: iso(start - 90 * day), until: iso(start + 640 * day), valid: true }, recall: undefined, facts: { lot: 'L7' },
     provenance: [

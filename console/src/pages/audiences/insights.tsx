@@ -105,20 +105,20 @@ function Card({ insight, event }: { insight: Insight; event: string }) {
           {insight.discovery ? (difference > 0 ? 'more often' : 'less often') : 'did not hold'}
         </Badge>
       </header>
-      <dl className="space-y-2">
+      <ul className="space-y-2">
         {[
           { name: `${count(insight.people)} such people`, share: insight.rate },
           { name: 'everybody else', share: insight.rest },
         ].map((row) => (
-          <div key={row.name}>
+          <li key={row.name}>
             <div className="mb-1 flex justify-between gap-3">
-              <dt className="clip text-muted">{row.name}</dt>
-              <dd className="font-medium tabular-nums">{percent(row.share)}</dd>
+              <span className="clip text-muted">{row.name}</span>
+              <span className="font-medium tabular-nums">{percent(row.share)}</span>
             </div>
             <Bar share={row.share / top} label={`${row.name}: ${percent(row.share)} did ${event}`} />
-          </div>
+          </li>
         ))}
-      </dl>
+      </ul>
       <div className="grid grid-cols-[minmax(0,1fr)_auto] items-center gap-3">
         <IntervalPlot interval={{ value: difference, low: insight.low, high: insight.high }} span={Math.max(Math.abs(insight.low), Math.abs(insight.high), 0.01)} label={`Difference ${signedPercent(difference)}, 95 % interval ${signedPercent(insight.low)} to ${signedPercent(insight.high)}`} />
         <span className="text-meta text-muted tabular-nums">

@@ -2,9 +2,9 @@ import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import { CircleCheck, Download, FileUp, Pause, Play } from 'lucide-react'
 import { useRef, useState, type DragEvent } from 'react'
-import { ApiError } from '@/api/client'
+import { ApiError, get } from '@/api/client'
 import { sourcesQuery } from '@/api/queries'
-import type { Fields, Problem } from '@/api/types'
+import type { Fields, Problem, QuarantinePage, Source } from '@/api/types'
 import { csv, download } from '@/format/csv'
 import { CsvReader, delimiterOf, type CsvRow } from '@/format/csvread'
 import { bytes, count, plural } from '@/format/number'
@@ -49,6 +49,15 @@ interface Run {
   bad: { line: number; why: string; cells: string[] }[]
   badTotal: number
   error?: unknown
+  /** What the tracking plan held back, once all is sent. */
+  held?: Held
+}
+
+interface Held {
+  count: number
+  source: string
+  /** What is wrong with the newest of them. */
+  why?: string
 }
 
 /** A file becomes history: open it, say what its columns are, look at what comes of it, send it. */
@@ -147,7 +156,7 @@ function Mapped({ opened, mapping, onMapping }: { opened: Opened; mapping: Mappi
       }
     }
   const set = (i: number, change: Partial<Mapping['columns'][number]>) => onMapping({ ...mapping, columns: mapping.columns.map((column, j) => (i === j ? { ...column, ...change } : column)) })
-  const [run, control] = useRun(opened, mapping, source?.key)
+  const [run, control] = useRun(opened, mapping, source)
   if (run) return <Progress run={run} control={control} opened={opened} />
   return (
     <div className="grid items-start gap-3 lg:grid-cols-[minmax(0,1fr)_420px]">
@@ -244,15 +253,20 @@ interface Control {
 }
 
 /** Streams the file to the server, batch after batch; it can be held and goes on where it was. */
-function useRun(opened: Opened, mapping: Mapping, key: string | undefined): [Run | undefined, Control] {
+function useRun(opened: Opened, mapping: Mapping, source: Pick<Source, 'id' | 'key'> | undefined): [Run | undefined, Control] {
   const client = useQueryClient()
   const [run, setRun] = useState<Run>()
   const paused = useRef(false)
   /** Lines up to here are durable. */
   const durable = useRef(0)
 
+  /** Held back before the first row was sent. */
+  const heldBefore = useRef<number>(undefined)
+
   const go = async () => {
-    if (!key) return
+    if (!source) return
+    const { key } = source
+    heldBefore.current ??= (await quarantined(source.id))?.total ?? 0
     paused.current = false
     const begun: Run = run ? { ...run, state: 'running', error: undefined } : { state: 'running', read: 0, sent: 0, bad: [], badTotal: 0 }
     let { sent, badTotal } = begun
@@ -304,7 +318,10 @@ function useRun(opened: Opened, mapping: Mapping, key: string | undefined): [Run
       }
       await flush()
       read = opened.file.size
-      show('done')
+      const held = await quarantined(source.id)
+      const { path = '', reason = '' } = held?.items[0] ?? {}
+      const count = Math.min(sent, Math.max(0, (held?.total ?? 0) - heldBefore.current))
+      setRun({ state: 'done', read, sent, bad: [...bad], badTotal, held: count > 0 ? { count, source: source.id, why: [path, reason].filter(Boolean).join(' ') } : undefined })
       await client.invalidateQueries()
     } catch (cause) {
       show('failed', cause)
@@ -312,6 +329,9 @@ function useRun(opened: Opened, mapping: Mapping, key: string | undefined): [Run
   }
   return [run, { start: () => void go(), pause: () => (paused.current = true) }]
 }
+
+/** What the tracking plan holds back of a source; unknown to a role that may not see it. */
+const quarantined = (source: string) => get<QuarantinePage>('/v1/quarantine', { query: { source, limit: 1 } }).catch(() => undefined)
 
 /** Sends one batch as history, and again while the server is away for a moment. */
 async function send(key: string, batch: Fields[]): Promise<void> {
@@ -342,8 +362,8 @@ function Progress({ run, control, opened }: { run: Run; control: Control; opened
   const save = () => download(`${opened.file.name}.rejected.csv`, 'text/csv', csv([...opened.header, 'why'], run.bad.map((b) => [...b.cells, b.why])))
   return (
     <Card
-      title={run.state === 'done' ? 'It is in' : `Importing ${opened.file.name}`}
-      note={run.state === 'done' ? 'Acknowledged and durable; people’s pages have it already' : 'You may pause; it goes on where it was'}
+      title={run.state === 'done' ? (run.held && run.held.count >= run.sent ? 'It was held back' : 'It is in') : `Importing ${opened.file.name}`}
+      note={run.state === 'done' ? (run.held ? 'Acknowledged and durable; what is held back is lost neither' : 'Acknowledged and durable; people’s pages have it already') : 'You may pause; it goes on where it was'}
       actions={
         run.state === 'running' ? (
           <Button icon={<Pause size={14} aria-hidden />} onClick={control.pause}>
@@ -371,6 +391,15 @@ function Progress({ run, control, opened }: { run: Run; control: Control; opened
         </div>
         <Bar share={share} label={`${Math.round(share * 100)} % of the file`} className="h-1.5!" />
       </div>
+      {run.held && (
+        <p role="alert" className="mt-3 rounded-control bg-warn-soft px-3 py-2 text-warn">
+          {plural(run.held.count, 'row does', 'rows do')} not fit the tracking plan{run.held.why && ` (${run.held.why})`} and {run.held.count === 1 ? 'waits' : 'wait'} in the quarantine.{' '}
+          <Link to="/setup/quarantine" search={{ source: run.held.source }} className="font-medium underline">
+            Mend them or the plan there
+          </Link>
+          , or import the file again with the columns it asks for.
+        </p>
+      )}
       <Refusal error={run.error} />
       {run.bad.length > 0 && (
         <div className="mt-4">

@@ -3,11 +3,11 @@ import { getRouteApi, Link } from '@tanstack/react-router'
 import { ArrowLeft, Send, TriangleAlert } from 'lucide-react'
 import { useState, type FormEvent } from 'react'
 import { call, del, post } from '@/api/client'
-import { itemQuery, itemTimelineQuery, seriesQuery } from '@/api/queries'
+import { itemQuery, itemTimelineQuery, personQuery, seriesQuery } from '@/api/queries'
 import type { Fields, Item } from '@/api/types'
 import { spokenName } from '@/format/event'
 import { count, decimal } from '@/format/number'
-import { plain } from '@/format/person'
+import { called, plain } from '@/format/person'
 import { clock, day, moment, toDate } from '@/format/time'
 import { useMay } from '@/shell/session'
 import { Button } from '@/ui/button'
@@ -20,6 +20,7 @@ import { Failure, Loaded, Refusal, Skeleton } from '@/ui/states'
 import { Segmented } from '@/ui/tabs'
 import { Tile, Tiles, TileSkeleton } from '@/ui/tile'
 import { useToast } from '@/ui/toast'
+import { ForecastCard } from './forecast'
 
 const route = getRouteApi('/products/items/$id')
 
@@ -70,6 +71,7 @@ export function ItemPage() {
               <Happened id={item.id} />
             </div>
             <div className="space-y-3">
+              <ForecastCard item={item} />
               <Owner item={item} />
               <Shadow item={item} />
               <Commands item={item} />
@@ -197,18 +199,14 @@ function Owner({ item }: { item: Item }) {
     <Card title="Owner">
       {item.owner ? (
         <>
-          <Link to="/people/$ref" params={{ ref: item.owner }} className="link block clip font-mono text-meta">
-            {item.owner}
-          </Link>
+          <PersonLink id={item.owner} className="link block clip font-medium" />
           <p className="text-meta text-muted">
             {item.ownedSince ? `since ${day(item.ownedSince)}` : ''}
             {item.proof ? `, proven by ${item.proof}` : ''}
           </p>
           {item.household.map((member) => (
             <p key={member.person} className="mt-1 flex justify-between gap-3 text-meta">
-              <Link to="/people/$ref" params={{ ref: member.person }} className="link clip font-mono">
-                {member.person}
-              </Link>
+              <PersonLink id={member.person} className="link clip" />
               <span className="text-muted">{member.role}</span>
             </p>
           ))}
@@ -217,6 +215,15 @@ function Owner({ item }: { item: Item }) {
         <p className="text-muted">It is nobody’s. Whoever claims it with a proof becomes its owner.</p>
       )}
     </Card>
+  )
+}
+
+function PersonLink({ id, className }: { id: string; className: string }) {
+  const person = useQuery({ ...personQuery(id), staleTime: 60_000 }).data
+  return (
+    <Link to="/people/$ref" params={{ ref: id }} className={className}>
+      {called(person?.name, id)}
+    </Link>
   )
 }
 

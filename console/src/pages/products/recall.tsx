@@ -174,7 +174,7 @@ function Whom({ id }: { id: string }) {
       ? [
           {
             id: 'note',
-            head: '',
+            head: <span className="sr-only">Note that they took note</span>,
             right: true,
             width: 'w-[44px]',
             cell: (row: RecallPerson) =>
