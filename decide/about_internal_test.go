@@ -3,6 +3,7 @@ package decide
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/rapport-engine/rapport"
@@ -69,7 +70,7 @@ func TestAnActionNobodyEverSawAppealsToThoseWhoDealtWithWhatItIsAbout(t *testing
 	unseen := about("machines", "machines")
 	worth := func(f rapport.Fields) float64 {
 		var out [1]learn.Estimate
-		s.model.Knowledge().Score(&Query{Placement: "home", Features: f}, []*Action{unseen}, []float64{0}, out[:])
+		s.model.Knowledge().Score(&Query{Placement: "home", Features: f}, []*Action{unseen}, []Sight{{}}, out[:])
 		return out[0].Mean
 	}
 	to, others := worth(liking("machines")), worth(liking("beans"))
@@ -79,7 +80,7 @@ func TestAnActionNobodyEverSawAppealsToThoseWhoDealtWithWhatItIsAbout(t *testing
 	}
 	sum := 0.0
 	found := false
-	for _, term := range s.model.Knowledge().Terms(&Query{Placement: "home", Features: liking("machines")}, unseen, 0, nil) {
+	for _, term := range s.model.Knowledge().Terms(&Query{Placement: "home", Features: liking("machines")}, unseen, Sight{}, nil) {
 		sum += term.Value
 		found = found || term.Name == "interest in what it is about"
 	}
@@ -90,9 +91,9 @@ func TestAnActionNobodyEverSawAppealsToThoseWhoDealtWithWhatItIsAbout(t *testing
 
 func TestALessonTellsWhatSomebodyLikesOfAnAction(t *testing.T) {
 	t.Parallel()
-	want := Example{ID: "d", Placement: "home", Action: "pods", Kind: "offer", Match: match{0.5, 1}, Goals: []string{"x"}}
+	want := Example{ID: "d", Placement: "home", Action: "pods", Kind: "offer", Match: match{0.5, 1}, About: keysOf([]string{"pods"}), Sight: Sight{1, 2, 0.5}, Goals: []string{"x"}}
 	l, err := DecodeLesson(appendExample(nil, &want))
-	if err != nil || l.Example == nil || l.Example.Match != want.Match || l.Example.Kind != "offer" {
+	if err != nil || l.Example == nil || l.Example.Match != want.Match || l.Example.Sight != want.Sight || !slices.Equal(l.Example.About, want.About) || l.Example.Kind != "offer" {
 		t.Errorf("%+v was read as %+v, %v", want, l.Example, err)
 	}
 	want.Match = match{}

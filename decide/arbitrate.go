@@ -20,11 +20,11 @@ type Scorer interface {
 	// Version names the state, for the record of a decision.
 	Version() int64
 	// Score writes to out what giving each action once is believed to earn, its
-	// cost not deducted. seen says how often the person got each of late.
-	Score(q *Query, actions []*Action, seen []float64, out []learn.Estimate)
+	// cost not deducted. seen says what the person made of each before.
+	Score(q *Query, actions []*Action, seen []Sight, out []learn.Estimate)
 	// Terms appends the signed contributions to the mean of one action, which
 	// add up to it.
-	Terms(q *Query, action *Action, seen float64, terms []rapport.Term) []rapport.Term
+	Terms(q *Query, action *Action, seen Sight, terms []rapport.Term) []rapport.Term
 	// Harm says why an action is paused by rule, "" if it is not.
 	Harm(action string, rule *PauseDoc) string
 }
@@ -72,28 +72,33 @@ type past struct {
 	seen    []sight // by action
 }
 
-// sight is how often a person was given an action of late, fading.
+// sight is what a person made of an action.
 type sight struct {
 	action string
-	times  float64
+	Sight
 }
 
-// of returns how often an action was given of late.
-func (p *past) of(action string) float64 {
+// Sight is what a person made of an action so far: how often they were given it
+// of late, and how often they were given it and how often they answered with a
+// click within months. All fade.
+type Sight struct{ Seen, Given, Answered float64 }
+
+// of returns what the person made of an action.
+func (p *past) of(action string) Sight {
 	at, found := slices.BinarySearchFunc(p.seen, action, func(s sight, a string) int { return strings.Compare(s.action, a) })
 	if !found {
-		return 0
+		return Sight{}
 	}
-	return p.seen[at].times
+	return p.seen[at].Sight
 }
 
 // past returns what a decision looks at.
 func (s *record) past(now int64, cfg *Config) past {
 	p := past{fatigue: s.tiredness(now, cfg.policy.fatigueHalf), last: s.last}
 	for i := range s.results {
-		if r := &s.results[i]; r.seen > 0 {
-			if times := r.seenBy(now); times > 0.05 {
-				p.seen = append(p.seen, sight{r.action, times})
+		if r := &s.results[i]; r.Given > 0 {
+			if sought := r.sight(now); sought.Given > 0.05 {
+				p.seen = append(p.seen, sight{r.action, sought})
 			}
 		}
 	}
@@ -207,7 +212,7 @@ func (m *moment) contend() *rapport.Decision {
 type runner struct {
 	index  int // among the candidates
 	action *Action
-	seen   float64
+	seen   Sight
 	plain  float64     // expected value before any lever
 	mean   float64     // with levers, cost and fatigue
 	shape  learn.Shape // what is drawn from
@@ -233,7 +238,7 @@ func (f *contest) remember() {
 			continue
 		}
 		if at, ok := slices.BinarySearchFunc(f.runners, place, func(r runner, place int) int { return r.index - place }); ok {
-			f.runners[at].seen = s.times
+			f.runners[at].seen = s.Sight
 		}
 	}
 }
@@ -266,7 +271,7 @@ func (f *contest) score() {
 // workspace is the memory of one scoring.
 type workspace struct {
 	actions   []*Action
-	seen      []float64
+	seen      []Sight
 	estimates []learn.Estimate
 	shapes    []learn.Shape
 	chances   []float64

@@ -2,6 +2,7 @@ package decide
 
 import (
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/rapport-engine/rapport"
@@ -40,16 +41,23 @@ func (in *inputs) see(o own) *bandit.Vector {
 
 // own are the inputs that differ from action to action: how often the person
 // saw it of late, and how much of their interest goes to the categories or
-// brands, and to the products, that it is about.
+// brands, and to the products, that it is about, and how dear that is.
 type own [bandit.Own]float32
 
 const (
 	ownSeen = iota
 	ownGroups
 	ownProducts
+	ownDear
+	ownGiven
+	ownAnswered
 )
 
-func owns(seen float64, m match) own { return own{again(seen), m[0], m[1]} }
+func owns(s Sight, m match, dear float32) own {
+	return own{again(s.Seen), m[0], m[1], dear, often(s.Given), often(s.Answered)}
+}
+
+func often(times float64) float32 { return float32(math.Log1p(times)) }
 
 func again(seen float64) float32 { return float32(min(seen, 20)) / 2 }
 
@@ -92,13 +100,30 @@ func (d *draft) notice(x []bandit.Feature) {
 	if n >= everyAxes {
 		d.scatter.Scale(0.5)
 	}
-	for _, key := range slices.SortedFunc(maps.Keys(d.arms), compareArms) {
+	d.relief = turn.Relief(d.relief)
+	arms, common := slices.SortedFunc(maps.Keys(d.arms), compareArms), slices.SortedFunc(maps.Keys(d.shared), compareBeliefs)
+	var clicks []*bandit.Weights // of each action
+	for _, key := range arms {
 		a := d.editArm(key, d.arms[key].at)
 		for i := range a.beliefs {
-			a.beliefs[i].weights.Turn(turn, key.prior(a.beliefs[i].outcome))
+			b := &a.beliefs[i]
+			b.weights.Turn(turn, key.prior(b.outcome, d.relief))
+			if key.placement == everywhere && b.outcome == clicked {
+				clicks = append(clicks, &b.weights)
+			}
 		}
 	}
-	for _, key := range slices.SortedFunc(maps.Keys(d.shared), compareBeliefs) {
-		d.editShared(key, d.shared[key].at).weights.Turn(turn, key.prior())
+	for _, key := range common {
+		d.editShared(key, d.shared[key].at).weights.Turn(turn, key.prior(d.relief))
 	}
+	was, is := d.relief, bandit.Relieve(clicks, clickPriors.own)
+	for _, w := range clicks {
+		w.Relearn(priorsOf(clicked, was).own, priorsOf(clicked, is).own)
+	}
+	for _, key := range common {
+		if key.outcome == clicked {
+			d.editShared(key, d.shared[key].at).weights.Relearn(key.prior(was), key.prior(is))
+		}
+	}
+	d.relief = is
 }

@@ -46,15 +46,18 @@ var (
 	// What follows a click differs far less between people, and is seen less.
 	goalPriors = priors{
 		own: bandit.Prior{Constant: 0.5, Slope: 0.02}, here: bandit.Prior{Constant: 0.1},
-		all: bandit.Prior{Constant: 1, Slope: 0.05}, kind: bandit.Prior{Constant: 0.25, Slope: 0.01},
+		all: bandit.Prior{Constant: 1, Own: 0.25, Slope: 0.05}, kind: bandit.Prior{Constant: 0.25, Slope: 0.01},
 	}
 )
 
-func priorsOf(outcome string) *priors {
-	if outcome == clicked {
-		return &clickPriors
+// priorsOf returns those of an outcome: of a click with the relief that was learned.
+func priorsOf(outcome string, r *bandit.Relief) priors {
+	if outcome != clicked {
+		return goalPriors
 	}
-	return &goalPriors
+	p := clickPriors
+	p.own.Relief, p.all.Relief, p.kind.Relief = r, r, r
+	return p
 }
 
 // everywhere is the placement under which stands what is known of an action in
@@ -62,19 +65,19 @@ func priorsOf(outcome string) *priors {
 const everywhere = "\x00"
 
 // prior is that of the weights of an arm about an outcome.
-func (k armKey) prior(outcome string) bandit.Prior {
+func (k armKey) prior(outcome string, r *bandit.Relief) bandit.Prior {
 	if k.placement == everywhere || k.action == "" {
-		return priorsOf(outcome).own
+		return priorsOf(outcome, r).own
 	}
-	return priorsOf(outcome).here
+	return priorsOf(outcome, r).here
 }
 
 // prior is that of the weights shared under the key.
-func (k beliefKey) prior() bandit.Prior {
+func (k beliefKey) prior(r *bandit.Relief) bandit.Prior {
 	if k.kind == "" {
-		return priorsOf(k.outcome).all
+		return priorsOf(k.outcome, r).all
 	}
-	return priorsOf(k.outcome).kind
+	return priorsOf(k.outcome, r).kind
 }
 
 // Rates expected before anything was seen: of a click, of a goal reached
@@ -85,6 +88,7 @@ const (
 	priorVia    = 0.1
 	priorBase   = 0.005 // of a goal where nothing was given
 	priorAgain  = -0.3  // log-odds for having seen the action twice of late
+	priorDear   = -1    // log-odds of a goal, for each e-fold of the price: what is dear is bought more rarely in proportion
 	priorLiked  = 1     // log-odds of a click, for interest in nothing but what the action is about
 )
 
@@ -93,6 +97,9 @@ const (
 const Clicked = "\x00click"
 
 const clicked = Clicked
+
+// unclicked names the pool of successes that came without a click.
+func unclicked(event string) string { return event + "\x00unclicked" }
 
 // via names the outcome that a goal is reached after a click.
 func via(event string) string { return event + "\x00via" }
@@ -137,7 +144,7 @@ func (d *draft) learn(a, own *arm, x *Example, at int64) {
 		d.notice(in.x)
 		d.basis.Project(in.x, &in.z)
 	}
-	features := in.see(owns(x.Seen, x.Match))
+	features := in.see(owns(x.Sight, x.Match, d.dear(x.About)))
 	switch {
 	case x.Goal == "":
 		if x.Action != "" {
@@ -195,7 +202,7 @@ func (s *sum) count() {
 }
 
 func (d *draft) sum(a, own *arm, x *Example, outcome string, at int64) sum {
-	p := priorsOf(outcome)
+	p := priorsOf(outcome, d.relief)
 	if x.Action == "" { // what comes of nothing shares nothing with what comes of actions
 		b := a.believe(outcome, bandit.Logit(priorBase), p.own)
 		return sum{parts: [4]bandit.Part{{Weights: &b.weights, Prior: p.own}}, n: 1, here: b, own: b, seen: [4]*int64{&b.n}}
@@ -228,7 +235,7 @@ func (d *draft) correct(a, own *arm, x *Example, outcome string, features *bandi
 		s.own.hits++
 	}
 	if s.own.hits >= growAt {
-		s.own.weights.Grow(priorsOf(outcome).own)
+		s.own.weights.Grow(priorsOf(outcome, d.relief).own)
 	}
 	bandit.Correct(s.parts[:s.n], features)
 	s.here.drift.Correct()
@@ -241,10 +248,10 @@ func (d *draft) forget(placement, outcome string) {
 		if key.placement != placement || key.action == "" || find(d.arms[key].beliefs, outcome) == nil {
 			continue
 		}
-		find(d.editArm(key, d.arms[key].at).beliefs, outcome).weights.Forget(priorsOf(outcome).here)
+		find(d.editArm(key, d.arms[key].at).beliefs, outcome).weights.Forget(priorsOf(outcome, d.relief).here)
 		if key.placement = everywhere; d.arms[key] != nil {
 			if b := find(d.editArm(key, d.arms[key].at).beliefs, outcome); b != nil {
-				b.weights.Forget(priorsOf(outcome).own)
+				b.weights.Forget(priorsOf(outcome, d.relief).own)
 			}
 		}
 	}
@@ -266,13 +273,15 @@ func (d *draft) editShared(key beliefKey, at int64) *shared {
 		if key.kind == "" {
 			mean = bandit.Logit(priorRate(key.outcome))
 		}
-		s = &shared{at: at, weights: bandit.NewWeights(mean, key.prior())}
-		s.weights.Grow(key.prior())
+		s = &shared{at: at, weights: bandit.NewWeights(mean, key.prior(d.relief))}
+		s.weights.Grow(key.prior(d.relief))
 		if key.kind == "" {
 			m := s.weights.Slopes.Mean[1:]
 			m[ownSeen] = priorAgain
 			if key.outcome == clicked {
 				m[ownGroups], m[ownProducts] = priorLiked, priorLiked
+			} else {
+				m[ownDear] = priorDear
 			}
 		}
 	case !d.editing[s]:
@@ -283,7 +292,7 @@ func (d *draft) editShared(key beliefKey, at int64) *shared {
 	d.editing[s] = true
 	d.shared[key] = s
 	if at-s.at > widenEvery {
-		s.weights.Fade(decay(&s.at, at), key.prior())
+		s.weights.Fade(decay(&s.at, at), key.prior(d.relief))
 	}
 	return s
 }

@@ -86,6 +86,7 @@ type seat struct {
 	click stake
 	goals []prospect
 	floor float64 // of what it brings
+	dear  float32 // how dear what it is about is
 }
 
 // prospect is what is known of one goal of an action.
@@ -93,6 +94,9 @@ type prospect struct {
 	direct, after stake
 	// amount is what one success brings, spread the variance of that.
 	amount, spread float64
+	// unclicked is set if it may come without a click: where clients tell of
+	// clicks, once it did.
+	unclicked bool
 }
 
 // stake is what is believed of one outcome of an action: what it does
@@ -160,10 +164,11 @@ func (k *Knowledge) newBoard(r *roster) *board {
 // seat looks up what is known of a candidate.
 func (k *Knowledge) seat(b *board, e *entry, goals []prospect) seat {
 	of := k.standing(b.placement, e.action.ID)
-	s := seat{click: of.stake(clicked), goals: goals}
+	s := seat{click: of.stake(clicked), goals: goals, dear: k.dear(e.action.about)}
 	for i := range goals {
 		g, p, at := &e.action.Goals[i], &goals[i], &e.goals[i]
 		p.amount, p.spread = k.amount(of, e.action, b.placement, g)
+		p.unclicked = g.Feedback || !b.clicks || k.pools[poolKey{b.placement, unclicked(g.Event)}] != nil
 		if at.direct >= 0 {
 			p.direct = of.stake(g.Event)
 		}
@@ -179,7 +184,7 @@ func (k *Knowledge) seat(b *board, e *entry, goals []prospect) seat {
 
 // pair returns what the actions of a kind share of an outcome.
 func (k *Knowledge) pair(key beliefKey) pair {
-	p := priorsOf(key.outcome)
+	p := priorsOf(key.outcome, nil)
 	x := pair{guess: bandit.Guess{Mean: bandit.Logit(priorRate(key.outcome)), Constant: float64(p.all.Constant + p.kind.Constant)}}
 	if all := k.shared[beliefKey{key.placement, "", key.outcome}]; all != nil {
 		x.all, x.guess = &all.weights, bandit.Guess{Constant: float64(p.kind.Constant)}
@@ -191,7 +196,7 @@ func (k *Knowledge) pair(key beliefKey) pair {
 }
 
 func (a standing) stake(outcome string) stake {
-	p := priorsOf(outcome)
+	p := priorsOf(outcome, nil)
 	return stake{a.own.weights(outcome, p.own), a.here.weights(outcome, p.here)}
 }
 

@@ -34,6 +34,7 @@ type Config struct {
 	triggers   map[string][]*Trigger // by event
 	outcomes   []outcome
 	goals      map[string]struct{} // events that are a goal or an outcome
+	paid       map[string]struct{} // goals whose worth stands in the event
 	horizon    int64               // longest window of a cap, ms
 	features   []known
 	gateWhen   *condition.Condition
@@ -185,6 +186,7 @@ func Compile(docs Documents) (*Config, error) {
 		actions:    map[string]*Action{},
 		triggers:   map[string][]*Trigger{},
 		goals:      map[string]struct{}{},
+		paid:       map[string]struct{}{},
 		policy:     policy{exploration: defaultExploration, salt: hashText("")},
 	}
 	var f faults
@@ -398,6 +400,9 @@ func (c *Config) addAction(d *ActionDoc, caps []*limit, f *faults) {
 		a.longest = max(a.longest, g.Within.Millis())
 		a.events = append(a.events, g.Event)
 		c.goals[g.Event] = struct{}{}
+		if len(g.Value.Path) > 0 {
+			c.paid[g.Event] = struct{}{}
+		}
 	}
 	for _, l := range caps {
 		if l.scope == scopePerson || l.scope == scopeChannel || l.of == "" ||

@@ -23,6 +23,9 @@ func (s *record) feedback(c *engine.Context, cfg *Config, e *rapport.Event) {
 		}
 		s.answer()
 		s.replied(c, o)
+		if !o.given[item].answered && !o.withheld {
+			s.answers(o.given[item].action, e.Timestamp)
+		}
 		o.click(c, cfg, item)
 	}
 	a := cfg.Action(o.given[item].action)
@@ -39,6 +42,11 @@ func (s *record) feedback(c *engine.Context, cfg *Config, e *rapport.Event) {
 // outcome folds in an event that is a goal of some action or measures the effect.
 func (s *record) outcome(c *engine.Context, cfg *Config, e *rapport.Event) {
 	s.measure(c, cfg, e)
+	if _, paid := cfg.paid[e.Name]; paid {
+		if o := orderOf(e); len(o.Lines) > 0 {
+			c.Reward(appendOrder(nil, &o))
+		}
+	}
 	o, item := s.attribute(c, cfg, e)
 	if o == nil {
 		return
@@ -230,4 +238,14 @@ func (o *open) credit(c *engine.Context, cfg *Config, item int, goal *Goal, valu
 	x.Via = g.answered
 	x.Goal, x.First, x.Before, x.After = goal.Event, first, before, g.hits[h].total
 	c.Reward(appendExample(nil, &x))
+}
+
+// answers counts a click on an action.
+func (s *record) answers(action string, at int64) {
+	if i, found := s.result(action); found {
+		r := &s.results[i]
+		r.Sight = r.sight(at)
+		r.seenAt = max(r.seenAt, at)
+		r.Answered = round32(r.Answered + 1)
+	}
 }

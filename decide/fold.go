@@ -34,7 +34,7 @@ var (
 func (Fold) Name() string { return FoldName }
 
 // Version implements [engine.Fold].
-func (Fold) Version() uint32 { return 4 }
+func (Fold) Version() uint32 { return 5 }
 
 // Rowless implements [engine.Rowless].
 func (Fold) Rowless() {}
@@ -190,7 +190,7 @@ func (s *record) AppendBinary(b []byte) []byte {
 			w.repeat(g.action)
 			w.uint(uint64(g.slot))
 			w.float(g.propensity)
-			w.small(g.seen)
+			w.sight(g.seen)
 			w.bool(g.clicked)
 			w.bool(g.answered)
 			w.uint(uint64(len(g.hits)))
@@ -208,7 +208,7 @@ func (s *record) AppendBinary(b []byte) []byte {
 		w.int(r.at - s.first)
 		w.float(r.total)
 		w.bool(r.held)
-		w.small(r.seen)
+		w.sight(r.Sight)
 		w.int(r.seenAt - r.at)
 	}
 	return w.b
@@ -243,7 +243,7 @@ func (s *record) DecodeBinary(b []byte) error {
 		o.given = make([]item, r.Count(17))
 		for j := range o.given {
 			g := &o.given[j]
-			g.action, g.slot, g.propensity, g.seen = r.repeat(), int(r.Uvarint()), r.Float(), r.small()
+			g.action, g.slot, g.propensity, g.seen = r.repeat(), int(r.Uvarint()), r.Float(), r.sight()
 			g.clicked, g.answered = r.Bool(), r.Bool()
 			if n := r.Count(9); n > 0 {
 				g.hits = make([]hit, n)
@@ -257,9 +257,17 @@ func (s *record) DecodeBinary(b []byte) error {
 	s.habit = r.habit()
 	s.results = make([]result, r.Count(10))
 	for i := range s.results {
-		x := result{action: r.repeat(), at: s.first + r.Varint(), total: r.Float(), held: r.Bool(), seen: r.small()}
+		x := result{action: r.repeat(), at: s.first + r.Varint(), total: r.Float(), held: r.Bool(), Sight: r.sight()}
 		x.seenAt = x.at + r.Varint()
 		s.results[i] = x
 	}
 	return r.done("decision state")
 }
+
+func (w *writer) sight(s Sight) {
+	w.small(s.Seen)
+	w.small(s.Given)
+	w.small(s.Answered)
+}
+
+func (r *reader) sight() Sight { return Sight{r.small(), r.small(), r.small()} }

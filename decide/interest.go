@@ -117,9 +117,12 @@ func (s *interest) about(f rapport.Fields, weight float64) {
 			continue
 		}
 		product = product || kind == 1
-		s.add(uint32(mix(hashBytes(text))>>40)&^1|kind, float32(weight))
+		s.add(likeKey(text, kind), float32(weight))
 	}
 }
+
+// likeKey is the key of a thing by its name.
+func likeKey(name []byte, aspect uint32) uint32 { return uint32(mix(hashBytes(name))>>40)&^1 | aspect }
 
 func (s *interest) add(key uint32, weight float32) {
 	at, found := slices.BinarySearchFunc(s.likes, key, func(l like, k uint32) int { return cmp.Compare(l.key, k) })
@@ -246,8 +249,7 @@ type match [2]float32
 func keysOf(names []string) []uint32 {
 	var keys []uint32
 	for _, name := range names {
-		key := uint32(mix(hashBytes([]byte(name)))>>40) &^ 1
-		keys = append(keys, key, key|1)
+		keys = append(keys, likeKey([]byte(name), 0), likeKey([]byte(name), 1))
 	}
 	return keys
 }

@@ -104,7 +104,7 @@ func TestOldLessonsFade(t *testing.T) {
 		w.decide(who(n), "home")
 	}
 	w.learned()
-	w.clock.advance(30 * 24 * time.Hour)
+	w.clock.advance(90 * 24 * time.Hour)
 	w.decide(who(99), "home")
 	if l := w.learned().Learned()[0]; l.Exposures != 41 || l.Goals[0].Weight < 20.9 || l.Goals[0].Weight > 21.1 {
 		t.Errorf("after a half-life 40 exposures and one more weigh %+v", l)

@@ -14,6 +14,7 @@ type Lesson struct {
 	Measure *Measure
 	Lease   *Lease
 	Send    *Send
+	Order   *Order
 }
 
 // Example tells of one action given in one decision. The first, at exposure,
@@ -31,11 +32,13 @@ type Example struct {
 	At         int64 // of exposure, Unix ms
 	Propensity float64
 	Features   rapport.Fields
-	// Seen is how often the person had been given the action of late, fading.
-	Seen float64
+	// Sight is what the person had made of the action before.
+	Sight
 	// Match is how much of the person's interest goes to the categories or brands,
 	// and to the products, that the action is about.
 	Match [2]float32
+	// About are the keys of what the action is about.
+	About []uint32
 	// Goals are the events that would be a success; of the exposure and of a click.
 	Goals []string
 	// Goal is the event that is the outcome; empty for the exposure.
@@ -82,6 +85,8 @@ const (
 	lessonMeasure = 5
 	lessonSend    = 6
 	lessonMatched = 7 // an example of an action that is about something liked
+	lessonAbout   = 8 // an example of an action with what it is about
+	lessonOrder   = 9
 )
 
 const (
@@ -94,8 +99,8 @@ const (
 // appendExample appends the binary form of an example.
 func appendExample(b []byte, x *Example) []byte {
 	kind := byte(lessonExample)
-	if x.Match != (match{}) {
-		kind = lessonMatched
+	if len(x.About) > 0 || x.Given > 0 || x.Match != (match{}) {
+		kind = lessonAbout
 	}
 	w := writer{b: append(b, kind)}
 	w.text(x.ID)
@@ -117,9 +122,12 @@ func appendExample(b []byte, x *Example) []byte {
 	w.text(x.Kind)
 	w.small(x.Seen)
 	w.bool(x.Via)
-	if kind == lessonMatched {
+	if kind == lessonAbout {
+		w.small(x.Given)
+		w.small(x.Answered)
 		w.small(float64(x.Match[0]))
 		w.small(float64(x.Match[1]))
+		w.keys(x.About)
 	}
 	return w.b
 }
@@ -161,7 +169,7 @@ func DecodeLesson(b []byte) (Lesson, error) {
 	r := newReader(b)
 	var l Lesson
 	switch kind := r.Byte(); kind {
-	case lessonExample, lessonMatched, lessonOld:
+	case lessonExample, lessonMatched, lessonAbout, lessonOld:
 		l.Example = &Example{
 			ID: r.Text(), Slot: int(r.Uvarint()), Placement: r.Text(), Action: r.Text(), At: r.Varint(), Propensity: r.Float(),
 			Features: r.fields(), Goals: r.texts(), Goal: r.Text(), First: r.Bool(), Before: r.Float(), After: r.Float(), Reward: r.Float(),
@@ -169,9 +177,17 @@ func DecodeLesson(b []byte) (Lesson, error) {
 		if kind != lessonOld {
 			l.Example.Kind, l.Example.Seen, l.Example.Via = r.Text(), r.small(), r.Bool()
 		}
-		if kind == lessonMatched {
+		if kind == lessonAbout {
+			l.Example.Given, l.Example.Answered = r.small(), r.small()
+		}
+		if kind == lessonMatched || kind == lessonAbout {
 			l.Example.Match = match{float32(r.small()), float32(r.small())}
 		}
+		if kind == lessonAbout {
+			l.Example.About = r.keys()
+		}
+	case lessonOrder:
+		l.Order = r.order()
 	case lessonSend:
 		l.Send = r.send()
 	case lessonLease:

@@ -85,7 +85,7 @@ func (m *Model) Restore(b []byte) error {
 
 // How fast the model forgets, so that it follows a change of taste.
 const (
-	halfLife = 30 * 24 * time.Hour
+	halfLife = 90 * 24 * time.Hour
 	// memory is how many exposures of one action in one placement count at most.
 	memory = 4000
 )
@@ -102,6 +102,7 @@ type Knowledge struct {
 	version int64 // offset in the rewards topic, -1 before the first
 	arms    map[armKey]*arm
 	pools   map[poolKey]*pool
+	prices  map[uint32]learn.Moments // of one line of an order, by key of interest
 	shared  map[beliefKey]*shared
 	effects map[string]*effect // by action; "" is everything together
 	leases  map[string]lease   // by quota
@@ -113,6 +114,7 @@ type Knowledge struct {
 	examples int64
 	scatter  *bandit.Scatter
 	basis    *bandit.Basis
+	relief   *bandit.Relief // along the axes, of clicks
 	crowds   *crowds
 	boards   boards // made of the above
 }
@@ -161,7 +163,7 @@ type effect struct {
 func newKnowledge() *Knowledge {
 	return &Knowledge{
 		version: -1, arms: map[armKey]*arm{}, pools: map[poolKey]*pool{}, shared: map[beliefKey]*shared{},
-		effects: map[string]*effect{}, leases: map[string]lease{}, marks: map[int32]origin{}, crowds: &crowds{},
+		effects: map[string]*effect{}, prices: map[uint32]learn.Moments{}, leases: map[string]lease{}, marks: map[int32]origin{}, crowds: &crowds{},
 	}
 }
 
@@ -186,14 +188,15 @@ type draft struct {
 	*Knowledge
 	judged  []string     // actions whose comparison changed
 	editing map[any]bool // pointers of the entries that are ours to change
+	priced  bool         // prices are
 }
 
 func (k *Knowledge) edit() *draft {
 	return &draft{
 		Knowledge: &Knowledge{
-			version: k.version, arms: maps.Clone(k.arms), pools: maps.Clone(k.pools), shared: maps.Clone(k.shared),
+			version: k.version, arms: maps.Clone(k.arms), pools: maps.Clone(k.pools), prices: k.prices, shared: maps.Clone(k.shared),
 			effects: maps.Clone(k.effects), leases: maps.Clone(k.leases), suspects: k.suspects, marks: maps.Clone(k.marks),
-			examples: k.examples, scatter: k.scatter, basis: k.basis, crowds: k.crowds,
+			examples: k.examples, scatter: k.scatter, basis: k.basis, relief: k.relief, crowds: k.crowds,
 		},
 		editing: map[any]bool{},
 	}
@@ -216,6 +219,9 @@ func (d *draft) fold(r *eventlog.Record) error {
 	}
 	if l.Lease != nil {
 		d.lease(l.Lease)
+	}
+	if l.Order != nil {
+		d.order(l.Order)
 	}
 	if l.Send != nil {
 		d.send(l.Send, r.Time)
@@ -252,6 +258,10 @@ func (d *draft) example(x *Example, at int64) {
 		d.editPool(poolKey{x.Placement, clicked}, at).hits++
 	default:
 		count(&d.editPool(poolKey{x.Placement, x.Goal}, at).tried, x)
+		d.yield(x, at)
+		if x.First && !x.Via {
+			d.editPool(poolKey{x.Placement, unclicked(x.Goal)}, at).hits++
+		}
 	}
 }
 
@@ -302,7 +312,7 @@ func (d *draft) editArm(key armKey, at int64) *arm {
 	if at-a.widened > widenEvery {
 		f := decay(&a.widened, at)
 		for i := range a.beliefs {
-			a.beliefs[i].weights.Fade(f, key.prior(a.beliefs[i].outcome))
+			a.beliefs[i].weights.Fade(f, key.prior(a.beliefs[i].outcome, d.relief))
 		}
 	}
 	return a

@@ -36,7 +36,7 @@ func readOrigin(r *eventlog.Record) (o origin, lesson []byte, err error) {
 	return origin{partition: int32(x[0]), offset: int64(x[1]), n: x[2]}, b, nil
 }
 
-const knowledgeCodec = 5
+const knowledgeCodec = 6
 
 // Snapshot returns the state in a canonical binary form.
 func (k *Knowledge) Snapshot() []byte { return k.appendBinary(nil) }
@@ -111,6 +111,11 @@ func (k *Knowledge) appendBinary(b []byte) []byte {
 		w.repeat(key.event)
 		w.int(p.at)
 		w.tried(&p.tried)
+	}
+	w.uint(uint64(len(k.prices)))
+	for _, key := range slices.Sorted(maps.Keys(k.prices)) {
+		w.uint(uint64(key))
+		w.moments(k.prices[key])
 	}
 	w.uint(uint64(len(k.effects)))
 	for _, action := range slices.Sorted(maps.Keys(k.effects)) {
@@ -190,6 +195,10 @@ func decodeKnowledge(b []byte) (*Knowledge, error) {
 	for n := r.Count(43); n > 0; n-- {
 		key := poolKey{placement: r.repeat(), event: r.repeat()}
 		k.pools[key] = &pool{at: r.Varint(), tried: r.tried()}
+	}
+	for n := r.Count(25); n > 0; n-- {
+		key := uint32(r.Uvarint())
+		k.prices[key] = r.moments()
 	}
 	for n := r.Count(49); n > 0; n-- {
 		action := r.Text()
@@ -296,6 +305,7 @@ func (w *writer) outlook(k *Knowledge) {
 			w.singles(k.basis.Rows[i][:])
 		}
 		w.singles(k.basis.Offset[:])
+		w.singles(k.relief[:])
 	}
 }
 
@@ -312,5 +322,7 @@ func (r *reader) outlook(k *Knowledge) {
 			r.singles(k.basis.Rows[i][:])
 		}
 		r.singles(k.basis.Offset[:])
+		k.relief = new(bandit.Relief)
+		r.singles(k.relief[:])
 	}
 }

@@ -192,7 +192,7 @@ func (c *Config) first(k *Knowledge, d *rapport.Decision) (action string, worth 
 		}
 	}
 	estimates := make([]learn.Estimate, len(actions))
-	k.Score(&Query{Placement: d.Placement, Features: d.Features}, actions, make([]float64, len(actions)), estimates)
+	k.Score(&Query{Placement: d.Placement, Features: d.Features}, actions, make([]Sight, len(actions)), estimates)
 	best, top, score := -1, 0, 0.0
 	for i, a := range actions {
 		v := estimates[i].Mean*a.Weight - a.Cost

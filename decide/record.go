@@ -63,9 +63,9 @@ type item struct {
 	action     string
 	slot       int
 	propensity float64
-	seen       float64 // how often it had been given of late, before
-	clicked    bool    // by a click that named it
-	answered   bool    // a click was taught
+	seen       Sight // what the person had made of it before
+	clicked    bool  // by a click that named it
+	answered   bool  // a click was taught
 	hits       []hit
 	contact    *contact // of what was pushed
 }
@@ -82,17 +82,22 @@ type result struct {
 	action string
 	at     int64
 	total  float64
-	held   bool    // in the action's control group
-	seen   float64 // how often it was given, fading since seenAt
+	held   bool // in the action's control group
+	Sight       // fading since seenAt
 	seenAt int64
 }
 
-// seenHalf is how soon half of what was seen is forgotten, ms.
-const seenHalf = 3.5 * 24 * 3600e3
+// How soon half of what was seen, and of what was given and answered, is forgotten, ms.
+const (
+	seenHalf  = 3.5 * 24 * 3600e3
+	givenHalf = 60 * 24 * 3600e3
+)
 
-// seenBy returns how often the action was given, faded to a time.
-func (r *result) seenBy(now int64) float64 {
-	return r.seen * math.Exp2(-float64(max(0, now-r.seenAt))/seenHalf)
+// sight returns what the person made of the action, faded to a time and rounded as it is kept.
+func (r *result) sight(now int64) Sight {
+	age := float64(max(0, now-r.seenAt))
+	late, long := math.Exp2(-age/seenHalf), math.Exp2(-age/givenHalf)
+	return Sight{round32(r.Seen * late), round32(r.Given * long), round32(r.Answered * long)}
 }
 
 // tiredness returns the unanswered contacts, faded to a time.
@@ -151,8 +156,9 @@ func (s *record) made(c *engine.Context, cfg *Config, d *rapport.Decision, id [1
 		g := item{action: a.ID, slot: x.Slot, propensity: x.Propensity}
 		longest = max(longest, a.longest)
 		if r := s.enter(c, a.ID, d.Time, false); r != nil {
-			g.seen = round32(r.seenBy(d.Time)) // as it is kept
-			r.seen, r.seenAt = round32(g.seen+1), d.Time
+			g.seen = r.sight(d.Time)
+			r.Sight, r.seenAt = g.seen, d.Time
+			r.Seen, r.Given = round32(r.Seen+1), round32(r.Given+1)
 		}
 		if i == 0 && !d.Holdout { // of one decision one message is sent
 			s.contacted(c, &g, x)
@@ -254,12 +260,12 @@ func (o *open) example(cfg *Config, i int) Example {
 	g := &o.given[i]
 	x := Example{
 		ID: formatID(o.id), Slot: g.slot, Placement: o.placement, Action: g.action, At: o.at,
-		Propensity: g.propensity, Features: o.features, Seen: g.seen,
+		Propensity: g.propensity, Features: o.features, Sight: g.seen,
 	}
 	if o.withheld {
-		x.Action, x.Seen = "", 0 // nothing was given
+		x.Action, x.Sight = "", Sight{} // nothing was given
 	} else if a := cfg.Action(g.action); a != nil {
-		x.Kind, x.Match = string(a.Type), matching(likesOf(o.features), a.about)
+		x.Kind, x.Match, x.About = string(a.Type), matching(likesOf(o.features), a.about), a.about
 	}
 	for _, h := range g.hits {
 		x.Reward += h.total

@@ -153,7 +153,10 @@ func (v *view) gain(i, goal int, clv float64, c chain, o own) (mean, variance fl
 	if at.direct < 0 {
 		return c.click * amount, c.clickSD * c.clickSD * amount * amount
 	}
-	direct, directSD := rate(v.logodds(at.direct, &p.direct, o), drawnGoal)
+	direct, directSD := 0.0, 0.0
+	if p.unclicked {
+		direct, directSD = rate(v.logodds(at.direct, &p.direct, o), drawnGoal)
+	}
 	chance, variance := (1-c.click)*direct, (1-c.click)*(1-c.click)*directSD*directSD
 	if at.after >= 0 {
 		if c.click > 0 && v.clicks {
@@ -190,30 +193,32 @@ func (k *Knowledge) amount(a standing, action *Action, placement string, g *Goal
 	if len(g.Value.Path) == 0 {
 		return g.Value.Fixed, 0
 	}
-	var all, own tried
-	if p := k.pools[poolKey{placement, g.Event}]; p != nil {
-		all = p.tried
-	}
+	value := k.expect(action.about, placement, string(action.Type), g.Event, action.Cost)
+	scale := math.Abs(value.Mean)
 	if a.own != nil {
 		if i := a.own.goal(g.Event); i >= 0 {
-			own = a.own.goals[i].tried
+			value = weigh(value, scale, a.own.goals[i].amounts)
 		}
 	}
-	mean := (max(priorAmount, priorMultiple*action.Cost) + all.amounts.Sum) / (1 + all.amounts.N)
-	value := learn.Normal{Mean: mean, Weight: 1, Shape: 4, Scale: 2 * mean * mean}.Observe(own.amounts)
+	if a.here != nil && scale > 0 {
+		if i := a.here.goal(g.Event); i >= 0 {
+			// Here it may bring less or more than everywhere.
+			value = weigh(around(value.Mean, value.Scale/(value.Shape-1)/(scale*scale), scale), scale, a.here.goals[i].amounts)
+		}
+	}
 	return value.Mean, value.Variance()
 }
 
 // Score writes for every action what giving it once is believed to earn, its
-// cost not deducted, to out. seen says how often the person got each of late.
-func (k *Knowledge) Score(q *Query, actions []*Action, seen []float64, out []learn.Estimate) {
+// cost not deducted, to out. seen says what the person made of each before.
+func (k *Knowledge) Score(q *Query, actions []*Action, seen []Sight, out []learn.Estimate) {
 	v := q.viewed(k, actions)
 	for n, action := range actions {
 		i := n
 		if q.at != nil {
 			i = q.at[n]
 		}
-		o := owns(seen[n], matching(v.likes, action.about))
+		o := owns(seen[n], matching(v.likes, action.about), v.seats[i].dear)
 		c := v.click(i, o)
 		e := learn.Estimate{Floor: v.seats[i].floor}
 		variance := 0.0
@@ -250,14 +255,15 @@ func (g *Goal) harms() bool {
 // Terms appends the signed contributions to the expected worth of an action,
 // which add up to it: what each goal brings on average, and how each feature of
 // the moment moves that.
-func (k *Knowledge) Terms(q *Query, action *Action, seen float64, terms []rapport.Term) []rapport.Term {
+func (k *Knowledge) Terms(q *Query, action *Action, seen Sight, terms []rapport.Term) []rapport.Term {
 	v, plain, i := q.compared(k, action)
-	o := owns(seen, matching(v.likes, action.about))
-	c, typical := v.click(i, o), plain.click(i, own{})
+	o := owns(seen, matching(v.likes, action.about), v.seats[i].dear)
+	usual := own{ownDear: o[ownDear]}
+	c, typical := v.click(i, o), plain.click(i, usual)
 	moved := 0.0
 	for j := range action.Goals {
 		mean, _ := v.gain(i, j, q.CLV, c, o)
-		average, _ := plain.gain(i, j, q.CLV, typical, own{})
+		average, _ := plain.gain(i, j, q.CLV, typical, usual)
 		terms = append(terms, rapport.Term{Name: action.Goals[j].Event, Value: average})
 		moved += mean - average
 	}
@@ -315,7 +321,7 @@ func (k *Knowledge) spread(v *view, i int, o own, moved float64, terms []rapport
 		}
 		at = f.to
 	}
-	for i, name := range [...]string{ownSeen: "seen before", ownGroups: "interest in what it is about", ownProducts: "interest in its products"} {
+	for i, name := range [...]string{ownSeen: "seen before", ownGroups: "interest in what it is about", ownProducts: "interest in its products", ownGiven: "given before", ownAnswered: "answered before"} {
 		add(name, float64(weights[i]*o[i]))
 	}
 	if math.Abs(sum) <= whole/20 { // they cancel, and their shares would be without measure

@@ -100,7 +100,7 @@ func (c *crowded) moment(seed uint64) *moment {
 		config: c.config, placement: c.config.Placement("home"), person: personID(seed), env: env, now: c.who.at.UnixMilli(),
 		scorer: c.model.Knowledge(), context: c.ctx, seed: seed, cause: "request",
 		uses: []use{{at: c.who.at.UnixMilli() - 1000, action: "action-3", topic: "topic-3"}},
-		past: past{fatigue: 2, seen: []sight{{"action-11", 0.7}, {"action-3", 1.5}}},
+		past: past{fatigue: 2, seen: []sight{{"action-11", Sight{0.7, 2, 0}}, {"action-3", Sight{1.5, 3, 1}}}},
 	}
 	m.features = m.gather(Features(env, c.ctx), c.liked)
 	return m

@@ -289,15 +289,15 @@ func (o *onlooker) Version() int64 { return 0 }
 
 func (o *onlooker) Harm(string, *decide.PauseDoc) string { return "" }
 
-func (o *onlooker) Terms(*decide.Query, *decide.Action, float64, []rapport.Term) []rapport.Term {
+func (o *onlooker) Terms(*decide.Query, *decide.Action, decide.Sight, []rapport.Term) []rapport.Term {
 	return nil
 }
 
 // Score implements decide.Scorer.
-func (o *onlooker) Score(q *decide.Query, actions []*decide.Action, seen []float64, out []learn.Estimate) {
+func (o *onlooker) Score(q *decide.Query, actions []*decide.Action, seen []decide.Sight, out []learn.Estimate) {
 	for i, a := range actions {
 		key := q.Placement + "/" + a.ID
-		inputs := decide.Inputs(q.Features, seen[i])
+		inputs := decide.Inputs(q.Features, seen[i].Seen)
 		row := make([]glm.Feature, 0, len(inputs))
 		for _, f := range inputs {
 			row = append(row, glm.Feature{Index: int32(f.Slot), Value: float64(f.Value)})

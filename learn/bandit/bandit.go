@@ -11,7 +11,7 @@ package bandit
 import "math"
 
 // Own is how many inputs of the caller's own a model sees beside the axes.
-const Own = 3
+const Own = 6
 
 // Width is how many inputs a model sees: the constant, those of the caller's
 // own, and the axes of a [Basis].
@@ -26,7 +26,11 @@ type Cell struct{ Mean, Variance float32 }
 
 // Prior is the variance of weights before anything was seen: of the constant,
 // of each input of the caller's own (Slope, if 0), and of each axis.
-type Prior struct{ Constant, Own, Slope float32 }
+type Prior struct {
+	Constant, Own, Slope float32
+	// Relief, if set, is by how much the axes differ in that.
+	Relief *Relief
+}
 
 func (p Prior) at(i int) float32 {
 	switch {
@@ -34,6 +38,8 @@ func (p Prior) at(i int) float32 {
 		return p.Constant
 	case i <= Own && p.Own > 0:
 		return p.Own
+	case i > Own:
+		return p.Slope * p.Relief.at(i-1-Own)
 	}
 	return p.Slope
 }
