@@ -66,6 +66,51 @@ func TestARememberedQuestionIsAskedOnceAndForgottenAtTheEnd(t *testing.T) {
 	}
 }
 
+func TestAFailedConditionNamesItsFirstClauseThatFails(t *testing.T) {
+	t.Parallel()
+	texts := []string{
+		`segments.has("loyal") && consent.allows("marketing")`, `segments.has("loyal") && !consent.allows("marketing")`,
+		`!segments.has("loyal") && consent.allows("marketing")`, `consent.allows("marketing") || segments.has("new")`, `consent.allows("marketing")`,
+	}
+	var list []*condition.Condition
+	for _, text := range texts {
+		list = append(list, parse(t, text))
+	}
+	shared := condition.Share(list)
+	w := &judging{world: &world{}}
+	var memo condition.Memo
+	memo.Begin(shared, w)
+	defer memo.End()
+	want := []string{`consent.allows("marketing")`, "", `!segments.has("loyal")`, texts[3], texts[4]}
+	for i := range list {
+		got := ""
+		if c := shared.Condition(i); !c.Holds(&memo) {
+			got = c.Failing(&memo)
+		}
+		if got != want[i] {
+			t.Errorf("%s: %q, want %q", texts[i], got, want[i])
+		}
+	}
+	if w.consent != 1 {
+		t.Errorf("consent was asked for %d times", w.consent)
+	}
+}
+
+// judging is of a segment, consents to nothing, and counts how often it is asked.
+type judging struct {
+	*world
+	consent int
+}
+
+func (j *judging) Degree(segment string) float64 {
+	if segment == "loyal" {
+		return 1
+	}
+	return 0
+}
+
+func (j *judging) Consent(string, string) bool { j.consent++; return false }
+
 // counting counts how often it is asked what was performed.
 type counting struct {
 	*world
