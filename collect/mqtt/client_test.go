@@ -331,3 +331,56 @@ func TestABrokerDocumentSaysWhatIsWrongWithIt(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatASharedSubscriptionHoldsSurvivesTheBrokersRestart shares a
+// subscription with mosquitto: what it held for the session when it ended comes
+// after its restart, and once the server is back nothing more is missing.
+// (What is published between the two mosquitto 2.0 gives to nobody: it does not
+// keep shared subscriptions. That is what alone is for.)
+func TestWhatASharedSubscriptionHoldsSurvivesTheBrokersRestart(t *testing.T) {
+	t.Parallel()
+	b := startMosquitto(t)
+	l := &log{durable: map[string]int{}}
+	doc := mqtt.BrokerDoc{ID: "factory", URL: "mqtt://" + b.addr, Username: "rapport", Password: "a secret"}
+	run := func() (stop func()) {
+		c := mqtt.NewClients(mqtt.ClientsDeps{Door: l, Logger: slog.New(slog.DiscardHandler)})
+		c.Set([]mqtt.BrokerDoc{doc})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- c.Run(ctx) }()
+		return func() {
+			cancel()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	const can = "01_09506000134352_21_A"
+	var want []string
+	send := func(from, count int) {
+		var messages []string
+		for n := from; n < from+count; n++ {
+			messages, want = append(messages, fmt.Sprintf(`{"n":%d}`, n)), append(want, fmt.Sprintf("%s telemetry {\"n\":%d}", can, n))
+		}
+		b.publish("d/"+can+"/telemetry", messages...)
+	}
+	stop := run()
+	b.reaches(l, can, 0)
+	for round := range 2 {
+		stop()
+		send(1000*round+1, 60) // held for us
+		b.stop()
+		b.start()
+		stop = run()
+		l.await(t, want...)
+		b.reaches(l, can, 1000*round+500) // it is subscribed again
+		send(1000*round+600, 40)
+		l.await(t, want...)
+	}
+	stop()
+	for _, w := range want {
+		if l.durable[w] != 1 {
+			t.Errorf("%s came %d times", w, l.durable[w])
+		}
+	}
+}
