@@ -155,19 +155,26 @@ func (i *importing) run(ctx context.Context) (err error) {
 	return nil
 }
 
-// take maps one row and puts it into the batch.
-func (i *importing) take(ctx context.Context, r *row, err error) error {
+// skips notes the line that is at hand and reports whether there is nothing more
+// to do with it: it was taken in an earlier run, or cannot be read and is kept as such.
+func (i *importing) skips(r *row, err error) (bool, error) {
 	if bad, ok := errors.AsType[*rowError](err); ok {
 		if i.line = bad.line; i.line < i.from {
-			return nil
+			return true, nil
 		}
-		return i.reject(bad)
+		return true, i.reject(bad)
 	}
 	if err != nil {
-		return err
+		return true, err
 	}
-	if i.line = r.line; i.line < i.from {
-		return nil
+	i.line = r.line
+	return i.line < i.from, nil
+}
+
+// take maps one row and puts it into the batch.
+func (i *importing) take(ctx context.Context, r *row, err error) error {
+	if skip, err := i.skips(r, err); skip || err != nil {
+		return err
 	}
 	id, err := i.messageID(r)
 	var event []byte

@@ -118,17 +118,8 @@ func (t *itemTable) column(name string) string {
 }
 
 func (t *itemTable) take(ctx context.Context, r *row, err error) error {
-	if bad, ok := errors.AsType[*rowError](err); ok {
-		if t.line = bad.line; t.line < t.from {
-			return nil
-		}
-		return t.reject(bad)
-	}
-	if err != nil {
+	if skip, err := t.skips(r, err); skip || err != nil {
 		return err
-	}
-	if t.line = r.line; t.line < t.from {
-		return nil
 	}
 	e, err := t.entry(r)
 	if err != nil {

@@ -2297,6 +2297,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/vocabulary": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What captured documents told of places, classes of things and parties (master data)
+         * @description Needs the role viewer.
+         */
+        get: operations["vocabulary"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -2552,6 +2572,16 @@ export interface components {
             name: string;
             /** @description Where it can be read. */
             url?: string;
+        };
+        ChainElement: {
+            /** @description Names of the Core Business Vocabulary are short, such as name and countryCode */
+            attributes: {
+                [key: string]: string;
+            };
+            /** @description What is below it */
+            children: string[];
+            id: string;
+            vocabulary: string;
         };
         ChannelHabit: {
             /** Format: double */
@@ -5136,6 +5166,10 @@ export interface components {
             contents: string[];
             item: string;
             madeFrom: string[];
+            /** @description What documents told of the places named here and of the class of the thing, by id as it stands here */
+            master: {
+                [key: string]: components["schemas"]["ChainElement"];
+            };
             /** @description Oldest first */
             steps: components["schemas"]["TraceStep"][];
             truncated: boolean;
@@ -5167,6 +5201,8 @@ export interface components {
             location?: string;
             /** @description What the event names: the thing, a container it was in then, its lot, what it was made from or became */
             of: string;
+            /** @description Name of the location or read point, as master data has it */
+            place?: string;
             readPoint?: string;
             /** @enum {string} */
             relation: "self" | "container" | "content" | "lot" | "source" | "product";
@@ -5211,6 +5247,10 @@ export interface components {
         };
         VersionsAnswer: {
             versions: components["schemas"]["ConfigRevision"][];
+        };
+        VocabularyPage: {
+            elements: components["schemas"]["ChainElement"][];
+            truncated: boolean;
         };
         WaitingSend: {
             /** Format: date-time */
@@ -18076,6 +18116,111 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    vocabulary: {
+        parameters: {
+            query?: {
+                /** @description Only of this vocabulary: its URI, or the last word of it, such as BusinessLocation */
+                type?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VocabularyPage"];
+                };
             };
             /** @description Bad Request */
             400: {
