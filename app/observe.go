@@ -9,12 +9,13 @@ import (
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/api"
 	"github.com/rapport-engine/rapport/decide"
+	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/profile"
 )
 
 // observe is called for every event folded while live. It counts, and tells the
 // consoles that are watching; with nobody watching it formats next to nothing.
-func (s *Server) observe(_ int32, _ int64, e *rapport.Event, entity rapport.ID) {
+func (s *Server) observe(c *engine.Context, e *rapport.Event) {
 	if e.Type == rapport.TypeSystem {
 		if e.Name == rapport.SystemDecision {
 			s.rates.decisions.Add(1)
@@ -27,7 +28,10 @@ func (s *Server) observe(_ int32, _ int64, e *rapport.Event, entity rapport.ID) 
 		}
 		if e.Type == rapport.TypeIdentify || s.identity.Comparing() {
 			if traits := profile.TraitsOf(e); len(traits) > 0 {
-				s.identity.Told(e.Fragment, traits)
+				s.identity.Told(e.Fragment, traits, func(trait string) bool {
+					about, _ := c.State(profile.FoldAbout).(*profile.About)
+					return about != nil && !about.Trait(trait).IsNull()
+				})
 			}
 		}
 	}
@@ -35,7 +39,7 @@ func (s *Server) observe(_ int32, _ int64, e *rapport.Event, entity rapport.ID) 
 		return
 	}
 	m := api.Moment{
-		Kind: "event", Time: rapport.Time(e.ReceivedAt), PersonID: entity.String(), Person: personLabel(e, entity),
+		Kind: "event", Time: rapport.Time(e.ReceivedAt), PersonID: c.Entity.String(), Person: personLabel(e, c.Entity),
 		Name: profile.EventName(e), Detail: eventDetail(e), Source: e.Source,
 	}
 	if e.Type == rapport.TypeSystem {

@@ -124,7 +124,7 @@ func (p *partition) hand(ent *entity, e *rapport.Event) {
 	}
 	p.slot = nil
 	if !p.mute && p.eng.live.Load() && p.eng.observer != nil {
-		p.eng.observer(p.id, c.Offset, e, ent.id)
+		p.eng.observer(c, e)
 	}
 }
 

@@ -49,9 +49,10 @@ type Options struct {
 	// EraseKey keys the hashes of erased entities. Nil: one is made and kept in
 	// the store, so that they cannot be guessed from ids alone.
 	EraseKey []byte
-	// Observer is called after each event folded while the engine is live, on
-	// the owner's goroutine: it must not block or keep the event.
-	Observer func(partition int32, offset int64, e *rapport.Event, entity rapport.ID)
+	// Observer is called after each event folded while the engine is live, on the
+	// owner's goroutine: it must not block, keep the event or the context, or do
+	// more with that than read what it says and [Context.State].
+	Observer func(c *Context, e *rapport.Event)
 	// TrimFloor returns the offset of a partition below which nobody else needs
 	// the log. Nil: the engine never trims.
 	TrimFloor func(partition int32) int64
@@ -120,7 +121,7 @@ type Engine struct {
 	clock    rapport.Clock
 	logger   *slog.Logger
 	configs  func(int64) (*Config, error)
-	observer func(int32, int64, *rapport.Event, rapport.ID)
+	observer func(*Context, *rapport.Event)
 	floor    func(int32) int64
 	partial  bool
 	eraseKey []byte

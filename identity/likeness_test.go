@@ -83,7 +83,7 @@ func (w *world) tell(user string, values ...string) {
 	w.said.mu.Lock()
 	w.said.all[e.Fragment] = identity.Source{Node: e.Fragment, Name: e.Identifiers[0], Values: values}
 	w.said.mu.Unlock()
-	w.Told(e.Fragment, rapport.FieldsOf(map[string]any{"street": "x"}))
+	w.Told(e.Fragment, rapport.FieldsOf(map[string]any{"street": "x"}), nil)
 }
 
 // compared waits until what was told has been compared and weighed.
@@ -304,7 +304,7 @@ func TestTheErasedAreForgottenByLikeness(t *testing.T) {
 	}
 	w.said.mu.Unlock()
 	for _, n := range nodes {
-		w.Told(n, nil)
+		w.Told(n, nil, nil)
 	}
 	w.compared()
 	if now := w.Likeness().Records; now != before-2 {

@@ -158,31 +158,37 @@ func (c *changes) erased(id rapport.ID) bool {
 // Comparing reports whether people are compared by what they say of themselves.
 func (r *Resolver) Comparing() bool { return r.Rules().resembling().on() }
 
-// Told tells that a fragment said something of itself, once that is folded. It
-// never blocks. Unless people are compared, it only minds addresses.
-func (r *Resolver) Told(fragment rapport.ID, traits rapport.Fields) {
+// Told tells that a fragment said something of itself, once that is folded; has
+// reports whether anything is known of it under the name of a trait. Told never
+// blocks. Unless people are compared, it only minds addresses.
+func (r *Resolver) Told(fragment rapport.ID, traits rapport.Fields, has func(trait string) bool) {
 	if fragment.Rank() >= rapport.RankDevice || !r.changes.watched.Load() {
 		return
 	}
-	l := r.Rules().resembling()
-	if l.on() || tells(l, traits) {
+	if l := r.Rules().resembling(); l.on() || tells(l, traits, has) {
 		r.changes.add(false, fragment)
 	}
 }
 
-// tells reports whether traits say where somebody lives.
-func tells(l *likeness, traits rapport.Fields) bool {
-	for _, field := range [...]string{"address", "postcode", "city"} {
-		paths := usualTraits[field]
-		if l != nil && len(l.fields[field]) > 0 {
-			paths = l.fields[field]
-		}
-		for _, p := range paths {
-			root, _, _ := strings.Cut(p, ".")
-			if _, ok := traits.Get(root); ok {
-				return true
-			}
-		}
+// tells reports whether traits say where somebody lives: a street, or the town
+// of somebody whose street is known.
+func tells(l *likeness, traits rapport.Fields, has func(trait string) bool) bool {
+	given := func(trait string) bool {
+		_, ok := traits.Get(trait)
+		return ok
 	}
-	return false
+	return anyTrait(l, "address", given) ||
+		(anyTrait(l, "postcode", given) || anyTrait(l, "city", given)) && anyTrait(l, "address", has)
+}
+
+// anyTrait reports whether is holds for one of the traits that hold a field.
+func anyTrait(l *likeness, field string, is func(trait string) bool) bool {
+	paths := usualTraits[field]
+	if l != nil && len(l.fields[field]) > 0 {
+		paths = l.fields[field]
+	}
+	return slices.ContainsFunc(paths, func(path string) bool {
+		root, _, _ := strings.Cut(path, ".")
+		return is(root)
+	})
 }
