@@ -8,6 +8,15 @@ package bandit
 // Competition, 1994), with the axes for its classes of inputs.
 type Relief [Axes]float32
 
+// Flat returns a relief by which all axes matter alike.
+func Flat() *Relief {
+	r := new(Relief)
+	for i := range r {
+		r[i] = 1
+	}
+	return r
+}
+
 // reliefWeight is for how many actions the expectation counts that all axes matter alike.
 const reliefWeight = 2
 
