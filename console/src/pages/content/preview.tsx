@@ -27,7 +27,7 @@ export function PreviewAs({ action, person, onPerson }: { action: Pick<Action, '
   })
   if (!may.edit) return <Empty title="Your role may not read messages as somebody">A marketer or an admin may.</Empty>
   return (
-    <div className="grid items-start gap-4 md:grid-cols-[210px_minmax(0,1fr)]">
+    <div className="grid items-start gap-4 md:grid-cols-2">
       <div className="space-y-2">
         <SearchField label="As whom?" value={q} onChange={setQ} />
         <ul aria-label="As whom">
@@ -70,7 +70,7 @@ function Shown({ preview }: { preview: MessagePreview }) {
           <p className="px-4 py-4 whitespace-pre-wrap">{preview.text}</p>
         </article>
       ) : preview.form === 'text' ? (
-        <p className="max-w-[320px] rounded-[14px] rounded-bl-sm bg-sunken px-3.5 py-2.5 whitespace-pre-wrap">{preview.text}</p>
+        <p className="max-w-[360px] rounded-card bg-sunken px-4 py-3 whitespace-pre-wrap">{preview.text}</p>
       ) : preview.form === 'push' ? (
         <article className="max-w-[360px] rounded-card border border-line bg-sunken px-4 py-3 shadow-float">
           <p className="font-semibold">{preview.subject}</p>

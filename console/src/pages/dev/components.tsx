@@ -5,9 +5,10 @@ import { useState } from 'react'
 import { ApiError } from '@/api/client'
 import { lineDiff } from '@/format/diff'
 import { Button } from '@/ui/button'
-import { IntervalPlot, SignedBar, Spark } from '@/ui/charts'
+import { Calibration } from '@/ui/calibration'
+import { IntervalPlot, RangePlot, Shares, SignedBar, Spark, Trend } from '@/ui/charts'
 import { Diff } from '@/ui/diff'
-import { Explained } from '@/ui/explain'
+import { Explained, Pop } from '@/ui/explain'
 import { Check, Field, Input, SearchField, Select } from '@/ui/field'
 import { Kbd } from '@/ui/kbd'
 import { Page } from '@/ui/page'
@@ -24,7 +25,7 @@ const refusal = new ApiError({ title: 'The config has moved on', status: 409, de
 export function Components() {
   return (
     <Page title="Components" purpose="Every part, in both themes">
-      <div className="grid gap-4 xl:grid-cols-2">
+      <div className="grid gap-4 lg:grid-cols-2">
         {['light', 'dark'].map((theme) => (
           <div key={theme} data-theme={theme} className="space-y-4 rounded-card bg-bg p-4 text-text">
             <Parts />
@@ -92,6 +93,9 @@ function Parts() {
           <Explained title="A number" trigger="explained">
             What it means.
           </Explained>
+          <Pop title="A panel" trigger={<Button size="small">opens a panel</Button>}>
+            It floats above everything else.
+          </Pop>
           {tones.map((tone) => (
             <span key={tone} className="flex items-center gap-1.5">
               <Dot tone={tone} />
@@ -114,6 +118,10 @@ function Parts() {
           <SignedBar value={0.3} span={0.5} />
           <SignedBar value={-0.2} span={0.5} />
           <Bar share={0.62} />
+          <RangePlot from={0} to={90} at={38} low={14} high={87} label="Runs out in 38 days, 14 to 87" />
+          <Shares label="Where people stand" parts={[{ name: 'took note', value: 41, ink: 'bg-cart' }, { name: 'reached', value: 22, ink: 'bg-view' }, { name: 'cannot be reached', value: 4, ink: 'bg-order' }]} write={String} />
+          <Trend label="Size" points={[3, 5, 4, 8, 9].map((value, i) => ({ at: i, value, low: value - 1, high: value + 1 }))} write={String} writeTime={(at) => `day ${at}`} />
+          <Calibration points={[0.1, 0.3, 0.5, 0.8].map((predicted, i) => ({ predicted, actual: predicted * (i % 2 ? 1.1 : 0.9), low: predicted * 0.7, high: predicted * 1.3, count: 200 }))} write={(n) => n.toFixed(1)} of="decision" />
         </div>
       </Card>
       <Card title="Texts">

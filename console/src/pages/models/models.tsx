@@ -66,7 +66,7 @@ function Model({ model }: { model: ModelPage }) {
       .catch(toast.fail)
       .finally(() => void client.invalidateQueries({ queryKey: ['models'] }))
   return (
-    <section id={model.id} aria-label={titles[model.id]?.name ?? model.id} className="scroll-mt-4 space-y-3 border-t border-line pt-4">
+    <section id={model.id} aria-label={titles[model.id]?.name ?? model.id} className="space-y-3 border-t border-line pt-4">
       <header className="flex flex-wrap items-start justify-between gap-3">
         <div className="min-w-0">
           <h2 className="flex items-center gap-2 text-card font-semibold">

@@ -146,21 +146,41 @@ function LabelLine({ field, path, label, htmlFor }: { field: ConfigField; path: 
   )
 }
 
-function Group({ label, doc, path, children, actions }: { label: ReactNode; doc?: string; path: Path; children: ReactNode; actions?: ReactNode }) {
+interface Fold {
+  open: boolean
+  set: (open: boolean) => void
+}
+
+/** What is long begins folded, unless something in it is wrong. */
+function useFold(path: Path, long: boolean): Fold {
+  const form = useForm()
+  const wrong = form.errors.some((e) => path.every((step, i) => e.path[i] === step))
+  const [open, set] = useState(!long)
+  return { open: open || wrong, set }
+}
+
+function Group({ label, doc, path, children, actions, fold }: { label: ReactNode; doc?: string; path: Path; children: ReactNode; actions?: ReactNode; fold?: Fold }) {
   const form = useForm()
   const id = useId()
   return (
     <div role="group" aria-labelledby={id} data-path={path.join('.')} className="rounded-control border border-line p-3">
       <div className="flex items-center gap-2">
-        <span id={id} className="font-medium">
-          {label}
-        </span>
+        {fold ? (
+          <button id={id} type="button" aria-expanded={fold.open} onClick={() => fold.set(!fold.open)} className="inline-flex items-center gap-1 rounded-sm font-medium">
+            <ChevronRight size={13} aria-hidden className={cx('text-muted transition-transform', fold.open && 'rotate-90')} />
+            {label}
+          </button>
+        ) : (
+          <span id={id} className="font-medium">
+            {label}
+          </span>
+        )}
         <span className="flex-1" />
         {!form.readOnly && actions}
       </div>
       {doc && <p className="mb-1 text-meta text-muted">{doc}</p>}
       <Notes field={{ name: '', type: '' }} wrong={wrongAt(form, path, false)} />
-      {children}
+      {(!fold || fold.open) && children}
     </div>
   )
 }
@@ -174,6 +194,7 @@ function ObjectField({ field, path, order, label }: { field: ConfigField; path: 
   const form = useForm()
   const value = valueAt(form, path)
   const fields = withSame(field)
+  const fold = useFold(path, value !== null && typeof value === 'object' && Object.keys(value).length > 3)
   if (value === undefined || value === null)
     return (
       <Group label={label} doc={field.doc} path={path} actions={<Button size="small" icon={<Plus size={13} aria-hidden />} onClick={() => form.put(path, start(fields), order)}>Set</Button>}>
@@ -181,7 +202,7 @@ function ObjectField({ field, path, order, label }: { field: ConfigField; path: 
       </Group>
     )
   return (
-    <Group label={label} doc={field.doc} path={path} actions={!field.required && <Bin label={`Remove ${label}`} onClick={() => form.remove(path)} />}>
+    <Group label={label} doc={field.doc} path={path} fold={fold} actions={!field.required && <Bin label={`Remove ${label}`} onClick={() => form.remove(path)} />}>
       <Keys fields={fields} path={path} />
     </Group>
   )
@@ -209,10 +230,13 @@ function Collection({ field, path, order, label }: { field: ConfigField; path: P
   const [name, setName] = useState('')
   const list = field.type === 'list'
   const steps: (string | number)[] = Array.isArray(value) ? value.map((_, i) => i) : value !== null && typeof value === 'object' ? Object.keys(value) : []
+  const fold = useFold(path, steps.length > 2)
   const add = () => {
     const step = list ? steps.length : name.trim()
     setName('')
-    if (step !== '' && !steps.includes(step)) form.put([...path, step], start(fields), order)
+    if (step === '' || steps.includes(step)) return
+    fold.set(true)
+    form.put([...path, step], start(fields), order)
   }
   return (
     <Group
@@ -223,6 +247,7 @@ function Collection({ field, path, order, label }: { field: ConfigField; path: P
         </>
       }
       doc={field.doc}
+      fold={steps.length > 0 ? fold : undefined}
       actions={
         list && (
           <Button size="small" icon={<Plus size={13} aria-hidden />} aria-label={`Add to ${label}`} onClick={add}>
