@@ -283,21 +283,6 @@ func BenchmarkHistory(b *testing.B) {
 	b.ReportMetric(float64(bytes)/float64(n), "B/event")
 }
 
-func TestHistoryIsWrittenFastEnough(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a figure, not a check of correctness")
-	}
-	w := northbean(t)
-	begun := time.Now()
-	n := 0
-	w.History(end, 0, 2000, func(string, []byte) bool { n++; return true })
-	if rate := float64(n) / time.Since(begun).Seconds(); rate < 150_000 {
-		t.Errorf("%.0f events/s on one core, want 150,000", rate)
-	} else {
-		t.Logf("%.0f events/s", rate)
-	}
-}
-
 func TestTheSecondWorldReads(t *testing.T) {
 	t.Parallel()
 	b, err := os.ReadFile("testdata/harbourbooks.yaml")
