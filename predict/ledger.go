@@ -15,6 +15,8 @@ const (
 	maxNames = 96
 	// maxLines bounds a name: the newest stay.
 	maxLines = 16
+	// leastLine is the least bytes a line takes when it is stored.
+	leastLine = 3
 	maxName  = 64 // bytes
 )
 
@@ -176,7 +178,7 @@ func (d *decoder) ledger(l ledger) ledger {
 		at := int64(0)
 		lines := d.uint(maxLines)
 		if cap(d.line)-len(d.line) < lines {
-			d.line = make([]line, 0, max(lines, 64))
+			d.line = make([]line, 0, max(lines, min(len(d.b)/leastLine, 64)))
 		}
 		a.lines = d.line[len(d.line) : len(d.line) : len(d.line)+lines]
 		d.line = d.line[:len(d.line)+lines]

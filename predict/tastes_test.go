@@ -142,3 +142,16 @@ func BenchmarkTastes(b *testing.B) {
 		s.Apply(c, e)
 	}
 }
+// BenchmarkDecodeTastes reads the tastes of somebody who did little, as most have.
+func BenchmarkDecodeTastes(b *testing.B) {
+	stored := tastes(
+		track("Product Viewed", now-dayMillis, map[string]any{"category": "shoes", "brand": "north", "product_id": "p1"}),
+		track("Product Added", now, map[string]any{"category": "shoes", "brand": "north", "product_id": "p1"}),
+	).AppendBinary(nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := new(predict.Tastes).DecodeBinary(stored); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
