@@ -119,7 +119,7 @@ func (s *Server) Overview(ctx context.Context) (api.Overview, error) {
 	if n := len(s.config.Proposals(false)); n > 0 {
 		o.NeedsYou = append(o.NeedsYou, api.Need{Kind: "proposals", Title: plural(int64(n), "change waits", "changes wait") + " for review", Detail: "Somebody else than the author publishes it.", Href: "/setup/config?view=review"})
 	}
-	if _, n, err := s.identity.Reviews(ctx, 1); err == nil && n > 0 {
+	if n, err := s.identity.Reviewing(ctx); err == nil && n > 0 {
 		o.NeedsYou = append(o.NeedsYou, api.Need{Kind: "identity", Title: plural(int64(n), "question", "questions") + " about who is who", Detail: "The evidence alone does not settle it.", Href: "/setup/identity"})
 	}
 	if n := o.Quarantine.Open; n > 0 {

@@ -75,11 +75,12 @@ type Resolver struct {
 	mu    sync.RWMutex
 	table *table
 
-	waiting  outcomes
-	suspects suspects
-	rules    atomic.Pointer[Rules]
-	changes  changes
-	alike    alike
+	waiting   outcomes
+	reviewing counted
+	suspects  suspects
+	rules     atomic.Pointer[Rules]
+	changes   changes
+	alike     alike
 
 	linked, refused, undone, quarantined atomic.Int64
 }

@@ -88,6 +88,7 @@ func (r *Resolver) held(id LinkID) (Link, error) {
 // Accept decides that the ends of a held link are one person, on the word of
 // by. It returns once that took effect. Kinds: NotFound, Unavailable.
 func (r *Resolver) Accept(ctx context.Context, id LinkID, by string) error {
+	defer r.reviewing.forget()
 	release, err := r.pause(ctx)
 	if err != nil {
 		return err
@@ -112,6 +113,7 @@ func (r *Resolver) Accept(ctx context.Context, id LinkID, by string) error {
 
 // Refuse decides that a held link is none. Kinds: NotFound, Unavailable.
 func (r *Resolver) Refuse(ctx context.Context, id LinkID, by string) error {
+	defer r.reviewing.forget()
 	release, err := r.pause(ctx)
 	if err != nil {
 		return err

@@ -18,12 +18,20 @@ func TestTwoUsersAreNeverUnitedByAValueTheyShare(t *testing.T) {
 	if err != nil || total != 2 || len(list) != 2 {
 		t.Fatalf("%d reviews: %v, %v", total, list, err)
 	}
+	for range 2 {
+		if n, err := w.Reviewing(t.Context()); n != 2 || err != nil {
+			t.Errorf("%d are counted, %v", n, err)
+		}
+	}
 	for _, r := range list {
 		if r.Link.Identifiers[1].Value == "frida" {
 			if err := w.Refuse(t.Context(), r.Link.ID, "support"); err != nil {
 				t.Fatal(err)
 			}
 		}
+	}
+	if n, err := w.Reviewing(t.Context()); n != 0 || err != nil {
+		t.Errorf("%d are counted after the decision, %v", n, err)
 	}
 	w.same("userId:erik email:office@firm.no | userId:frida phone:+4722123456")
 	w.restart()
