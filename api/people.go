@@ -87,7 +87,7 @@ func (s *PersonSummary) foretell(v *engine.View, at int64) {
 type peoplePage struct {
 	People []PersonSummary `json:"people"`
 	Next   string          `json:"next,omitempty"`
-	Total  int64           `json:"total"`
+	Total  int64           `json:"total" doc:"People known in all, whatever was searched for"`
 	// Partial says of a search that not everybody was looked at.
 	Partial bool `json:"partial,omitempty" doc:"Of a search: there are so many people that not all were looked at"`
 }
@@ -393,7 +393,7 @@ func (a *API) listPeople(ctx context.Context, in *struct {
 	After string `query:"after" maxLength:"100"`
 },
 ) (*body[peoplePage], error) {
-	out := &body[peoplePage]{peoplePage{People: []PersonSummary{}, Total: a.deps.Engine.Stats().Entities}}
+	out := &body[peoplePage]{peoplePage{People: []PersonSummary{}, Total: a.peopleKnown()}}
 	if q := strings.TrimSpace(in.Q); q != "" {
 		for _, ref := range candidates(q) {
 			p, err := a.read(ctx, ref)
@@ -420,7 +420,7 @@ func (a *API) listPeople(ctx context.Context, in *struct {
 		return out, nil
 	}
 	now := rapport.Millis(a.deps.Clock.Now())
-	next, err := a.deps.Engine.List(ctx, in.After, in.Limit, func(v *engine.View) error {
+	next, err := a.deps.Engine.ListPeople(ctx, in.After, in.Limit, func(v *engine.View) error {
 		if p, ok := profile.Read(v); ok && p.Activity.Events > 0 {
 			s := summary(&p)
 			s.foretell(v, now)
@@ -430,6 +430,12 @@ func (a *API) listPeople(ctx context.Context, in *struct {
 	})
 	out.Body.Next = next
 	return out, err
+}
+
+// peopleKnown returns how many people are known.
+func (a *API) peopleKnown() int64 {
+	g := a.deps.Engine.Stats()
+	return g.People()
 }
 
 // candidates are the references a search text could mean.

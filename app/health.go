@@ -66,6 +66,8 @@ func (f *figures) Collect(out chan<- prometheus.Metric) {
 	send(counter, "rapport_engine_commits_total", "Commits since start.", float64(g.Commits))
 	send(counter, "rapport_engine_cache_hits_total", "People found in memory since start.", float64(g.CacheHits))
 	send(counter, "rapport_engine_cache_misses_total", "People read from disk since start.", float64(g.CacheMiss))
+	send(gauge, "rapport_engine_people", "People known, not merged into another.", float64(g.People()))
+	send(gauge, "rapport_engine_items", "Items known.", float64(g.Items))
 	send(gauge, "rapport_engine_entities", "People and other entities known.", float64(g.Entities))
 	send(gauge, "rapport_engine_cache_bytes", "Memory of people held.", float64(g.CacheBytes))
 	var lag int64

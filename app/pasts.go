@@ -85,7 +85,7 @@ func (s *Server) tellPasts(ctx context.Context) error {
 	}
 	now := s.opts.Clock.Now()
 	past := segments.NewPast(ids)
-	told := api.SegmentPast{Since: s.logSince().UTC(), Until: now.UTC(), Total: s.engine.Stats().Entities}
+	told := api.SegmentPast{Since: s.logSince().UTC(), Until: now.UTC(), Total: s.people()}
 	curves := map[uint64]map[int64]int64{} // segment -> hour -> by how much it grew
 	if len(past.Known()) > 0 && told.Total > 0 {
 		if err := s.liveAgain(ctx, past, questions, now, &told, curves); err != nil {
@@ -122,15 +122,11 @@ func (s *Server) liveAgain(ctx context.Context, past *segment.Past, questions *p
 	s.pasts.builder.set("telling the past of segments", min(told.Total, pastPeople))
 	defer s.pasts.builder.set("", 0)
 	var mu sync.Mutex
-	items := int64(0)
 	err := s.engine.Scan(ctx, o, func(_ int, v *engine.View) error {
-		s.pasts.builder.done.Add(1)
 		if v.ID().Rank() == rapport.RankItem {
-			mu.Lock()
-			defer mu.Unlock()
-			items++
 			return nil
 		}
+		s.pasts.builder.done.Add(1)
 		events, err := s.eventsOf(ctx, v, pastEvents)
 		if err != nil {
 			return err
@@ -151,9 +147,6 @@ func (s *Server) liveAgain(ctx context.Context, past *segment.Past, questions *p
 		}
 		return nil
 	})
-	if items > 0 { // what is known of is people and products
-		told.Total = told.Total * told.Sampled / max(told.Sampled+items, 1)
-	}
 	if o.Share == 0 {
 		told.Total = told.Sampled
 	}

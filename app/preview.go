@@ -41,7 +41,7 @@ func (s *Server) PreviewSegment(ctx context.Context, when *condition.Condition, 
 	begin := time.Now()
 	s.counting.Add(1)
 	defer s.counting.Add(-1)
-	p := api.SegmentPreview{People: []api.PersonSummary{}, Total: s.engine.Stats().Entities, Exact: exact}
+	p := api.SegmentPreview{People: []api.PersonSummary{}, Total: s.people(), Exact: exact}
 	now := rapport.Millis(s.opts.Clock.Now())
 	c, err := s.compiled.at(s.compiled.defs.number())
 	if s.compiled.defs.number() == 0 {
@@ -70,15 +70,14 @@ func (s *Server) PreviewSegment(ctx context.Context, when *condition.Condition, 
 	var mu sync.Mutex
 	var hits int64
 	type count struct {
-		seen, hits, items int64
-		_                 [40]byte // workers do not share a line of the processors' caches
+		seen, hits int64
+		_          [48]byte // workers do not share a line of the processors' caches
 	}
 	counts := make([]count, s.events.Partitions(eventlog.Events))
 	people := make([]profile.Env, len(counts))
 	deadline := begin.Add(timelineTime)
 	err = s.engine.Scan(ctx, o, func(worker int, v *engine.View) error {
 		if v.ID().Rank() == rapport.RankItem {
-			counts[worker].items++
 			return nil
 		}
 		if p.History && time.Now().After(deadline) {
@@ -108,14 +107,9 @@ func (s *Server) PreviewSegment(ctx context.Context, when *condition.Condition, 
 		}
 		return nil
 	})
-	items := int64(0)
 	for _, n := range counts {
 		p.Sampled += n.seen
 		hits += n.hits
-		items += n.items
-	}
-	if items > 0 { // what is known of is people and products
-		p.Total = p.Total * p.Sampled / max(p.Sampled+items, 1)
 	}
 	if p.Interval(hits); o.Share == 0 && !p.History {
 		p.Value, p.Low, p.High, p.Total, p.Exact = hits, hits, hits, p.Sampled, true

@@ -456,7 +456,7 @@ func (s *Server) fillSegments(ctx context.Context, list []readySegment) error {
 			defs = append(defs, d)
 		}
 	}
-	s.builder.set("filling segments", s.engine.Stats().Entities)
+	s.builder.set("filling segments", s.people())
 	senders := make([]*sender, s.events.Partitions(eventlog.Events))
 	for i := range senders {
 		senders[i] = s.newSender(fmt.Sprintf("review/%d/%d", number, i), profile.SystemReview)
@@ -464,10 +464,10 @@ func (s *Server) fillSegments(ctx context.Context, list []readySegment) error {
 	found := atomic.Int64{}
 	people := make([]profile.Env, len(senders))
 	err = s.engine.Scan(ctx, engine.ScanOptions{Config: c, At: rapport.Millis(s.opts.Clock.Now())}, func(worker int, v *engine.View) error {
-		s.builder.done.Add(1)
 		if v.ID().Rank() == rapport.RankItem {
 			return nil
 		}
+		s.builder.done.Add(1)
 		ids := segment.Candidates(s.viewInto(&people[worker], v, v.Time()), v, defs)
 		if len(ids) == 0 || len(v.Fragments()) == 0 {
 			return nil

@@ -72,7 +72,7 @@ func (s *Server) Overview(ctx context.Context) (api.Overview, error) {
 	events, decisions, hour := s.rates.perSecond()
 	set, _ := s.config.Current()
 	o := api.Overview{
-		People: g.Entities, Events: api.EventRates{Total: g.Folded, PerSecond: events, LastHour: hour},
+		People: g.People(), Events: api.EventRates{Total: g.Folded, PerSecond: events, LastHour: hour},
 		Decisions:  api.DecisionRates{Total: s.rates.decisions.Load(), PerSecond: decisions},
 		Quarantine: api.QuarantineOpen{Open: s.door.Stats().HeldEntries.Load()}, NeedsYou: []api.Need{},
 		Version: rapport.Version, UptimeSeconds: time.Since(s.started).Seconds(), Demo: s.demo.Status().Phase != "absent",
@@ -129,6 +129,12 @@ func (s *Server) Overview(ctx context.Context) (api.Overview, error) {
 		o.NeedsYou = append(o.NeedsYou, api.Need{Kind: "deadLetters", Title: plural(int64(o.DeadLetters), "message", "messages") + " could not be delivered", Detail: "Send them again once the destination answers.", Href: "/setup/deliveries"})
 	}
 	return o, nil
+}
+
+// people returns how many people are known.
+func (s *Server) people() int64 {
+	g := s.engine.Stats()
+	return g.People()
 }
 
 func plural(n int64, one, many string) string {

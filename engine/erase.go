@@ -77,7 +77,7 @@ func (p *partition) eraseHere(e *entity, at int64) {
 		p.removeEffect(e, ref.key)
 	}
 	if e.live() {
-		p.meta.live--
+		p.alive(e, -1)
 	}
 	e.timers, e.effects = e.timers[:0], e.effects[:0]
 	e.aliases, e.gone = nil, nil

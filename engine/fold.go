@@ -132,7 +132,7 @@ func (p *partition) hand(ent *entity, e *rapport.Event) {
 func (p *partition) bear(e *entity) {
 	if !e.exists {
 		e.exists = true
-		p.meta.live++
+		p.alive(e, 1)
 		p.touch(e)
 	}
 }

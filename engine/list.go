@@ -23,6 +23,11 @@ func (g *Engine) List(ctx context.Context, after string, limit int, fn func(*Vie
 
 // ListFrom is List of the entities whose ids have a rank or a weaker one.
 func (g *Engine) ListFrom(ctx context.Context, rank rapport.Rank, after string, limit int, fn func(*View) error) (next string, err error) {
+	return g.listRanks(ctx, rank, 255, after, limit, fn)
+}
+
+// listRanks lists the entities whose ids have a rank, or a weaker one below another.
+func (g *Engine) listRanks(ctx context.Context, rank, below rapport.Rank, after string, limit int, fn func(*View) error) (next string, err error) {
 	first, from, err := parsePosition(after)
 	if err != nil {
 		return "", err
@@ -44,7 +49,7 @@ func (g *Engine) ListFrom(ctx context.Context, rank rapport.Rank, after string, 
 		}
 		err := p.call(ctx, func() error {
 			return p.list(from, func(id rapport.ID) (bool, error) {
-				if left == 0 {
+				if left == 0 || id.Rank() >= below {
 					return false, nil
 				}
 				e := p.peek(id)

@@ -33,7 +33,7 @@ func (p *partition) merge(r *eventlog.Record, data []byte) {
 		return
 	}
 	p.bear(e)
-	p.meta.live--
+	p.alive(e, -1)
 	p.touch(e)
 	if int32(to.Partition(p.count)) == p.id {
 		if w, ok := p.follow(to, rapport.ID{}, p.meta.time, p.meta.time); w != nil {
@@ -41,7 +41,7 @@ func (p *partition) merge(r *eventlog.Record, data []byte) {
 				p.mergeHere(e, w, c)
 				return
 			}
-			p.meta.live++ // a circle: it stays what it is
+			p.alive(e, 1) // a circle: it stays what it is
 			return
 		} else if ok {
 			to = p.elsewhere
@@ -362,7 +362,7 @@ func (p *partition) stand(e *entity, fragment rapport.ID) {
 	e.dropAway(fragment)
 	if !e.redirect.IsZero() {
 		e.endRedirect(p.meta.time)
-		p.meta.live++
+		p.alive(e, 1)
 		p.touch(e)
 	}
 }

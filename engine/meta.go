@@ -11,6 +11,7 @@ type meta struct {
 	duplicates int64  // retries dropped here
 	erased     int64  // late events dropped because of an erasure
 	live       int64  // entities that are not merged into another
+	items      int64  // those of them that are items; -1 when it is not known yet
 	suppressed int64  // erasures remembered
 	build      int64  // the last rebuild switched to
 	migrating  int64  // that rebuild, while entities are still to be taken from it
@@ -22,13 +23,14 @@ type meta struct {
 
 func newMeta(partitions int) meta { return meta{marks: make([]mark, partitions)} }
 
-const metaCodec = 3
+const metaCodec = 4 // 3 had no items
 
 func (m *meta) append(b []byte) []byte {
 	b = append(b, metaCodec)
 	for _, v := range [...]int64{m.pos, m.time, m.config, m.folded, m.duplicates, m.erased, m.live, m.suppressed, m.build, m.migrating, m.scratch} {
 		b = binary.AppendVarint(b, v)
 	}
+	b = binary.AppendVarint(b, m.items)
 	b = binary.AppendUvarint(b, uint64(m.n))
 	b = binary.AppendUvarint(b, uint64(len(m.marks)))
 	for _, k := range m.marks {
@@ -48,9 +50,12 @@ func (m *meta) decode(b []byte) error {
 	for _, v := range [...]*int64{&m.pos, &m.time, &m.config, &m.folded, &m.duplicates, &m.erased, &m.live, &m.suppressed, &m.build, &m.migrating, &m.scratch} {
 		*v = r.varint()
 	}
+	if m.items = -1; version == metaCodec {
+		m.items = r.varint()
+	}
 	m.n = uint32(r.uvarint())
 	n := r.count(2)
-	if n != len(m.marks) || version != metaCodec {
+	if n != len(m.marks) || version != metaCodec && version != 3 {
 		return damaged("position of a partition")
 	}
 	for i := range m.marks {

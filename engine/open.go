@@ -315,6 +315,9 @@ func (p *partition) restore(dedupDir string) error {
 	if err := p.loadListing(); err != nil {
 		return err
 	}
+	if p.meta.items < 0 {
+		p.countItems()
+	}
 	p.pos, p.stored = newGate(p.meta.pos), newGate(p.meta.pos)
 	p.wanted = p.meta.pos
 	if p.loadTimers(); p.err != nil {

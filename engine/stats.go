@@ -10,7 +10,7 @@ import (
 // partitionStats are figures the owner publishes for others to read.
 type partitionStats struct {
 	commits, cut                              atomic.Int64
-	folded, duplicates, erased, live          atomic.Int64
+	folded, duplicates, erased, live, items   atomic.Int64
 	hits, misses, entities, bytes, recordTime atomic.Int64
 	config, window                            atomic.Int64
 }
@@ -21,6 +21,7 @@ func (p *partition) publish() {
 	s.duplicates.Store(m.duplicates)
 	s.erased.Store(m.erased)
 	s.live.Store(m.live)
+	s.items.Store(m.items)
 	s.recordTime.Store(m.time)
 	version, _ := VersionStage(m.config)
 	s.config.Store(version)
@@ -41,6 +42,7 @@ type Stats struct {
 	Erased     int64 // events dropped because they happened before their entity was erased
 	CutChains  int64 // derived events dropped at the hop limit, since start
 	Entities   int64 // not merged into another
+	Items      int64 // those of them that are items; the rest are people
 	Commits    int64 // since start
 	CacheHits  int64 // since start
 	CacheMiss  int64 // since start
@@ -103,6 +105,7 @@ func (g *Engine) Stats() Stats {
 		out.Erased += s.erased.Load()
 		out.CutChains += s.cut.Load()
 		out.Entities += s.live.Load()
+		out.Items += s.items.Load()
 		out.Commits += s.commits.Load()
 		out.CacheHits += s.hits.Load()
 		out.CacheMiss += s.misses.Load()
