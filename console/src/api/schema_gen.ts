@@ -4025,7 +4025,10 @@ export interface components {
             /** @description Of a search: there are so many people that not all were looked at */
             partial?: boolean;
             people: components["schemas"]["PersonSummary"][];
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description People known in all, whatever was searched for
+             */
             total: number;
         };
         Person: {
