@@ -17,7 +17,7 @@ const (
 	maxLines = 16
 	// leastLine is the least bytes a line takes when it is stored.
 	leastLine = 3
-	maxName  = 64 // bytes
+	maxName   = 64 // bytes
 )
 
 // ledger counts what happened to names (attributes, products) over time. It is

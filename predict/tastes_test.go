@@ -142,6 +142,7 @@ func BenchmarkTastes(b *testing.B) {
 		s.Apply(c, e)
 	}
 }
+
 // BenchmarkDecodeTastes reads the tastes of somebody who did little, as most have.
 func BenchmarkDecodeTastes(b *testing.B) {
 	stored := tastes(
