@@ -49,6 +49,9 @@ func unordered(events []any) (lines []string) {
 		if e["event"] == "Segment Entered" {
 			delete(e, "id")
 		}
+		if e["event"] == "Delivery Result" && strings.HasPrefix(e["id"].(string), "webhook/gone/") {
+			continue // it goes on being tried
+		}
 		line, _ := json.Marshal(e)
 		lines = append(lines, string(line))
 	}
@@ -93,18 +96,18 @@ func TestADeploymentWrittenForOtherPartitionsIsTheSameAndSendsNothingTwice(t *te
 				told[fmt.Sprint(i, of)] = []any{code, got}
 			}
 		}
-		for _, of := range []string{"decisions", "segments", "deliveries?status=waiting"} {
+		for _, of := range []string{"decisions", "segments", "deliveries?status=waiting", "deliveries?status=dead"} {
 			var got map[string]any
 			if code := h.call("GET", "/v1/"+of, "", &got); code != http.StatusOK {
 				t.Fatal(of, code)
 			}
 			if list, ok := got["deliveries"].([]any); ok { // tried again meanwhile, perhaps
-				var keys []string
+				keys, _ := told["undelivered"].([]string)
 				for _, x := range list {
 					keys = append(keys, x.(map[string]any)["key"].(string))
 				}
 				slices.Sort(keys)
-				told[of] = keys
+				told["undelivered"] = slices.Compact(keys)
 				continue
 			}
 			told[of] = got
