@@ -109,7 +109,7 @@ function Overview({ segment }: { segment: Segment }) {
           <Tile label="Follows" value={segment.state === 'live' ? 'every event' : 'soon'} sub={segment.state === 'live' ? 'kept up to date as people act' : 'everybody is looked at once'} explain={<p>Live: it follows every event. Filling: everybody is looked at once for a new definition. Building: what it asks of the past is read from history first.</p>} />
         )}
       </Tiles>
-      <div className="grid items-start gap-3 lg:grid-cols-[minmax(0,1fr)_340px]">
+      <div className="grid grid-cols-1 items-start gap-3 lg:grid-cols-[minmax(0,1fr)_340px]">
         <div className="space-y-3">
           <Card title="Size over time" actions={history?.past && <PastBadge past={history.past} />}>
             <Trend label="People in the audience" points={sizes.map((s) => ({ at: toDate(s.at).getTime(), value: s.size, ...rangeOf(s, history?.past) }))} write={count} writeTime={(at) => `${day(at)} ${clock(at).slice(0, 5)}`} />
