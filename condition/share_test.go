@@ -33,6 +33,11 @@ func TestWhatIsAskedOnceForAllIsTheSameAsAskedForEach(t *testing.T) {
 				if same.String() != c.String() || same.Text() != c.Text() {
 					t.Fatalf("%s became %s", c, same)
 				}
+				if sql, err := c.SQL(1e12, nil); err == nil {
+					if again, err := same.SQL(1e12, nil); err != nil || again != sql {
+						t.Fatalf("%s asks history\n%s\nwith others (%v)\n%s", c, sql, err, again)
+					}
+				}
 				holds, next := c.Look(env)
 				for range 2 { // asked, and remembered
 					if h, n := same.Look(&memo); h != holds || n != next {

@@ -196,6 +196,7 @@ func (w *sqlWriter) holds(n *node, row string) string {
 			return &node{kind: kindPath, root: Properties, path: []string{fmt.Sprintf("v%d", len(leaves)-1)}}
 		}
 		c := *n
+		c.text = "" // it says something else now
 		c.args = make([]*node, len(n.args))
 		for i, a := range n.args {
 			c.args[i] = cut(a)
