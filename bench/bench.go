@@ -179,6 +179,10 @@ type Load struct {
 	Request Latency `json:"request"`
 	// DiskBytesPerEvent is by how much the data folder grew per event, or null.
 	DiskBytesPerEvent *float64 `json:"diskBytesPerEvent"`
+	// RestSeconds is how long the server tidied up afterwards (state, history)
+	// before the next measurement began, and RestCPUSeconds what that took.
+	RestSeconds    float64 `json:"restSeconds,omitempty"`
+	RestCPUSeconds float64 `json:"restCpuSeconds,omitempty"`
 }
 
 // Readable is how soon an accepted event can be read.
@@ -299,6 +303,7 @@ func Ingest(ctx context.Context, o Options) (Report, error) {
 		o.Progress("measuring how soon an event can be read")
 		j := o.job(s, o.ReadRate)
 		j.ProbeRate, j.Seconds = 100, min(o.Seconds, 20)
+		s.rest(ctx, &r.Ingest)
 		l, done, err := s.load(ctx, o, j)
 		if err != nil {
 			return r, err

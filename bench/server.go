@@ -195,6 +195,7 @@ func (s *server) preload(ctx context.Context, o Options) (Load, error) {
 	j := o.job(s, 0)
 	j.Role = "preload"
 	l, _, err := s.load(ctx, o, j)
+	s.rest(ctx, &l)
 	if err == nil && mark != "" {
 		if err := os.WriteFile(mark, []byte(people), 0o600); err != nil {
 			return l, rapport.Errorf(rapport.Unavailable, "note that people are known: %w", err)
@@ -260,6 +261,33 @@ func (s *server) drain(ctx context.Context) time.Duration {
 		}
 	}
 	return time.Since(begun)
+}
+
+// rest waits until what the server does by itself after a load l is done, so that
+// the next load is measured alone, and notes in l what that took.
+func (s *server) rest(ctx context.Context, l *Load) {
+	begin, known := processCPU(s.pid)
+	const (
+		look    = 500 * time.Millisecond
+		quiet   = 0.05 // seconds of processor time in a look
+		looks   = 3
+		longest = 2 * time.Minute
+	)
+	begun, cpu := time.Now(), begin
+	for still := 0; known && still < looks && time.Since(begun) < longest; {
+		select {
+		case <-time.After(look):
+		case <-ctx.Done():
+			return
+		}
+		var now float64
+		now, known = processCPU(s.pid)
+		if still++; now-cpu > quiet {
+			still = 0
+		}
+		cpu = now
+	}
+	l.RestSeconds, l.RestCPUSeconds = time.Since(begun).Seconds(), cpu-begin
 }
 
 // folded reads how many events the server has folded.
