@@ -34,7 +34,7 @@ export function makeThings(people: () => MockPerson[], start: number, empty: boo
     ],
     parents: [{ item: '00_095060000000000012', from: iso(start - 131 * day), to: iso(start - 120 * day) }],
     commands: i ? [] : [{ id: 'c_1', name: 'descale', args: {}, state: 'done', at: iso(start - 5 * day), expires: iso(start - 4 * day), changed: iso(start - 5 * day), result: { minutes: 21 }, by: 'marta' }],
-    desiredVersion: 3, epoch: 1, forecast: {}, moments: {}, segments: [], stages: [], reportedVersion: 3, telemetry: {}, version: 9, rejected: [], connected: i === 0, registeredAt: iso(start - 140 * day), seenAt: i ? undefined : iso(start - 60_000), taps: 3,
+    desiredVersion: 3, epoch: 1, forecast: i ? {} : { service: { at: iso(start + 24 * day), low: iso(start + 18 * day), high: iso(start + 33 * day), reading: 'cyclesSinceDescale', limit: 200 }, remainingLife: { reason: 'not enough data: 3 of these ended, at least 10 are needed' } }, moments: {}, segments: [], stages: [], reportedVersion: 3, telemetry: {}, version: 9, rejected: [], connected: i === 0, registeredAt: iso(start - 140 * day), seenAt: i ? undefined : iso(start - 60_000), taps: 3,
   }))
   const recalls: Recall[] = empty ? [] : [{ id: 'rc_1', of: '01/09506000134352/10/L4', reason: 'The water tank may crack', instructions: 'Stop using it; we send another.', url: '', by: 'marta', createdAt: iso(start - 20 * day), changedAt: iso(start - 20 * day), lifted: false, told: true, round: 1, items: 14 }]
   const captures: CaptureJob[] = empty ? [] : [

@@ -44,10 +44,7 @@ func attributeName(s string) string {
 }
 
 // gathering collects elements while a document is read.
-type gathering struct {
-	s    *source
-	path string
-}
+type gathering struct{ s *source }
 
 func (g *gathering) fault(path, format string, args ...any) {
 	if len(g.s.faults) < maxFaults {

@@ -24,7 +24,7 @@ interface Anomaly {
   alarms: number
 }
 
-const titles: Record<string, string> = { service: 'Wants service', runOut: 'Runs out', lasts: 'Lasts until', life: 'Lasts until' }
+const titles: Record<string, string> = { service: 'Wants service', runOut: 'Runs out', remainingLife: 'Lasts until' }
 
 const isForeseen = (value: Json | undefined): value is { [key: string]: Json } => typeof value === 'object' && value !== null && !Array.isArray(value) && typeof value.at === 'string' && typeof value.low === 'string' && typeof value.high === 'string'
 
