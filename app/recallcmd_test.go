@@ -34,7 +34,7 @@ func TestTheRecallCommandGoesFromTheLotToTheLift(t *testing.T) {
 	says("recall r7 started", "--id", "r7", "--reason", "Glass", "--instructions", "Bring it back", "start", lot)
 	await(t, "all are marked", func() bool { return strings.Contains(command("show", "r7"), "3, 3 marked, 2 nobody's yet") })
 	says("r7 of "+lot+": Glass", "show", "r7")
-	says("standing", "list")
+	await(t, "the list has it", func() bool { return strings.Contains(command("list"), "standing") })
 	await(t, "its owner is told of", func() bool { return strings.Contains(command("people", "r7"), "01_09506000134352_21_R1") })
 	var one struct {
 		Person string
@@ -45,7 +45,7 @@ func TestTheRecallCommandGoesFromTheLotToTheLift(t *testing.T) {
 	}
 	says("is told once more", "remind", "r7")
 	says("recall r7 lifted", "lift", "r7")
-	says("lifted", "list")
+	await(t, "the list says that it is lifted", func() bool { return strings.Contains(command("list"), "lifted") })
 	for _, args := range [][]string{{"show"}, {"list", "x"}, {"burn", "r7"}} {
 		if code, _, _ := run(t, map[string]string{"RAPPORT_ADMIN_TOKEN": adminToken}, append([]string{"recall", "--server", s.url}, args...)...); code != 2 {
 			t.Errorf("recall %v ends with %d", args, code)

@@ -52,8 +52,9 @@ type Chain struct {
 	unfolded []captured  // of those, the durable ones
 	begun    int64       // where the log ended at the start: ids before it are known once it is folded
 
-	recalls chan struct{} // a recall changed; room for one, as more say no more
-	capture sync.Mutex    // one capture at a time checks and submits
+	recalls  chan struct{} // a recall changed; room for one, as more say no more
+	changing sync.Mutex    // one at a time reads a recall and writes what becomes of it
+	capture  sync.Mutex    // one capture at a time checks and submits
 }
 
 // captured are the event ids of a capture, known once everything before end is folded.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -177,6 +178,32 @@ func TestARecallOfALotFindsItsThingsAndWhatWasMadeOfIt(t *testing.T) {
 	down, err := w.chain.Trace(t.Context(), "urn:epc:class:lgtin:0952012.012345.BEANS", epcis.Downstream)
 	if err != nil || !slices.Contains(down.Products, "01_09520123456788_21_C2") {
 		t.Errorf("products %v, %v", down.Products, err)
+	}
+}
+
+func TestALiftedRecallIsNotTakenForAStandingOneByWhoCarriesItOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, memory(t), openStore(t), nil)
+	for i := range 100 {
+		r, err := w.chain.StartRecall(t.Context(), epcis.Recall{ID: fmt.Sprint("r", i), Of: canister(1), Reason: "Glass"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := make(chan error)
+		const tellers = 8
+		for items := range tellers {
+			go func() { told <- w.chain.RecallTold(t.Context(), *r, items) }()
+		}
+		_, err = w.chain.LiftRecall(t.Context(), r.ID, "marta")
+		for range tellers {
+			err = errors.Join(err, <-told)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err = w.chain.RecallOf(t.Context(), r.ID); err != nil || !r.Lifted {
+			t.Fatalf("%d: %+v %v", i, r, err)
+		}
 	}
 }
 

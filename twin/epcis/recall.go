@@ -45,6 +45,8 @@ func (c *Chain) StartRecall(ctx context.Context, r Recall) (*Recall, error) {
 	if len(r.Placement) > 128 || len(r.ID) > 64 || len(r.Reason) > 1024 || len(r.Instructions) > 4096 || len(r.URL) > 1024 {
 		return nil, Raise(ValidationException, "id, reason, instructions, url or placement is too long (64, 1024, 4096, 1024, 128 bytes)")
 	}
+	c.changing.Lock()
+	defer c.changing.Unlock()
 	now := c.Clock.Now().UTC()
 	if known, err := c.RecallOf(ctx, r.ID); err == nil {
 		if known.Of != r.Of {
@@ -68,6 +70,8 @@ func (c *Chain) StartRecall(ctx context.Context, r Recall) (*Recall, error) {
 // RemindRecall has everybody told once more who did not take note. Exceptions:
 // NoSuchResource, Validation for one that was lifted.
 func (c *Chain) RemindRecall(ctx context.Context, id, by string) (*Recall, error) {
+	c.changing.Lock()
+	defer c.changing.Unlock()
 	r, err := c.RecallOf(ctx, id)
 	if err != nil {
 		return nil, err
@@ -85,6 +89,8 @@ func (c *Chain) RemindRecall(ctx context.Context, id, by string) (*Recall, error
 
 // LiftRecall ends a recall; items and owners are told. Exception: NoSuchResource.
 func (c *Chain) LiftRecall(ctx context.Context, id, by string) (*Recall, error) {
+	c.changing.Lock()
+	defer c.changing.Unlock()
 	r, err := c.RecallOf(ctx, id)
 	if err != nil {
 		return nil, err
@@ -100,6 +106,8 @@ func (c *Chain) LiftRecall(ctx context.Context, id, by string) (*Recall, error) 
 // RecallTold writes down that everybody was told of a recall as it was then;
 // one that was changed since is left as it is.
 func (c *Chain) RecallTold(ctx context.Context, told Recall, items int) error {
+	c.changing.Lock()
+	defer c.changing.Unlock()
 	r, err := c.RecallOf(ctx, told.ID)
 	if err != nil || !r.ChangedAt.Equal(told.ChangedAt) || r.Told && r.Items == items {
 		return err
