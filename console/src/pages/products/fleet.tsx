@@ -106,7 +106,7 @@ function Insight({ group, rest, nameOf, days }: { group: FleetGroup; rest: Fleet
   const elsewhere = others ? sum(rest.map(troubled)) / others : 0
   const reading = group.readings[0]
   return (
-    <section aria-label="Insight" className="card border-l-2 border-l-warn p-4">
+    <section aria-label={`Insight: firmware ${group.firmware || '(none told)'} of ${nameOf(group.gtin)}`} className="card border-l-2 border-l-warn p-4">
       <h2 className="flex items-center gap-2 text-card font-semibold">
         <TriangleAlert size={15} aria-hidden className="text-warn" />
         Firmware {group.firmware || '(none told)'} of {nameOf(group.gtin)} makes trouble
