@@ -195,7 +195,7 @@ func (p *Person) explainIntent() (e ScoreExplanation, ok bool) {
 		case len(c.Levels) > 0:
 			e.Inputs[c.Name] = c.Levels[int(x)]
 		default:
-			e.Inputs[c.Name] = round(x)
+			e.Inputs[c.Name] = x // exact: close to where a tree parts, a digit decides
 		}
 	}
 	e.Value = 0

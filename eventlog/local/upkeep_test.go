@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -53,6 +54,9 @@ func anywhere(t *testing.T, dir, text string) bool {
 		found = found || bytes.Contains(b, []byte(text))
 		return err
 	})
+	if errors.Is(err, fs.ErrNotExist) { // an index was just renamed: look again
+		return anywhere(t, dir, text)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
