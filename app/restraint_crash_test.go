@@ -158,6 +158,7 @@ quietHours: ` + quiet + "\n"
 		ask(awake, func() { _ = p.cmd.Process.Kill() }) // SIGKILL, with most of them under way
 		_ = p.cmd.Wait()
 		start()
+		http.DefaultClient.CloseIdleConnections() // they lead to the program that was killed
 		for _, user := range []string{gone, asleep} {
 			if answers, given := ask(user, nil); given > 0 || answers != callers {
 				t.Fatalf("%s: %d answers, %d given after the kill", user, answers, given)
