@@ -274,6 +274,7 @@ func (c *Chain) Capture(ctx context.Context, doc *Document, behaviour Behaviour)
 	if len(j.Errors) > 0 && behaviour == Rollback {
 		records = records[:0]
 		c.unmark(ids)
+		ids = nil // they are free: who captures them next marks them anew
 	}
 	j.Events, j.Success, j.FinishedAt = len(records), len(j.Errors) == 0, c.Clock.Now().UTC()
 	data, err := json.Marshal(j)

@@ -245,6 +245,28 @@ func TestADuplicateRollsAllBackUnlessAskedToProceed(t *testing.T) {
 	}
 }
 
+// TestARollbackFreesItsIdsOnce: what a rolled-back capture let go of
+// may be captured by somebody else before the index has seen the rollback.
+func TestARollbackFreesItsIdsOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, memory(t), openStore(t), nil)
+	event := func(id int) string {
+		return strings.Replace(object(1, "OBSERVE", "storing", shop, canister(id)), `{`, fmt.Sprintf(`{"eventID":"urn:uuid:%d",`, id), 1)
+	}
+	w.capture(event(0))
+	for id := 1; id <= 200; id++ {
+		if j := w.capture(event(0), event(id)); j.Success || j.Events != 0 {
+			t.Fatalf("rollback: %+v", j)
+		}
+		if j := w.capture(event(id)); !j.Success {
+			t.Fatalf("after a rollback: %+v", j)
+		}
+		if j := w.capture(event(id)); j.Success {
+			t.Fatalf("%d is captured twice", id)
+		}
+	}
+}
+
 func TestQueriesFindByTheStandardsParameters(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, memory(t), openStore(t), nil)
