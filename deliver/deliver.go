@@ -110,29 +110,17 @@ func AppendPayload(b []byte, m *Message) []byte {
 // decodeMessage reads the payload of an effect. The message shares b.
 func decodeMessage(e engine.Effect) (*Message, error) {
 	m := &Message{Key: e.Key, Person: e.Entity, Event: &rapport.Event{}}
-	b := e.Payload
-	if len(b) == 0 || b[0] != messageCodec && b[0] != deadCodec {
-		return nil, rapport.Errorf(rapport.Internal, "message %s is damaged", e.Key)
-	}
-	created, n := binary.Varint(b[1:])
-	if n <= 0 {
-		return nil, rapport.Errorf(rapport.Internal, "message %s is damaged", e.Key)
-	}
-	b = b[1+n:]
-	round, n := binary.Uvarint(b)
-	if n <= 0 || round > 1<<20 {
-		return nil, rapport.Errorf(rapport.Internal, "message %s is damaged", e.Key)
-	}
+	d := rapport.NewDecoder(e.Payload)
+	codec := d.Byte()
+	created, round := d.Varint(), d.Uvarint()
 	m.Created, m.Round = created, int(round)
-	b = b[n:]
-	if e.Payload[0] == deadCodec {
-		size, n := binary.Uvarint(b)
-		if n <= 0 || size == 0 || size > uint64(len(b)-n) {
-			return nil, rapport.Errorf(rapport.Internal, "message %s is damaged", e.Key)
-		}
-		m.Reason, b = string(b[n:n+int(size)]), b[n+int(size):]
+	if codec == deadCodec {
+		m.Reason = d.Text()
 	}
-	if err := rapport.DecodeEvent(b, m.Event); err != nil {
+	if d.Failed() || codec != messageCodec && codec != deadCodec || round > 1<<20 || codec == deadCodec && m.Reason == "" {
+		return nil, rapport.Errorf(rapport.Internal, "message %s is damaged", e.Key)
+	}
+	if err := rapport.DecodeEvent(d.Take(uint64(d.Len())), m.Event); err != nil {
 		return nil, rapport.Errorf(rapport.Internal, "message %s: %w", e.Key, err)
 	}
 	return m, nil

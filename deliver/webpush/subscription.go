@@ -174,9 +174,7 @@ func (s *Subscriptions) Merge(other engine.State) {
 func (s *Subscriptions) AppendBinary(b []byte) []byte {
 	for i := range s.all {
 		x := &s.all[i]
-		b = binary.AppendUvarint(b, uint64(len(x.Endpoint)))
-		b = append(b, x.Endpoint...)
-		b = binary.AppendVarint(b, x.At)
+		b = binary.AppendVarint(rapport.AppendText(b, x.Endpoint), x.At)
 		if x.gone {
 			b = append(b, 1)
 			continue
@@ -191,27 +189,15 @@ func (s *Subscriptions) AppendBinary(b []byte) []byte {
 // DecodeBinary implements [engine.State].
 func (s *Subscriptions) DecodeBinary(b []byte) error {
 	s.all = nil
-	damaged := rapport.Errorf(rapport.Internal, "stored push subscriptions are damaged")
-	for last := ""; len(b) > 0; {
-		size, n := binary.Uvarint(b)
-		if n <= 0 || size > maxEndpoint || size > uint64(len(b)-n) {
-			return damaged
+	d := rapport.NewDecoder(b)
+	for last := ""; d.Len() > 0; {
+		x := Subscription{Endpoint: d.Text(), At: d.Varint(), gone: d.Bool()}
+		if !x.gone {
+			x.P256dh, x.Auth = slices.Clone(d.Take(pointBytes)), slices.Clone(d.Take(authBytes))
 		}
-		x := Subscription{Endpoint: string(b[n : n+int(size)])}
-		b = b[n+int(size):]
-		if x.At, n = binary.Varint(b); n <= 0 || len(b) == n {
-			return damaged
-		}
-		x.gone = b[n] == 1
-		if b = b[n+1:]; !x.gone {
-			if len(b) < pointBytes+authBytes {
-				return damaged
-			}
-			x.P256dh, x.Auth = slices.Clone(b[:pointBytes]), slices.Clone(b[pointBytes:pointBytes+authBytes])
-			b = b[pointBytes+authBytes:]
-		}
-		if x.Endpoint <= last || !x.valid() || len(s.all) == maxSubscriptions {
-			return damaged
+		if d.Failed() || len(x.Endpoint) > maxEndpoint || x.Endpoint <= last || !x.valid() || len(s.all) == maxSubscriptions {
+			s.all = nil
+			return rapport.Errorf(rapport.Internal, "stored push subscriptions are damaged")
 		}
 		last = x.Endpoint
 		s.all = append(s.all, x)

@@ -300,7 +300,7 @@ func (s *Groups) AppendBinary(b []byte) []byte {
 		if m.in {
 			in = 1
 		}
-		b = append(binary.AppendUvarint(b, uint64(len(m.id))), m.id...)
+		b = rapport.AppendText(b, m.id)
 		b = binary.LittleEndian.AppendUint64(b, m.key)
 		b = binary.AppendVarint(binary.AppendVarint(binary.AppendVarint(b, in), m.since), m.due)
 	}
@@ -313,42 +313,14 @@ func (s *Groups) DecodeBinary(b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
-	bad := false
-	natural := func() uint64 {
-		x, n := binary.Uvarint(b)
-		if n <= 0 {
-			bad, b = true, nil
-			return 0
-		}
-		b = b[n:]
-		return x
-	}
-	whole := func() int64 {
-		x, n := binary.Varint(b)
-		if n <= 0 {
-			bad, b = true, nil
-			return 0
-		}
-		b = b[n:]
-		return x
-	}
+	d := rapport.NewDecoder(b)
 	var list []member
-	for n := natural(); n > 0 && !bad && len(list) <= most; n-- {
-		size := natural()
-		if size > uint64(len(b)) {
-			bad = true
-			break
-		}
-		m := member{id: string(b[:size])}
-		if b = b[size:]; len(b) < 8 {
-			bad = true
-			break
-		}
-		m.key, b = binary.LittleEndian.Uint64(b), b[8:]
-		m.in, m.since, m.due = whole() == 1, whole(), whole()
+	for n := d.Count(12); n > 0 && !d.Failed() && len(list) <= most; n-- {
+		m := member{id: d.Text(), key: d.Uint64()}
+		m.in, m.since, m.due = d.Varint() == 1, d.Varint(), d.Varint()
 		list = append(list, m)
 	}
-	if bad || len(b) > 0 || len(list) == 0 || !slices.IsSortedFunc(list, func(a, b member) int { return cmp.Compare(a.id, b.id) }) {
+	if !d.Done() || len(list) == 0 || !slices.IsSortedFunc(list, func(a, b member) int { return cmp.Compare(a.id, b.id) }) {
 		return rapport.Errorf(rapport.Internal, "stored segments of an item are damaged")
 	}
 	s.list = list

@@ -279,10 +279,10 @@ func (h *Health) AppendBinary(b []byte) []byte {
 	b = binary.AppendVarint(b, h.Alarms)
 	for i := range h.Series {
 		s := &h.Series[i]
-		b = appendBytes(b, []byte(s.Name))
-		b = appendBytes(b, s.detector.AppendBinary(nil))
+		b = rapport.AppendText(b, s.Name)
+		b = rapport.AppendText(b, s.detector.AppendBinary(nil))
 		for _, p := range s.numbers() {
-			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(*p))
+			b = rapport.AppendFloat(b, *p)
 		}
 		for _, x := range []int64{s.AlarmAt, s.Alarms, s.SharedAt, s.SharedOut} {
 			b = binary.AppendVarint(b, x)
@@ -306,78 +306,39 @@ func flags(bits ...bool) (f byte) {
 	return f
 }
 
-func appendBytes(b, x []byte) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(x))), x...)
-}
-
 // DecodeBinary implements engine.State.
 func (h *Health) DecodeBinary(b []byte) error {
 	*h = Health{}
 	if len(b) == 0 {
 		return nil
 	}
-	damaged := rapport.Errorf(rapport.Internal, "stored health is damaged")
-	n, k := binary.Uvarint(b)
-	if k <= 0 || n > maxSeries {
-		return damaged
+	d := rapport.NewDecoder(b)
+	n, tenure := d.Uvarint(), d.Uvarint()
+	if n > maxSeries || tenure > math.MaxUint32 || n == 0 && tenure == 0 {
+		d.Fail()
 	}
-	b = b[k:]
-	tenure, k := binary.Uvarint(b)
-	if k <= 0 || tenure > math.MaxUint32 || n == 0 && tenure == 0 {
-		return damaged
-	}
-	b = b[k:]
-	h.tenure = uint32(tenure)
-	if h.Alarms, k = binary.Varint(b); k <= 0 {
-		return damaged
-	}
-	b = b[k:]
-	take := func() []byte {
-		n, k := binary.Uvarint(b)
-		if k <= 0 || n > uint64(len(b)-k) {
-			return nil
-		}
-		p := b[k : k+int(n)]
-		b = b[k+int(n):]
-		return p
-	}
-	if n > 0 {
+	h.tenure, h.Alarms = uint32(tenure), d.Varint()
+	if n > 0 && !d.Failed() {
 		h.Series = make([]Series, n)
 	}
 	for i := range h.Series {
 		s := &h.Series[i]
-		s.Name = string(take())
-		if err := s.detector.DecodeBinary(take()); err != nil || s.Name == "" {
-			*h = Health{}
-			return damaged
+		s.Name = d.Text()
+		if err := s.detector.DecodeBinary(d.Bytes()); err != nil || s.Name == "" {
+			d.Fail()
 		}
-		numbers := s.numbers()
-		if len(b) < 8*len(numbers) {
-			*h = Health{}
-			return damaged
+		for _, x := range s.numbers() {
+			*x = d.Float()
 		}
-		for j, p := range numbers {
-			*p = math.Float64frombits(binary.LittleEndian.Uint64(b[8*j:]))
+		for _, x := range []*int64{&s.AlarmAt, &s.Alarms, &s.SharedAt, &s.SharedOut} {
+			*x = d.Varint()
 		}
-		b = b[8*len(numbers):]
-		for _, v := range []*int64{&s.AlarmAt, &s.Alarms, &s.SharedAt, &s.SharedOut} {
-			x, k := binary.Varint(b)
-			if k <= 0 {
-				*h = Health{}
-				return damaged
-			}
-			*v, b = x, b[k:]
-		}
-		if len(b) == 0 {
-			*h = Health{}
-			return damaged
-		}
-		s.Rate.Seen, s.ToldService, s.ToldOut = b[0]&1 != 0, b[0]&2 != 0, b[0]&4 != 0
-		b = b[1:]
+		flags := d.Byte()
+		s.Rate.Seen, s.ToldService, s.ToldOut = flags&1 != 0, flags&2 != 0, flags&4 != 0
 	}
-	if len(b) > 0 {
+	if !d.Done() {
 		*h = Health{}
-		return damaged
+		return rapport.Errorf(rapport.Internal, "stored health is damaged")
 	}
 	return nil
 }

@@ -37,10 +37,10 @@ func (l *Life) AppendBinary(b []byte) []byte {
 	for _, x := range l.whole() {
 		b = binary.AppendVarint(b, *x)
 	}
-	b = binary.LittleEndian.AppendUint64(b, math.Float64bits(l.told))
+	b = rapport.AppendFloat(b, l.told)
 	for i := range l.running {
 		for _, x := range floats(&l.running[i]) {
-			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(*x))
+			b = rapport.AppendFloat(b, *x)
 		}
 	}
 	for _, x := range l.ended {
@@ -56,55 +56,36 @@ func (l *Life) DecodeBinary(b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
-	bad := false
-	fixed := func() uint64 {
-		if len(b) < 8 {
-			bad, b = true, nil
+	d := rapport.NewDecoder(b)
+	atMost := func(most uint64) uint64 {
+		x := d.Uvarint()
+		if x > most {
+			d.Fail()
 			return 0
 		}
-		x := binary.LittleEndian.Uint64(b)
-		b = b[8:]
 		return x
 	}
-	natural := func(most uint64) uint64 {
-		x, n := binary.Uvarint(b)
-		if n <= 0 || x > most {
-			bad, b = true, nil
-			return 0
-		}
-		b = b[n:]
-		return x
-	}
-	whole := func() int64 {
-		x, n := binary.Varint(b)
-		if n <= 0 {
-			bad, b = true, nil
-			return 0
-		}
-		b = b[n:]
-		return x
-	}
-	l.asked = fixed()
-	l.tenure, l.number = uint32(natural(math.MaxUint32)), uint32(natural(math.MaxUint32))
-	flags := natural(3)
+	l.asked = d.Uint64()
+	l.tenure, l.number = uint32(atMost(math.MaxUint32)), uint32(atMost(math.MaxUint32))
+	flags := atMost(3)
 	l.middle, l.warned = flags&1 != 0, flags&2 != 0
-	running, ended := natural(catalog.MaxLifeReadings), natural(kept)
+	running, ended := atMost(catalog.MaxLifeReadings), atMost(kept)
 	for _, x := range l.whole() {
-		*x = whole()
+		*x = d.Varint()
 	}
-	l.told = math.Float64frombits(fixed())
+	l.told = d.Float()
 	if running > 0 {
 		l.running = make([]survival.Running, running)
 	}
 	for i := range l.running {
 		for _, x := range floats(&l.running[i]) {
-			*x = math.Float64frombits(fixed())
+			*x = d.Float()
 		}
 	}
 	for range ended {
-		l.ended = append(l.ended, Ended{uint32(natural(math.MaxUint32)), whole(), whole()})
+		l.ended = append(l.ended, Ended{uint32(atMost(math.MaxUint32)), d.Varint(), d.Varint()})
 	}
-	if bad || len(b) > 0 || l.asked == 0 {
+	if !d.Done() || l.asked == 0 {
 		*l = Life{}
 		return rapport.Errorf(rapport.Internal, "the stored life of an item is damaged")
 	}
