@@ -6,9 +6,22 @@ import (
 	"time"
 
 	"github.com/rapport-engine/rapport"
-	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/eventlog"
 )
+
+// backlog holds the home of an entity, submits n events of it, and returns when
+// the engine has noticed that it cannot fold them.
+func (w *world) backlog(n int) (release func()) {
+	w.t.Helper()
+	release = w.hold(id(1))
+	var batch []eventlog.Record
+	for range n {
+		batch = append(batch, w.record(w.event(id(1), id(1), "a")))
+	}
+	w.submit(batch...)
+	w.await("the engine to be behind", func() bool { return w.eng.Admit(1) != nil })
+	return release
+}
 
 func TestAdmissionIsRefusedWhileFoldingIsBehind(t *testing.T) {
 	w := newWorld(t, 2, counts{})
@@ -20,27 +33,9 @@ func TestAdmissionIsRefusedWhileFoldingIsBehind(t *testing.T) {
 	if err := w.eng.Admit(101); rapport.KindOf(err) != rapport.Unavailable {
 		t.Errorf("admitted more than may wait: %v", err)
 	}
-	hold, release := make(chan struct{}), make(chan struct{})
-	go func() {
-		_ = w.eng.View(t.Context(), id(1), []engine.Token{}, func(*engine.View) error {
-			close(hold)
-			<-release
-			return nil
-		})
-	}()
-	<-hold
-	var batch []eventlog.Record
-	for range 200 {
-		batch = append(batch, w.record(w.event(id(1), id(1), "a")))
-	}
-	w.submit(batch...)
-	for w.eng.Admit(1) == nil {
-		time.Sleep(time.Millisecond)
-	}
-	close(release)
-	for w.eng.Admit(1) != nil {
-		time.Sleep(time.Millisecond)
-	}
+	release := w.backlog(200)
+	release()
+	w.await("the backlog to be folded", func() bool { return w.eng.Admit(1) == nil })
 	if got := w.total(id(1)); got != 200 {
 		t.Errorf("counted %d", got)
 	}
@@ -51,23 +46,7 @@ func TestCallersArePacedUntilFoldingHasCaughtUp(t *testing.T) {
 	w.opts.Limits.PaceLag, w.opts.Limits.MaxLag = 50, 150
 	w.start()
 	w.eng.Pace(t.Context(), 1000) // nothing waits
-	hold, release := make(chan struct{}), make(chan struct{})
-	go func() {
-		_ = w.eng.View(t.Context(), id(1), []engine.Token{}, func(*engine.View) error {
-			close(hold)
-			<-release
-			return nil
-		})
-	}()
-	<-hold
-	var batch []eventlog.Record
-	for range 200 {
-		batch = append(batch, w.record(w.event(id(1), id(1), "a")))
-	}
-	w.submit(batch...)
-	for w.eng.Admit(1) == nil { // until the lag is measured
-		time.Sleep(time.Millisecond)
-	}
+	release := w.backlog(200)
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	w.eng.Pace(gone, 1) // who has gone does not wait
@@ -75,14 +54,10 @@ func TestCallersArePacedUntilFoldingHasCaughtUp(t *testing.T) {
 	for range cap(after) {
 		go func() {
 			w.eng.Pace(t.Context(), 10)
-			lag := int64(0)
-			for _, p := range w.eng.Stats().Partitions {
-				lag += p.Lag
-			}
-			after <- lag
+			after <- w.lag()
 		}()
 	}
-	close(release)
+	release()
 	for range cap(after) {
 		if lag := <-after; lag >= 50 && time.Since(begin) < time.Second {
 			t.Errorf("let on with %d waiting", lag)

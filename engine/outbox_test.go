@@ -22,17 +22,25 @@ func (w *world) result(e engine.Effect) {
 	w.submit(engine.EventRecord(&r, engine.Fingerprint("deliver", e.Key), int32(e.Entity.Partition(w.partitions()))))
 }
 
-// next returns the next effect of a kind, or "" if none comes within a moment of quiet.
-func (w *world) next(kind string) (e engine.Effect, ok bool) {
+// next waits for the next effect of a kind.
+func (w *world) next(kind string) engine.Effect {
+	w.t.Helper()
+	e, err := w.eng.Effects(kind).Next(w.t.Context())
+	w.must(err)
+	return e
+}
+
+// quiet fails the test if an effect of a kind is offered although nothing is to be.
+func (w *world) quiet(kind, why string) {
 	w.t.Helper()
 	w.view(id(0), func(*engine.View) {}) // everything told so far is folded
 	ctx, cancel := context.WithTimeout(w.t.Context(), 50*time.Millisecond)
 	defer cancel()
-	e, err := w.eng.Effects(kind).Next(ctx)
-	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if e, err := w.eng.Effects(kind).Next(ctx); err == nil {
+		w.t.Errorf("%s: offered %+v", why, e)
+	} else if !errors.Is(err, context.DeadlineExceeded) {
 		w.t.Fatal(err)
 	}
-	return e, err == nil
 }
 
 func (w *world) waiting(kind string) (keys []string) {
@@ -49,26 +57,22 @@ func TestAnEffectIsOfferedUntilItsResultIsKnownAndNeverAgain(t *testing.T) {
 	w := newWorld(t, 3, counts{}, diary{}).start()
 	w.track(id(1), id(1), "a")
 	w.track(id(1), id(1), "a") // every second event causes a mail
-	first, ok := w.next("mail")
-	if !ok || string(first.Payload) != "m2" || first.Entity != id(1) {
-		t.Fatalf("first effect is %+v, %v", first, ok)
+	first := w.next("mail")
+	if string(first.Payload) != "m2" || first.Entity != id(1) {
+		t.Fatalf("first effect is %+v", first)
 	}
-	if e, ok := w.next("mail"); ok {
-		t.Errorf("offered twice: %+v", e)
-	}
+	w.quiet("mail", "a sender has it")
 	w.eng.Effects("mail").Release(first.Key)
-	if again, ok := w.next("mail"); !ok || again.Key != first.Key {
-		t.Errorf("a released effect is not offered again: %+v", again)
+	if again := w.next("mail"); again.Key != first.Key {
+		t.Errorf("a released effect is not offered again, but %+v", again)
 	}
 	w.restart() // the sender died before it knew the result
-	if again, ok := w.next("mail"); !ok || again.Key != first.Key {
+	if again := w.next("mail"); again.Key != first.Key {
 		t.Errorf("after a restart: %+v", again)
 	}
 	w.result(first)
 	w.restart()
-	if e, ok := w.next("mail"); ok {
-		t.Errorf("sent again although its result is known: %+v", e)
-	}
+	w.quiet("mail", "its result is known")
 	if got := w.waiting("mail"); got != nil {
 		t.Errorf("still waiting: %v", got)
 	}
@@ -79,20 +83,15 @@ func TestAReplayOfTheWholeLogSendsNothingAgain(t *testing.T) {
 	for i := range 40 {
 		w.track(id(i%3), id(i%3), "a")
 	}
-	for {
-		e, ok := w.next("mail")
-		if !ok {
-			break
-		}
-		w.result(e)
-	}
 	w.view(id(0), func(*engine.View) {})
+	for range w.waiting("mail") {
+		w.result(w.next("mail"))
+	}
+	w.quiet("mail", "every result is known")
 	v := newWorld(t, 2, counts{}, diary{})
 	v.clock, v.opts.Clock, v.log = w.clock, w.clock, replayed(t, w.log)
 	v.start()
-	if e, ok := v.next("mail"); ok {
-		t.Errorf("the replay offers %+v", e)
-	}
+	v.quiet("mail", "a replay")
 }
 
 func TestHistoryCausesNoEffects(t *testing.T) {
@@ -102,9 +101,7 @@ func TestHistoryCausesNoEffects(t *testing.T) {
 		e.History = true
 		w.submit(w.record(e))
 	}
-	if e, ok := w.next("mail"); ok {
-		t.Errorf("history caused %+v", e)
-	}
+	w.quiet("mail", "history")
 	if got := w.total(id(1)); got != 4 {
 		t.Errorf("history counted %d", got)
 	}
@@ -114,14 +111,12 @@ func TestAnEffectWaitsForItsTime(t *testing.T) {
 	w := newWorld(t, 1, counts{}, diary{}).start()
 	w.track(id(1), id(1), "a")
 	w.tick(2 * idle * time.Millisecond) // the idle timer fired at t0+idle and nudges 100 ms later
-	if e, ok := w.next("nudge"); !ok || e.NotBefore != t0+idle+100 {
-		t.Fatalf("a nudge that is due is %+v, %v", e, ok)
+	if e := w.next("nudge"); e.NotBefore != t0+idle+100 {
+		t.Fatalf("a nudge that is due is %+v", e)
 	}
 	w.track(id(2), id(2), "a")
 	w.tick(idle * time.Millisecond)
-	if e, ok := w.next("nudge"); ok {
-		t.Errorf("offered before its time: %+v", e)
-	}
+	w.quiet("nudge", "it is not its time yet")
 	got := make(chan engine.Effect, 1)
 	go func() {
 		e, err := w.eng.Effects("nudge").Next(t.Context())
@@ -149,7 +144,7 @@ func TestMoreEffectsThanFitInMemoryAllComeOnce(t *testing.T) {
 	w.start()
 	const n = 10_000
 	var batch []eventlog.Record
-	w.next("mail") // a sender listens from the start
+	w.quiet("mail", "nothing happened yet") // a sender listens from the start
 	for i := range 2 * n {
 		e := w.event(id(i/2), id(i/2), "a")
 		if batch = append(batch, w.record(e)); len(batch) == 1000 {
@@ -158,19 +153,14 @@ func TestMoreEffectsThanFitInMemoryAllComeOnce(t *testing.T) {
 		}
 	}
 	seen := map[string]bool{}
-	for {
-		e, ok := w.next("mail")
-		if !ok {
-			break
-		}
+	for range n {
+		e := w.next("mail")
 		if seen[e.Key] {
 			t.Fatalf("%s came twice", e.Key)
 		}
 		seen[e.Key] = true
 	}
-	if len(seen) != n {
-		t.Errorf("%d effects came, want %d", len(seen), n)
-	}
+	w.quiet("mail", "all have come")
 }
 
 func TestEffectsMoveWithTheEntityAndGoWithIt(t *testing.T) {
@@ -184,11 +174,7 @@ func TestEffectsMoveWithTheEntityAndGoWithIt(t *testing.T) {
 		if diff := cmp.Diff(want, w.waiting("mail")); diff != "" {
 			t.Error(diff)
 		}
-		e, ok := w.next("mail")
-		if !ok {
-			t.Fatal("no effect")
-		}
-		w.result(e)
+		w.result(w.next("mail"))
 		w.total(id(2))
 		if got := w.waiting("mail"); got != nil {
 			t.Errorf("still waiting: %v", got)

@@ -3,7 +3,6 @@ package engine_test
 import (
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -88,10 +87,7 @@ func TestAStartWithAnotherVersionBuildsItFromTheLog(t *testing.T) {
 	w.stop()
 	w.opts.Folds = []engine.Fold{counts{version: 7}, diary{}, coldCounts{counts{cold: true}}}
 	w.start()
-	deadline := time.Now().Add(20 * time.Second)
-	for w.eng.Stats().Rebuild != nil && time.Now().Before(deadline) {
-		time.Sleep(time.Millisecond)
-	}
+	w.settled()
 	e := w.event(id(0), id(0), "ax")
 	w.submit(w.record(e))
 	for p := range l.person {
@@ -127,9 +123,7 @@ func TestARebuildGoesOnAfterARestart(t *testing.T) {
 		w.stop()
 	}
 	w.start()
-	for w.eng.Stats().Rebuild != nil {
-		time.Sleep(time.Millisecond)
-	}
+	w.settled()
 	got := w.hash()
 	v := newWorld(t, 3, w.opts.Folds...)
 	v.clock, v.opts.Clock = w.clock, w.clock

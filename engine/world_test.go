@@ -180,6 +180,47 @@ func (w *world) view(id rapport.ID, fn func(v *engine.View)) {
 	w.must(w.eng.View(w.t.Context(), id, nil, func(v *engine.View) error { fn(v); return nil }))
 }
 
+// await asks until something holds, where there is no other sign of it than the
+// figures the engine tells.
+func (w *world) await(what string, holds func() bool) {
+	w.t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); !holds(); <-time.After(time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("waited in vain for %s: %+v", what, w.eng.Stats())
+		}
+	}
+}
+
+// hold keeps the home of an entity busy until it is released.
+func (w *world) hold(who rapport.ID) (release func()) {
+	w.t.Helper()
+	held, quit := make(chan struct{}), make(chan struct{})
+	done := make(chan error, 1) // the view outlives a test that failed
+	go func() {
+		done <- w.eng.View(w.t.Context(), who, []engine.Token{}, func(*engine.View) error {
+			close(held)
+			<-quit
+			return nil
+		})
+	}()
+	select {
+	case <-held:
+	case err := <-done:
+		w.t.Fatalf("the view ended: %v", err)
+	}
+	release = sync.OnceFunc(func() { close(quit) })
+	w.t.Cleanup(release)
+	return release
+}
+
+// lag is how many records are in the log and not folded.
+func (w *world) lag() (n int64) {
+	for _, p := range w.eng.Stats().Partitions {
+		n += p.Lag
+	}
+	return n
+}
+
 // total returns how many events an entity has counted, by state and by rows.
 func (w *world) total(id rapport.ID) int {
 	w.t.Helper()
