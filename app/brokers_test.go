@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/rapport-engine/rapport/app"
 )
@@ -42,16 +41,11 @@ func TestItemsAreHeardThroughABrokerOfTheCompanysOwn(t *testing.T) {
 		t.Errorf("check: %d", status)
 	}
 	s.must("POST", "/v1/devices", map[string]any{"item": can})
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		out, err := exec.Command("mosquitto_pub", "-h", host, "-p", port, "-u", "rapport", "-P", "hush", "-q", "1", "-t", "d/"+can+"/telemetry", "-m", `{"level":0.12}`).CombinedOutput()
+	await(t, "what the item tells the broker is heard", func() bool {
+		err := exec.Command("mosquitto_pub", "-h", host, "-p", port, "-u", "rapport", "-P", "hush", "-q", "1", "-t", "d/"+can+"/telemetry", "-m", `{"level":0.12}`).Run()
 		x := s.must("GET", "/v1/items/"+can, nil)
-		if err == nil && x["telemetry"].(map[string]any)["level"] == 0.12 && x["state"] == "low" {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%v %s: the item reads %v", err, out, x["telemetry"])
-		}
-	}
+		return err == nil && x["telemetry"].(map[string]any)["level"] == 0.12 && x["state"] == "low"
+	})
 	// What is taken out of the configuration is listened to no more, and its place is free.
 	s.must("POST", "/v1/config/apply", map[string]any{"delete": []any{map[string]any{"kind": "broker", "id": "house"}}})
 }

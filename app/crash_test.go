@@ -5,8 +5,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -24,6 +24,9 @@ type program struct {
 	addr   string
 	config string // its folder; testdata/shop if empty
 	mqtt   string // where items connect; nowhere if empty
+	flags  []string
+	env    []string
+	says   io.Writer // what it writes, if anybody reads it
 	cmd    *exec.Cmd
 }
 
@@ -32,63 +35,70 @@ func newProgram(t *testing.T, config, mqtt string) (*program, *shop) {
 	t.Helper()
 	p := &program{t: t, dir: t.TempDir(), addr: freeAddress(t), config: config, mqtt: mqtt}
 	p.start()
-	t.Cleanup(func() { p.kill() })
 	return p, &shop{t: t, url: "http://" + p.addr}
 }
 
-// freeAddress returns an address nothing listens on.
-func freeAddress(t *testing.T) string {
+// freeAddress returns an address nothing listens on. It stays the test's own
+// until the test ends, also while a program that listens on it is down: the
+// socket bound to it, which does not listen, keeps the system from giving the
+// port to anybody who asks for any.
+func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	syscall.CloseOnExec(fd)
+	if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil { // as listeners set it
+		t.Fatal(err)
+	}
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	at, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("127.0.0.1:%d", at.(*syscall.SockaddrInet4).Port)
 }
 
 // await waits for a state that stays.
-func await(t *testing.T, what string, holds func() bool) {
+func await(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(2 * time.Minute); !holds(); {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain until %s", what)
 		}
-		<-time.After(20 * time.Millisecond) // nothing in another process can signal us
+		<-time.After(10 * time.Millisecond) // the program tells by being asked
 	}
 }
 
+// start starts the program and waits until it is ready.
 func (p *program) start() {
 	p.t.Helper()
-	cmd := exec.Command(os.Args[0], "serve", "--data", p.dir, "--config", cmp.Or(p.config, "testdata/shop"), "--listen", p.addr, "--mqtt", cmp.Or(p.mqtt, "off"), "--partitions", "4", "--cache-mb", "32")
-	cmd.Env = append(os.Environ(), "RAPPORT_TEST_PROGRAM=1", "RAPPORT_ADMIN_TOKEN="+adminToken)
-	p.run(cmd)
-}
-
-// run starts the program and waits until it is ready.
-func (p *program) run(cmd *exec.Cmd) {
-	p.t.Helper()
-	p.cmd = cmd
-	if testing.Verbose() {
-		cmd.Stderr = os.Stderr
+	args := []string{"serve", "--data", p.dir, "--config", cmp.Or(p.config, "testdata/shop"), "--listen", p.addr, "--mqtt", cmp.Or(p.mqtt, "off"), "--partitions", "4", "--cache-mb", "32"}
+	first := p.cmd == nil
+	p.cmd = exec.Command(os.Args[0], append(args, p.flags...)...)
+	p.cmd.Env = append(append(os.Environ(), "RAPPORT_TEST_PROGRAM=1", "RAPPORT_ADMIN_TOKEN="+adminToken), p.env...)
+	if p.cmd.Stdout, p.cmd.Stderr = p.says, p.says; p.says == nil && testing.Verbose() {
+		p.cmd.Stderr = os.Stderr
 	}
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
-	deadline := time.Now().Add(60 * time.Second)
-	for {
-		resp, err := http.Get("http://" + p.addr + "/health/ready")
-		if err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == 200 {
-				return
-			}
-		}
-		if time.Now().After(deadline) {
-			p.t.Fatalf("the server is not ready: %v", err)
-		}
-		<-time.After(20 * time.Millisecond) // nothing in another process can signal us
+	if first {
+		p.t.Cleanup(p.kill)
 	}
+	http.DefaultClient.CloseIdleConnections() // they lead to the program that was killed
+	await(p.t, "the program is ready", func() bool {
+		resp, err := http.Get("http://" + p.addr + "/health/ready")
+		if err != nil {
+			return false
+		}
+		resp.Body.Close()
+		return resp.StatusCode == 200
+	})
 }
 
 func (p *program) kill() {
@@ -106,15 +116,7 @@ func TestNothingAcknowledgedIsLostOrCountedTwiceUnderKills(t *testing.T) {
 	if testing.Short() {
 		kills = 4
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &program{t: t, dir: t.TempDir(), addr: l.Addr().String()}
-	l.Close()
-	p.start()
-	t.Cleanup(func() { p.kill() })
-
+	p, s := newProgram(t, "", "")
 	const people, clients = 40, 4
 	var sent [people]atomic.Int64
 	var acknowledged atomic.Int64
@@ -178,7 +180,6 @@ func TestNothingAcknowledgedIsLostOrCountedTwiceUnderKills(t *testing.T) {
 	close(stop)
 	wg.Wait()
 
-	s := &shop{t: t, url: "http://" + p.addr}
 	var total int64
 	for who := range people {
 		n := sent[who].Load()

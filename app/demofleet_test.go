@@ -68,17 +68,18 @@ func TestTheThingsOfTheDemoWorldSpeakForThemselves(t *testing.T) {
 				}
 				return machines, canisters
 			}
-			machines, canisters := items()
-			for deadline := time.Now().Add(20 * time.Second); len(machines)+len(canisters) < f.Len() && time.Now().Before(deadline); { // lists follow in a moment
+			var machines, canisters []map[string]any
+			await(t, "the list has every thing", func() bool { // lists follow in a moment
 				machines, canisters = items()
-			}
+				return len(machines)+len(canisters) >= f.Len()
+			})
 			if len(machines) != 4 || len(canisters) != 4 || f.Len() != 8 {
 				t.Fatalf("%d machines, %d canisters, %d things", len(machines), len(canisters), f.Len())
 			}
 			for _, x := range append(machines, canisters...) {
 				full := s.must("GET", "/v1/items/"+x["id"].(string), nil)
-				if x["owner"] == nil || x["firmware"] == "" || len(full["provenance"].([]any)) < 5 || len(x["telemetry"].(map[string]any)["latest"].(map[string]any)) < 2 {
-					t.Errorf("%v: owner %v, firmware %v, %d steps, telemetry %v", x["id"], x["owner"], x["firmware"], len(full["provenance"].([]any)), x["telemetry"])
+				if full["owner"] == nil || full["firmware"] == "" || len(full["provenance"].([]any)) < 5 || len(full["telemetry"].(map[string]any)["latest"].(map[string]any)) < 2 {
+					t.Errorf("%v: owner %v, firmware %v, %d steps, telemetry %v", full["id"], full["owner"], full["firmware"], len(full["provenance"].([]any)), full["telemetry"])
 				}
 			}
 
@@ -88,7 +89,7 @@ func TestTheThingsOfTheDemoWorldSpeakForThemselves(t *testing.T) {
 			go func() { ended <- f.Live(ctx) }()
 			one := machines[0]["id"].(string)
 			command := s.must("POST", "/v1/items/"+one+"/commands", map[string]any{"name": "descale", "timeout": "1h"})
-			done := func() bool {
+			await(t, "its command is answered and one of them tapped", func() bool {
 				x := s.must("GET", "/v1/items/"+one, nil)
 				answered := way == "HTTP" // it has nowhere to hear of it
 				for _, c := range x["commands"].([]any) {
@@ -101,12 +102,7 @@ func TestTheThingsOfTheDemoWorldSpeakForThemselves(t *testing.T) {
 					tapped = tapped || x["taps"] != 0.0
 				}
 				return answered && tapped && f.Sent() > 40
-			}
-			for deadline := time.Now().Add(30 * time.Second); !done(); {
-				if time.Now().After(deadline) {
-					t.Fatalf("%d messages; %v", f.Sent(), s.must("GET", "/v1/items/"+one, nil)["commands"])
-				}
-			}
+			})
 			cancel()
 			if err := <-ended; err != nil && ctx.Err() == nil {
 				t.Error(err)
@@ -127,13 +123,10 @@ func TestTheThingsOfTheDemoWorldSpeakForThemselves(t *testing.T) {
 			if err := f.Remove(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			m, c := items()
-			for deadline := time.Now().Add(20 * time.Second); len(m)+len(c) > 0 && time.Now().Before(deadline); {
-				m, c = items()
-			}
-			if len(m)+len(c) != 0 {
-				t.Errorf("%d things are left", len(m)+len(c))
-			}
+			await(t, "nothing is left", func() bool {
+				m, c := items()
+				return len(m)+len(c) == 0
+			})
 			if status, _ := s.call("GET", "/v1/items/"+one, nil); status != 404 {
 				t.Errorf("a forgotten item: %d", status)
 			}

@@ -245,7 +245,7 @@ func TestIntentOfRealSessionsIsWhatTheEvaluationSays(t *testing.T) {
 	}
 	// Half an hour of silence ends every session, and with it what hangs on it.
 	h.clock.move(31 * time.Minute)
-	until(t, "the segment is empty", func() bool { return members() == 0 })
+	await(t, "the segment is empty", func() bool { return members() == 0 })
 	var p struct{ Scores predict.Scores }
 	if h.call("GET", "/v1/people/userId:now-0", "", &p); p.Scores.Intent == nil || *p.Scores.Intent != 0 {
 		t.Errorf("after the session: %+v", p.Scores.Intent)

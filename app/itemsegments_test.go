@@ -62,11 +62,7 @@ when: items.any(i, i.level.fast < i.level.slow - 0.1 && i.lot == "L7")
 		return out
 	}
 	const want = "falling 1 low 1 "
-	for deadline := time.Now().Add(20 * time.Second); sizes() != want; { // lists follow in a moment
-		if time.Now().After(deadline) {
-			t.Fatalf("sizes %s", sizes())
-		}
-	}
+	await(t, "the sizes are "+want, func() bool { return sizes() == want }) // lists follow in a moment
 	if page := s.must("GET", "/v1/items?segment=low", nil)["items"].([]any); len(page) != 1 || page[0].(map[string]any)["id"] != can {
 		t.Errorf("%v", page)
 	}
@@ -145,18 +141,16 @@ when: items.any(i, i.owned && i.product_id == null)
 		m := get("/v1/items/" + id)["moments"].(map[string]any)
 		return fmt.Sprint(m["Product Segment Entered"], m["Product Segment Left"])
 	}
-	await := func(what string, is func() string, want string) {
+	becomes := func(what string, is func() string, want string) {
 		t.Helper()
-		for deadline := time.Now().Add(30 * time.Second); is() != want; {
-			if time.Now().After(deadline) {
-				t.Fatalf("%s: %s, want %s", what, is(), want)
-			}
+		await(t, what+" is "+want, func() bool {
 			h.clock.move(50 * time.Millisecond)
-		}
+			return is() == want
+		})
 	}
 	// Both are looked at for the new segments before anything happens to them, without a word.
-	await("a silent item", func() string { return in(silent) }, "[idle]")
-	await("the other", func() string { return in(item) }, "[idle]")
+	becomes("a silent item", func() string { return in(silent) }, "[idle]")
+	becomes("the other", func() string { return in(item) }, "[idle]")
 	if got := moments(item); got != "<nil> <nil>" {
 		t.Errorf("the definition alone told %s", got)
 	}
@@ -174,8 +168,8 @@ when: items.any(i, i.owned && i.product_id == null)
 	}
 	// A day and a bit goes by: nothing happens, and still it is idle again and no longer busy.
 	h.clock.move(25 * time.Hour)
-	await("after a day", func() string { return in(item) }, "[idle]")
-	await("after a day", func() string { return moments(item) }, "2 2")
+	becomes("after a day", func() string { return in(item) }, "[idle]")
+	becomes("after a day", func() string { return moments(item) }, "2 2")
 	if c := get("/v1/items/" + item)["computed"].(map[string]any); c["cups_1d"] != 0.0 {
 		t.Errorf("computed traits after a day: %v", c)
 	}
@@ -201,7 +195,7 @@ when: items.any(i, i.owned && i.product_id == null)
 		}
 		return out
 	}
-	await("sizes", sizes, "anns 0 busy 0 idle 2 ")
+	becomes("sizes", sizes, "anns 0 busy 0 idle 2 ")
 	// A condition about people is refused, and so is a trait nobody defined.
 	for yaml, want := range map[string]string{
 		"kind: itemSegment\nid: x\nwhen: segments.has(\"busy\")\n": "there is no",

@@ -7,11 +7,9 @@ import (
 	"io"
 	"log"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -60,24 +58,13 @@ func TestALakeInABucketHoldsWhatWasAcknowledgedOnceWhereverTheServerIsKilled(t *
 	s3.Start()
 	defer s3.Close()
 
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &program{t: t, dir: t.TempDir(), addr: l.Addr().String()}
-	l.Close()
 	var said bytes.Buffer
-	start := func() {
-		cmd := exec.Command(os.Args[0], "serve", "--data", p.dir, "--config", "testdata/shop", "--listen", p.addr, "--mqtt", "off", "--partitions", "4", "--cache-mb", "32", "--lake-every", "5ms",
-			"--lake", "s3://history/shop?endpoint="+s3.URL)
-		cmd.Env = append(os.Environ(), "RAPPORT_TEST_PROGRAM=1", "RAPPORT_ADMIN_TOKEN="+adminToken,
-			"AWS_ACCESS_KEY_ID=AKIDTEST", "AWS_SECRET_ACCESS_KEY="+secret, "AWS_EC2_METADATA_DISABLED=true", "AWS_MAX_ATTEMPTS=1", "AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull)
-		cmd.Stdout, cmd.Stderr = &said, &said
-		p.run(cmd)
+	p := &program{
+		t: t, dir: t.TempDir(), addr: freeAddress(t), says: &said, flags: []string{"--lake-every", "5ms", "--lake", "s3://history/shop?endpoint=" + s3.URL},
+		env: []string{"AWS_ACCESS_KEY_ID=AKIDTEST", "AWS_SECRET_ACCESS_KEY=" + secret, "AWS_EC2_METADATA_DISABLED=true", "AWS_MAX_ATTEMPTS=1", "AWS_CONFIG_FILE=" + os.DevNull, "AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull},
 	}
 	away.Store(true)
-	start()
-	t.Cleanup(func() { p.kill() })
+	p.start()
 	n := 0
 	send := func() bool {
 		batch := make([]map[string]any, 0, 20)
@@ -137,7 +124,7 @@ func TestALakeInABucketHoldsWhatWasAcknowledgedOnceWhereverTheServerIsKilled(t *
 				t.Fatal(err)
 			}
 		}
-		start()
+		p.start()
 	}
 	written(t, "http://"+p.addr)
 	a, code := ask("SELECT count(*), count(DISTINCT message_id), count(DISTINCT day) FROM events WHERE type = 'track'")

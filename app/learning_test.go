@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/rapport-engine/rapport/app"
 )
@@ -32,11 +31,7 @@ func TestWhatWasLearnedIsReadFromTheLogAnewWhereItsFileIsOfAnEarlierVersion(t *t
 	// settled waits until as much is learned as was.
 	settled := func(want float64) {
 		t.Helper()
-		for deadline := time.Now().Add(30 * time.Second); shown() != want; {
-			if time.Now().After(deadline) {
-				t.Fatalf("%v are learned of, of %v", shown(), want)
-			}
-		}
+		await(t, fmt.Sprintf("%v are learned of", want), func() bool { return shown() == want })
 	}
 	given := 0.0
 	for _, d := range s.must("GET", "/v1/decisions?limit=100", nil)["decisions"].([]any) {

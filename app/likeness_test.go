@@ -57,17 +57,6 @@ func (h *house) identity(ref string) (out identityAnswer) {
 	return out
 }
 
-// until asks until an answer is as expected.
-func until(t *testing.T, what string, ask func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ask(); {
-		if time.Now().After(deadline) {
-			t.Fatal("never: " + what)
-		}
-		<-time.After(10 * time.Millisecond) // the API tells by being asked
-	}
-}
-
 func TestImportedDuplicatesAreFoundExplainedAndTakenBack(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, 30)
@@ -84,7 +73,7 @@ func TestImportedDuplicatesAreFoundExplainedAndTakenBack(t *testing.T) {
 	if code != 0 || !strings.Contains(out, "weights version 1") || !strings.Contains(out, "birth_date") {
 		t.Fatal(code, out, errs)
 	}
-	until(t, "the duplicates are found", func() bool {
+	await(t, "the duplicates are found", func() bool {
 		return h.identity("userId:c0").Person == h.identity("userId:d0").Person && h.identity("userId:c87").Person == h.identity("userId:d87").Person
 	})
 	link := h.identity("userId:c0").Links[0]
@@ -95,7 +84,7 @@ func TestImportedDuplicatesAreFoundExplainedAndTakenBack(t *testing.T) {
 	if code := h.call("POST", "/v1/people/userId:c0/unmerge", `{"link":"`+link.ID+`"}`, nil); code != http.StatusNoContent {
 		t.Fatal(code)
 	}
-	until(t, "they come apart", func() bool { return h.identity("userId:c0").Person != h.identity("userId:d0").Person })
+	await(t, "they come apart", func() bool { return h.identity("userId:c0").Person != h.identity("userId:d0").Person })
 	// What a stricter rule would change, before it is published.
 	var preview struct{ Apart, Together int }
 	if code := h.call("POST", "/v1/identity/preview", `{"likeness":{"unite":60}}`, &preview); code != http.StatusOK || preview.Apart < 25 || preview.Together != 0 {
@@ -112,7 +101,7 @@ func TestImportedDuplicatesAreFoundExplainedAndTakenBack(t *testing.T) {
 	// A mistyped newcomer is known at once.
 	row := strings.Split(strings.Split(customers(90), "\n")[2], ",")
 	h.send(fmt.Sprintf(`{"type":"identify","userId":"new","messageId":"new","traits":{"firstName":%q,"lastName":%q,"birthday":%q,"street":%q,"postalCode":%q}}`, row[1], row[2]+"n", row[3], row[4], row[5]))
-	until(t, "the newcomer is known", func() bool { return len(h.identity("userId:new").Links) > 0 })
+	await(t, "the newcomer is known", func() bool { return len(h.identity("userId:new").Links) > 0 })
 	var s struct{ State string }
 	if code := h.call("GET", "/v1/identity/likeness", "", &s); code != http.StatusOK {
 		t.Fatal(code)
@@ -120,7 +109,7 @@ func TestImportedDuplicatesAreFoundExplainedAndTakenBack(t *testing.T) {
 	if code := h.call("POST", "/v1/identity/likeness/train", "{}", nil); code != http.StatusAccepted {
 		t.Fatal(code)
 	}
-	until(t, "the second version is in force", func() bool {
+	await(t, "the second version is in force", func() bool {
 		var s struct {
 			State string
 			Model struct{ Version, Taught int }
@@ -159,7 +148,7 @@ func TestWhoSharesAnAddressIsAHouseholdAndNotAPerson(t *testing.T) {
 		return p
 	}
 	// Five flats are a household until the others are heard of: wait for the answer that stays.
-	until(t, "they are a household", func() bool {
+	await(t, "they are a household", func() bool {
 		tower := get("flat3").Households
 		return len(get("ingrid").Households) == 1 && len(tower) == 1 && tower[0].TooMany
 	})
@@ -175,11 +164,11 @@ func TestWhoSharesAnAddressIsAHouseholdAndNotAPerson(t *testing.T) {
 		t.Errorf("a block of flats is a household: %+v", tower)
 	}
 	lives("thomas", "Thomas", "1 Elsewhere Street")
-	until(t, "he moved out", func() bool { return len(get("ingrid").Households) == 0 })
+	await(t, "he moved out", func() bool { return len(get("ingrid").Households) == 0 })
 	lives("thomas", "Thomas", "7 Birch Lane")
-	until(t, "he came back", func() bool { return len(get("ingrid").Households) == 1 })
+	await(t, "he came back", func() bool { return len(get("ingrid").Households) == 1 })
 	h.erase("userId:thomas")
-	until(t, "somebody erased is in no household", func() bool { return len(get("ingrid").Households) == 0 })
+	await(t, "somebody erased is in no household", func() bool { return len(get("ingrid").Households) == 0 })
 	var list struct{ Households []json.RawMessage }
 	if code := h.call("GET", "/v1/people/userId:flat3/households", "", &list); code != http.StatusOK || len(list.Households) != 1 {
 		t.Error(code, list)

@@ -17,13 +17,9 @@ import (
 // openMQTT is the shop with an MQTT listener.
 func openMQTT(t testing.TB) (s *shop, host, port string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	host, port, _ = net.SplitHostPort(l.Addr().String())
-	_ = l.Close()
-	return openProducts(t, t.TempDir(), func(o *app.Options) { o.MQTT.Listen = host + ":" + port }), host, port
+	addr := freeAddress(t)
+	host, port, _ = net.SplitHostPort(addr)
+	return openProducts(t, t.TempDir(), func(o *app.Options) { o.MQTT.Listen = addr }), host, port
 }
 
 func mosquitto(t testing.TB, name string) {
@@ -196,22 +192,14 @@ func TestACommandReachesAConnectedItemAndIsAnswered(t *testing.T) {
 	if state(early["id"]) != "done" {
 		t.Errorf("the answered command is %v", state(early["id"]))
 	}
-	deadline := time.Now().Add(10 * time.Second)
-	for state(late["id"]) != "sent" && time.Now().Before(deadline) {
-	}
-	if got := state(late["id"]); got != "sent" {
-		t.Errorf("the delivered command is %v", got)
-	}
+	await(t, "the delivered command is sent", func() bool { return state(late["id"]) == "sent" })
 	// A revoked token ends the connection; the last will of the device is its event.
 	s.must("DELETE", "/v1/devices/"+can, nil)
 	for range lines { // until it is gone
 		break
 	}
 	stop()
-	for time.Now().Before(deadline) {
-		if s.must("GET", "/v1/items/"+can, nil)["moments"].(map[string]any)["Product Fault"] == 1.0 {
-			return
-		}
-	}
-	t.Errorf("the last will: %v", s.must("GET", "/v1/items/"+can, nil)["moments"])
+	await(t, "the last will is an event", func() bool {
+		return s.must("GET", "/v1/items/"+can, nil)["moments"].(map[string]any)["Product Fault"] == 1.0
+	})
 }

@@ -203,19 +203,13 @@ type job struct {
 // finished waits until all of a job is done.
 func (h *house) finished(id string) {
 	h.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	await(h.t, "job "+id+" is done", func() bool {
 		var j job
 		if code := h.call("GET", "/v1/jobs/"+id, "", &j); code != http.StatusOK {
 			h.t.Fatalf("job %s: %d", id, code)
 		}
-		if j.Done == j.Total && j.State == "done" {
-			return
-		}
-		if time.Now().After(deadline) {
-			h.t.Fatalf("job %s: %+v", id, j)
-		}
-		<-time.After(5 * time.Millisecond) // the API tells by being asked
-	}
+		return j.Done == j.Total && j.State == "done"
+	})
 }
 
 func (h *house) erase(ref string) string {

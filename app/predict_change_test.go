@@ -110,14 +110,14 @@ func TestAChangedPredictionTakesOverAtOnceAndNobodyIsToldAgain(t *testing.T) {
 		return ""
 	}
 	enter("Order Completed", before, in)
-	until(t, "the first is thanked", func() bool { _, d := happened(); return d == 1 })
+	await(t, "the first is thanked", func() bool { _, d := happened(); return d == 1 })
 	moves, _ := happened()
 	_, in = read(h)
 
 	const changed = "kind: prediction\nid: purchases\nevent: Invoice Paid\nvalue: amount\nhorizon: 365d\n"
 	h.apply(changed)
 	seen := 0
-	until(t, "the new definition is in force", func() bool {
+	await(t, "the new definition is in force", func() bool {
 		var now predict.ModelPage
 		h.call("GET", "/v1/models/purchases", "", &now)
 		var p someone
@@ -129,7 +129,7 @@ func TestAChangedPredictionTakesOverAtOnceAndNobodyIsToldAgain(t *testing.T) {
 		return now.Model.Definition.Event == "Invoice Paid" && now.Status == "good"
 	})
 	var build struct{ Building struct{ Phase string } }
-	until(t, "the segment is filled", func() bool {
+	await(t, "the segment is filled", func() bool {
 		h.call("GET", "/v1/status", "", &build)
 		scores, in := read(h)
 		for i := range in {
@@ -157,7 +157,7 @@ func TestAChangedPredictionTakesOverAtOnceAndNobodyIsToldAgain(t *testing.T) {
 	// From here on people enter by what counts now.
 	clear(tried)
 	enter("Invoice Paid", after, inAfter)
-	until(t, "the second is thanked", func() bool { _, d := happened(); return d == 2 })
+	await(t, "the second is thanked", func() bool { _, d := happened(); return d == 2 })
 	after, inAfter = read(h)
 	h.stop()
 	h.start()

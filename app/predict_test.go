@@ -184,12 +184,10 @@ func (h *house) valued() {
 		}
 	}
 	var overview struct{ CLV *predict.ActiveBase }
-	for begun := time.Now(); overview.CLV == nil; h.call("GET", "/v1/overview", "", &overview) {
-		if time.Since(begun) > 2*time.Minute {
-			h.t.Fatal("the active base is never valued")
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
+	await(h.t, "the active base is valued", func() bool {
+		h.call("GET", "/v1/overview", "", &overview)
+		return overview.CLV != nil
+	})
 	b := overview.CLV
 	if b.People != active || b.Customers != customers || math.Abs(b.Value-sum/float64(active)) > 0.01*b.Value || !(b.Low < b.Value && b.Value < b.High) {
 		h.t.Errorf("%+v; the list has %d active of %d, worth %v", b, active, customers, sum/float64(active))

@@ -3,10 +3,8 @@ package app_test
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -71,20 +69,7 @@ quietHours: ` + quiet + "\n"
 	if err := os.WriteFile(filepath.Join(folder, "shop.yaml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &program{t: t, dir: t.TempDir(), addr: l.Addr().String()}
-	l.Close()
-	start := func() {
-		cmd := exec.Command(os.Args[0], "serve", "--data", p.dir, "--config", folder, "--listen", p.addr, "--mqtt", "off", "--partitions", "4", "--cache-mb", "32")
-		cmd.Env = append(os.Environ(), "RAPPORT_TEST_PROGRAM=1", "RAPPORT_ADMIN_TOKEN="+adminToken)
-		p.run(cmd)
-	}
-	start()
-	t.Cleanup(func() { p.kill() })
-	s := &shop{t: t, url: "http://" + p.addr}
+	p, s := newProgram(t, folder, "")
 
 	// ask makes 64 requests at once. It returns how many actions were given in
 	// the answers that came, after the first few of which enough is called once.
@@ -157,8 +142,7 @@ quietHours: ` + quiet + "\n"
 		}
 		ask(awake, func() { _ = p.cmd.Process.Kill() }) // SIGKILL, with most of them under way
 		_ = p.cmd.Wait()
-		start()
-		http.DefaultClient.CloseIdleConnections() // they lead to the program that was killed
+		p.start()
 		for _, user := range []string{gone, asleep} {
 			if answers, given := ask(user, nil); given > 0 || answers != callers {
 				t.Fatalf("%s: %d answers, %d given after the kill", user, answers, given)

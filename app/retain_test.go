@@ -39,12 +39,7 @@ func (h *house) figure(name string) (value float64) {
 // trims waits until a part of the log has gone.
 func (h *house) trims() {
 	h.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); h.figure("rapport_eventlog_trimmed_records") == 0; {
-		if time.Now().After(deadline) {
-			h.t.Fatal("nothing is trimmed")
-		}
-		<-time.After(10 * time.Millisecond) // the figures tell by being asked
-	}
+	await(h.t, "a part of the log has gone", func() bool { return h.figure("rapport_eventlog_trimmed_records") > 0 })
 }
 
 func TestATrimmedDeploymentLosesNothingThroughRestartBackupAndRestore(t *testing.T) {

@@ -160,9 +160,7 @@ func TestANewDefinitionKnowsHistoryAndSendsNothing(t *testing.T) {
 		}
 		return n
 	}
-	for deadline := time.Now().Add(10 * time.Second); sent() < 30 && time.Now().Before(deadline); {
-		time.Sleep(10 * time.Millisecond) // triggers answer beside the log
-	}
+	await(t, "everybody is welcomed", func() bool { return sent() >= 30 }) // triggers answer beside the log
 	if n := sent(); n != 30 {
 		t.Fatalf("%d decisions for 30 people who became buyers", n)
 	}
@@ -188,9 +186,7 @@ func TestANewDefinitionKnowsHistoryAndSendsNothing(t *testing.T) {
 	if s.size("big") != 11 {
 		t.Errorf("%v are big", s.size("big"))
 	}
-	for deadline := time.Now().Add(10 * time.Second); sent() < 31 && time.Now().Before(deadline); {
-		time.Sleep(10 * time.Millisecond)
-	}
+	await(t, "u3 is welcomed as well", func() bool { return sent() >= 31 })
 	if n := sent(); n != 31 {
 		t.Errorf("%d decisions; only u3 entered by an act of its own", n)
 	}
@@ -275,22 +271,22 @@ id: valuable
 when: scores.clv > 10
 `)
 	past := func(id string) (sizes map[int]float64, told map[string]any) {
-		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-			out := s.must("GET", "/v1/segments/"+id+"/history", nil)
-			if told, _ = out["past"].(map[string]any); told["until"] == nil && time.Now().Before(deadline) {
-				continue // it is told beside everything else
+		var out map[string]any
+		await(t, "the past of "+id+" is told", func() bool { // it is told beside everything else
+			out = s.must("GET", "/v1/segments/"+id+"/history", nil)
+			told, _ = out["past"].(map[string]any)
+			return told["until"] != nil
+		})
+		sizes = map[int]float64{}
+		for _, x := range out["sizes"].([]any) {
+			x := x.(map[string]any)
+			at, err := time.Parse(time.RFC3339, x["at"].(string))
+			if err != nil {
+				t.Fatal(err)
 			}
-			sizes = map[int]float64{}
-			for _, x := range out["sizes"].([]any) {
-				x := x.(map[string]any)
-				at, err := time.Parse(time.RFC3339, x["at"].(string))
-				if err != nil {
-					t.Fatal(err)
-				}
-				sizes[int(time.Since(at)/day)] = x["size"].(float64) // the last of a day stands
-			}
-			return sizes, told
+			sizes[int(time.Since(at)/day)] = x["size"].(float64) // the last of a day stands
 		}
+		return sizes, told
 	}
 	buyers, told := past("buyers")
 	if buyers[15] != 1 || buyers[8] != 2 || buyers[1] != 2 || buyers[25] != 0 || told["sampled"] != 3.0 || told["total"] != 3.0 {

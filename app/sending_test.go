@@ -33,12 +33,7 @@ func TestAMessageWaitsForItsHourThroughARestartAndSaysWhyItWentOut(t *testing.T)
 		}
 		return page["waiting"].([]any)
 	}
-	deadline := time.Now().Add(30 * time.Second)
-	for len(waiting()) == 0 {
-		if time.Now().After(deadline) {
-			t.Fatal("nothing waits for its hour")
-		}
-	}
+	await(t, "a message waits for its hour", func() bool { return len(waiting()) > 0 })
 	s.end()
 	s = open(t, data, change)
 	list := waiting()

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // Clocks of clients run ahead, by seconds, an hour or a lifetime, and nothing
@@ -75,14 +73,11 @@ func TestClocksThatRunAheadLeaveLiveAndSQLOfOneMind(t *testing.T) {
 			h.send(events...)
 		}
 		for id, when := range conditions {
-			var a, b []string
-			deadline := time.Now().Add(20 * time.Second) // an idle partition hears of the time a moment later
-			for a, b = live(id), told(when); !slices.Equal(a, b) && time.Now().Before(deadline); a, b = live(id), told(when) {
-				<-time.After(20 * time.Millisecond)
-			}
-			if diff := cmp.Diff(b, a); diff != "" {
-				t.Fatalf("after %d events, %s (-SQL +live):\n%s", n, when, diff)
-			}
+			var a []string
+			await(t, fmt.Sprintf("SQL and live agree on %s after %d events", when, n), func() bool {
+				a = live(id) // an idle partition hears of the time a moment later
+				return slices.Equal(a, told(when))
+			})
 			members += len(a)
 		}
 	}

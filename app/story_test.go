@@ -39,7 +39,7 @@ func TestTheStoryOfACanister(t *testing.T) {
 		}
 	}
 	twin := func() map[string]any { return s.must("GET", "/v1/items/"+can, nil) }
-	until(t, "what was captured is its provenance", func() bool { return len(twin()["provenance"].([]any)) >= 4 })
+	await(t, "what was captured is its provenance", func() bool { return len(twin()["provenance"].([]any)) >= 4 })
 	if x := twin(); x["owner"] != nil {
 		t.Errorf("before it is sold to anybody known: owner %v", x["owner"])
 	}

@@ -73,7 +73,7 @@ func TestATraitIsSwappedWhileEventsComeInWithoutFlapsOrRepeatedSends(t *testing.
 		})
 		s.apply(trait(more))
 		in, seen, now := members(), 0, from
-		for deadline := time.Now().Add(30 * time.Second); now != to || seen < 10; seen++ {
+		for deadline := time.Now().Add(2 * time.Minute); now != to || seen < 10; seen++ {
 			if x := bought("still"); x != now && (x != to || now != from) {
 				t.Errorf("the trait is %v after %v, on its way from %v to %v", x, now, from, to)
 				break
@@ -101,7 +101,7 @@ func TestATraitIsSwappedWhileEventsComeInWithoutFlapsOrRepeatedSends(t *testing.
 			t.Errorf("%s bought %v, counted %v", user, o.pieces, x)
 		}
 	}
-	until(t, "the segment is filled", func() bool {
+	await(t, "the segment is filled", func() bool {
 		want := 0
 		for _, o := range truth {
 			if o.pieces >= 3 {
@@ -127,7 +127,7 @@ func TestATraitIsSwappedWhileEventsComeInWithoutFlapsOrRepeatedSends(t *testing.
 	for i := range 8 {
 		s.send(order(fmt.Sprint("new", i), 10, 1), order(fmt.Sprint("new", i), 10, 2))
 	}
-	until(t, "those who came last are welcomed", func() bool {
+	await(t, "those who came last are welcomed", func() bool {
 		for i := range 8 {
 			if _, _, sent := happened(fmt.Sprint("new", i)); sent != 1 {
 				return false
