@@ -86,14 +86,25 @@ func documents(n int) string {
 	return b.String()
 }
 
-// launch starts the process and waits until it is ready.
-func (s *server) launch(ctx context.Context, config string) error {
+// launch starts the process and waits until it is ready. Where somebody took its
+// port before it could, it is given another.
+func (s *server) launch(ctx context.Context, config string) (err error) {
+	for range 5 {
+		if err = s.try(ctx, config); err == nil || !strings.Contains(s.log.String(), syscall.EADDRINUSE.Error()) {
+			return err
+		}
+	}
+	return err
+}
+
+func (s *server) try(ctx context.Context, config string) error {
+	s.log = &tail{}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return rapport.Errorf(rapport.Unavailable, "find a free port: %w", err)
 	}
 	s.addr = l.Addr().String()
-	_ = l.Close() // the server takes it next; nobody else asks for it by number
+	_ = l.Close() // the server takes it next
 	args := append([]string{}, s.o.Serve[1:]...)
 	args = append(args, "--data", s.data, "--config", config, "--listen", s.addr)
 	if s.o.Profile != "" {
@@ -102,7 +113,6 @@ func (s *server) launch(ctx context.Context, config string) error {
 	}
 	s.cmd = exec.CommandContext(ctx, s.o.Serve[0], args...)
 	s.cmd.Env = append(os.Environ(), "RAPPORT_ADMIN_TOKEN="+s.token)
-	s.log = &tail{}
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
 		return rapport.Errorf(rapport.Unavailable, "start the server: %w", err)
