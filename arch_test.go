@@ -30,6 +30,7 @@ var rooms = map[string][]string{
 	"eventlog":              {"rapport"},
 	"eventlog/local":        {"rapport", "eventlog"},
 	"eventlog/eventlogtest": {"rapport", "eventlog"},
+	"test/port":             {},
 	"engine":                {"rapport", "eventlog", "state", "engine/dedup"},
 	"engine/dedup":          {"rapport"},
 	"identity":              {"rapport", "eventlog", "engine", "state", "learn", "learn/*"},

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/rapport-engine/rapport/app"
+	"github.com/rapport-engine/rapport/test/port"
 )
 
 // TestItemsAreHeardThroughABrokerOfTheCompanysOwn configures mosquitto as the
@@ -16,7 +17,7 @@ func TestItemsAreHeardThroughABrokerOfTheCompanysOwn(t *testing.T) {
 	t.Parallel()
 	mosquitto(t, "mosquitto_pub")
 	mosquitto(t, "mosquitto_passwd")
-	dir, addr := t.TempDir(), freeAddress(t)
+	dir, addr := t.TempDir(), port.Reserve(t)
 	host, port, _ := net.SplitHostPort(addr)
 	users := filepath.Join(dir, "users")
 	if out, err := exec.Command("mosquitto_passwd", "-c", "-b", users, "rapport", "hush").CombinedOutput(); err != nil {

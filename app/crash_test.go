@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/rapport-engine/rapport/test/port"
 )
 
 // program is the server in a process of its own, to be killed.
@@ -33,34 +35,9 @@ type program struct {
 // newProgram starts the program in a folder of its own; it ends with the test.
 func newProgram(t *testing.T, config, mqtt string) (*program, *shop) {
 	t.Helper()
-	p := &program{t: t, dir: t.TempDir(), addr: freeAddress(t), config: config, mqtt: mqtt}
+	p := &program{t: t, dir: t.TempDir(), addr: port.Reserve(t), config: config, mqtt: mqtt}
 	p.start()
 	return p, &shop{t: t, url: "http://" + p.addr}
-}
-
-// freeAddress returns an address nothing listens on. It stays the test's own
-// until the test ends, also while a program that listens on it is down: the
-// socket bound to it, which does not listen, keeps the system from giving the
-// port to anybody who asks for any.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = syscall.Close(fd) })
-	syscall.CloseOnExec(fd)
-	if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil { // as listeners set it
-		t.Fatal(err)
-	}
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	at, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("127.0.0.1:%d", at.(*syscall.SockaddrInet4).Port)
 }
 
 // await waits for a state that stays.

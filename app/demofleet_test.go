@@ -11,6 +11,7 @@ import (
 	"github.com/rapport-engine/rapport/app"
 	"github.com/rapport-engine/rapport/sim"
 	"github.com/rapport-engine/rapport/sim/fleet"
+	"github.com/rapport-engine/rapport/test/port"
 	"github.com/rapport-engine/rapport/twin/tap"
 )
 
@@ -28,7 +29,7 @@ func TestTheThingsOfTheDemoWorldSpeakForThemselves(t *testing.T) {
 			t.Parallel()
 			addr := "off"
 			if way == "MQTT" {
-				addr = freeAddress(t)
+				addr = port.Reserve(t)
 			}
 			s := open(t, t.TempDir(), func(o *app.Options) {
 				o.MQTT.Listen = addr

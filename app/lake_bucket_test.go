@@ -19,6 +19,8 @@ import (
 
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
+
+	"github.com/rapport-engine/rapport/test/port"
 )
 
 // TestALakeInABucketHoldsWhatWasAcknowledgedOnceWhereverTheServerIsKilled kills a
@@ -60,7 +62,7 @@ func TestALakeInABucketHoldsWhatWasAcknowledgedOnceWhereverTheServerIsKilled(t *
 
 	var said bytes.Buffer
 	p := &program{
-		t: t, dir: t.TempDir(), addr: freeAddress(t), says: &said, flags: []string{"--lake-every", "5ms", "--lake", "s3://history/shop?endpoint=" + s3.URL},
+		t: t, dir: t.TempDir(), addr: port.Reserve(t), says: &said, flags: []string{"--lake-every", "5ms", "--lake", "s3://history/shop?endpoint=" + s3.URL},
 		env: []string{"AWS_ACCESS_KEY_ID=AKIDTEST", "AWS_SECRET_ACCESS_KEY=" + secret, "AWS_EC2_METADATA_DISABLED=true", "AWS_MAX_ATTEMPTS=1", "AWS_CONFIG_FILE=" + os.DevNull, "AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull},
 	}
 	away.Store(true)

@@ -18,6 +18,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/rapport-engine/rapport/measure/lake"
+	"github.com/rapport-engine/rapport/test/port"
 )
 
 // lakeRows reads what the manifest says stands in a table: what else lies in the
@@ -73,7 +74,7 @@ func TestTheLakeHoldsWhatWasAcknowledgedOnceWhereverTheServerIsKilled(t *testing
 	if testing.Short() {
 		kills = 3
 	}
-	p := &program{t: t, dir: t.TempDir(), addr: freeAddress(t), flags: []string{"--lake-every", "5ms"}}
+	p := &program{t: t, dir: t.TempDir(), addr: port.Reserve(t), flags: []string{"--lake-every", "5ms"}}
 	p.start()
 	rng := rand.New(rand.NewPCG(3, 4))
 	acknowledged, sent := map[string]bool{}, map[string]bool{}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.golang/paho"
+
+	"github.com/rapport-engine/rapport/test/port"
 )
 
 // connect signs an item in as an MQTT 5 client. open ends with the connection:
@@ -42,7 +44,7 @@ func TestNothingAnItemWasToldArrivedIsLostUnderKills(t *testing.T) {
 	if testing.Short() {
 		kills = 2
 	}
-	mqtt := freeAddress(t)
+	mqtt := port.Reserve(t)
 	p, s := newProgram(t, "", mqtt)
 
 	const items = 4

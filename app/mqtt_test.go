@@ -12,14 +12,15 @@ import (
 	"time"
 
 	"github.com/rapport-engine/rapport/app"
+	"github.com/rapport-engine/rapport/test/port"
 )
 
 // openMQTT is the shop with an MQTT listener.
-func openMQTT(t testing.TB) (s *shop, host, port string) {
+func openMQTT(t testing.TB) (s *shop, host, number string) {
 	t.Helper()
-	addr := freeAddress(t)
-	host, port, _ = net.SplitHostPort(addr)
-	return openProducts(t, t.TempDir(), func(o *app.Options) { o.MQTT.Listen = addr }), host, port
+	addr := port.Reserve(t)
+	host, number, _ = net.SplitHostPort(addr)
+	return openProducts(t, t.TempDir(), func(o *app.Options) { o.MQTT.Listen = addr }), host, number
 }
 
 func mosquitto(t testing.TB, name string) {

@@ -16,6 +16,7 @@ import (
 	"github.com/eclipse/paho.golang/paho"
 
 	"github.com/rapport-engine/rapport/app"
+	"github.com/rapport-engine/rapport/test/port"
 )
 
 // listener is a device that hears what is desired of it by MQTT.
@@ -74,7 +75,7 @@ func (l *listener) report(t *testing.T, state map[string]any) {
 // told to let it be.
 func TestDevicesAreUpdatedByMQTTAlone(t *testing.T) {
 	t.Parallel()
-	addr := freeAddress(t)
+	addr := port.Reserve(t)
 	s := openProducts(t, t.TempDir(), func(o *app.Options) { o.MQTT.Listen = addr })
 	const base = "01_09506000134352_21_"
 	tokens := map[string]string{}

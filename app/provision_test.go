@@ -22,6 +22,7 @@ import (
 	"github.com/eclipse/paho.golang/paho"
 
 	"github.com/rapport-engine/rapport/app"
+	"github.com/rapport-engine/rapport/test/port"
 )
 
 // authority signs certificates for a test.
@@ -111,7 +112,7 @@ func TestAFactorysListBecomesDevicesThatSignIn(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t, "servers")
 	cert, key := ca.issue("localhost", x509.ExtKeyUsageServerAuth)
-	addr := freeAddress(t)
+	addr := port.Reserve(t)
 	s := openProducts(t, t.TempDir(), func(o *app.Options) { o.MQTT = app.MQTTOptions{Listen: addr, Cert: cert, Key: key} })
 	secure := &tls.Config{RootCAs: ca.pool}
 
@@ -240,7 +241,7 @@ func TestACertificateSignsADeviceInAsTheItemItNames(t *testing.T) {
 	t.Parallel()
 	servers, devices, strangers := newAuthority(t, "servers"), newAuthority(t, "devices"), newAuthority(t, "strangers")
 	cert, key := servers.issue("localhost", x509.ExtKeyUsageServerAuth)
-	addr := freeAddress(t)
+	addr := port.Reserve(t)
 	s := openProducts(t, t.TempDir(), func(o *app.Options) {
 		o.MQTT = app.MQTTOptions{Listen: addr, Cert: cert, Key: key, ClientCA: filepath.Join(devices.dir, "ca.pem")}
 	})

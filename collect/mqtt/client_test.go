@@ -17,6 +17,7 @@ import (
 	"github.com/rapport-engine/rapport/collect/item"
 	"github.com/rapport-engine/rapport/collect/mqtt"
 	"github.com/rapport-engine/rapport/eventlog"
+	"github.com/rapport-engine/rapport/test/port"
 	"github.com/rapport-engine/rapport/twin"
 )
 
@@ -35,14 +36,9 @@ func startMosquitto(t testing.TB) *second {
 			t.Skip("mosquitto is not here: run make deps-test")
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &second{t: t, dir: t.TempDir(), addr: l.Addr().String()}
-	_ = l.Close()
-	_, port, _ := net.SplitHostPort(b.addr)
-	config := fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous false\npassword_file %s\npersistence true\npersistence_location %s/\nuser root\n", port, filepath.Join(b.dir, "users"), b.dir)
+	b := &second{t: t, dir: t.TempDir(), addr: port.Reserve(t)}
+	_, at, _ := net.SplitHostPort(b.addr)
+	config := fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous false\npassword_file %s\npersistence true\npersistence_location %s/\nuser root\n", at, filepath.Join(b.dir, "users"), b.dir)
 	if err := os.WriteFile(filepath.Join(b.dir, "mosquitto.conf"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -64,16 +60,14 @@ func (b *second) start() {
 	if err := b.cmd.Start(); err != nil {
 		b.t.Skipf("mosquitto does not start (%v): run make deps-test", err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	await(b.t, "mosquitto listens", func() bool {
 		c, err := net.Dial("tcp", b.addr)
-		if err == nil {
-			_ = c.Close()
-			return
+		if err != nil {
+			return false
 		}
-		if time.Now().After(deadline) {
-			b.t.Fatal("mosquitto does not listen")
-		}
-	}
+		_ = c.Close()
+		return true
+	})
 }
 
 // stop ends it as an operator would: what it holds for clients is kept.
@@ -87,8 +81,8 @@ func (b *second) stop() {
 
 func (b *second) publish(topic string, messages ...string) {
 	b.t.Helper()
-	host, port, _ := net.SplitHostPort(b.addr)
-	cmd := exec.Command("mosquitto_pub", "-h", host, "-p", port, "-u", "rapport", "-P", "a secret", "-q", "1", "-t", topic, "-l")
+	host, at, _ := net.SplitHostPort(b.addr)
+	cmd := exec.Command("mosquitto_pub", "-h", host, "-p", at, "-u", "rapport", "-P", "a secret", "-q", "1", "-t", topic, "-l")
 	cmd.Stdin = strings.NewReader(strings.Join(messages, "\n") + "\n")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		b.t.Fatalf("%v %s", err, out)
@@ -139,40 +133,51 @@ func (p *pending) Wait(context.Context) error {
 	return nil
 }
 
+// await waits for a state that stays.
+func await(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); !holds(); <-time.After(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
 func (l *log) await(t *testing.T, want ...string) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		missing := ""
-		l.mu.Lock()
-		for _, w := range want {
-			if l.durable[w] == 0 {
-				missing = w
-			}
-		}
-		l.mu.Unlock()
-		if missing == "" {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%q did not arrive; %d others did", missing, len(l.durable))
-		}
-		<-time.After(5 * time.Millisecond)
+	for _, w := range want {
+		await(t, w+" arrives", func() bool {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return l.durable[w] > 0
+		})
 	}
+}
+
+// run follows brokers until it is stopped.
+func (l *log) run(t *testing.T, docs ...mqtt.BrokerDoc) (stop func()) {
+	c := mqtt.NewClients(mqtt.ClientsDeps{Door: l, Logger: slog.New(slog.DiscardHandler)})
+	c.Set(docs)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	return sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // reaches publishes until a message arrives: nobody keeps one before the subscription stands.
 func (b *second) reaches(l *log, item string, n int) {
 	b.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+	await(b.t, "something arrives", func() bool {
 		b.publish("d/"+item+"/telemetry", fmt.Sprintf(`{"n":%d}`, n))
 		l.mu.Lock()
-		here := l.durable[fmt.Sprintf("%s telemetry {\"n\":%d}", item, n)] > 0
-		l.mu.Unlock()
-		if here {
-			return
-		}
-	}
-	b.t.Fatal("nothing arrives")
+		defer l.mu.Unlock()
+		return l.durable[fmt.Sprintf("%s telemetry {\"n\":%d}", item, n)] > 0
+	})
 }
 
 func TestAnOutsideBrokersMessagesArriveAtLeastOnceWhateverFails(t *testing.T) {
@@ -186,20 +191,7 @@ func TestAnOutsideBrokersMessagesArriveAtLeastOnceWhateverFails(t *testing.T) {
 	if err := doc.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	run := func() (stop func()) {
-		c := mqtt.NewClients(mqtt.ClientsDeps{Door: l, Logger: slog.New(slog.DiscardHandler)})
-		c.Set([]mqtt.BrokerDoc{doc})
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- c.Run(ctx) }()
-		return func() {
-			cancel()
-			if err := <-ended; err != nil {
-				t.Error(err)
-			}
-		}
-	}
-	stop := run()
+	stop := l.run(t, doc)
 	const can = "01_09506000134352_21_A"
 	telemetry := func(n int) string { return fmt.Sprintf("%s telemetry {\"n\":%d}", can, n) }
 	b.reaches(l, can, 0)
@@ -222,7 +214,7 @@ func TestAnOutsideBrokersMessagesArriveAtLeastOnceWhateverFails(t *testing.T) {
 	// While we are away the broker keeps it for us.
 	stop()
 	b.publish("d/"+can+"/telemetry", `{"n":1000}`)
-	stop = run()
+	stop = l.run(t, doc)
 	l.await(t, telemetry(1000))
 
 	// A broker that goes and comes back is found again.
@@ -241,21 +233,8 @@ func TestWhatABrokerHoldsWhileWeAreAwayComesOnceAlsoAfterItsOwnRestart(t *testin
 	b := startMosquitto(t)
 	l := &log{durable: map[string]int{}}
 	doc := mqtt.BrokerDoc{ID: "factory", URL: "mqtt://" + b.addr, Username: "rapport", Password: "a secret", Alone: true}
-	run := func() (stop func()) {
-		c := mqtt.NewClients(mqtt.ClientsDeps{Door: l, Logger: slog.New(slog.DiscardHandler)})
-		c.Set([]mqtt.BrokerDoc{doc})
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- c.Run(ctx) }()
-		return func() {
-			cancel()
-			if err := <-ended; err != nil {
-				t.Error(err)
-			}
-		}
-	}
 	const can = "01_09506000134352_21_A"
-	stop := run()
+	stop := l.run(t, doc)
 	b.reaches(l, can, 0) // the session stands
 	var want []string
 	next := 1
@@ -273,7 +252,7 @@ func TestWhatABrokerHoldsWhileWeAreAwayComesOnceAlsoAfterItsOwnRestart(t *testin
 		b.stop()
 		b.start() // which kept them on its disk
 		send(20)
-		stop = run()
+		stop = l.run(t, doc)
 		l.await(t, want...)
 		send(50) // and those that come while it is read
 		l.await(t, want...)
@@ -291,12 +270,7 @@ func TestTwoServersShareTheMessagesOfABroker(t *testing.T) {
 	b := startMosquitto(t)
 	l := &log{durable: map[string]int{}}
 	for _, name := range []string{"one", "two"} {
-		c := mqtt.NewClients(mqtt.ClientsDeps{Door: l, Logger: slog.New(slog.DiscardHandler)})
-		c.Set([]mqtt.BrokerDoc{{ID: "factory", URL: "mqtt://" + b.addr, Username: "rapport", Password: "a secret", ClientID: name}})
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- c.Run(ctx) }()
-		t.Cleanup(func() { cancel(); <-ended })
+		t.Cleanup(l.run(t, mqtt.BrokerDoc{ID: "factory", URL: "mqtt://" + b.addr, Username: "rapport", Password: "a secret", ClientID: name}))
 	}
 	var messages, want []string
 	for n := 1; n <= 50; n++ {
@@ -342,19 +316,6 @@ func TestWhatASharedSubscriptionHoldsSurvivesTheBrokersRestart(t *testing.T) {
 	b := startMosquitto(t)
 	l := &log{durable: map[string]int{}}
 	doc := mqtt.BrokerDoc{ID: "factory", URL: "mqtt://" + b.addr, Username: "rapport", Password: "a secret"}
-	run := func() (stop func()) {
-		c := mqtt.NewClients(mqtt.ClientsDeps{Door: l, Logger: slog.New(slog.DiscardHandler)})
-		c.Set([]mqtt.BrokerDoc{doc})
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- c.Run(ctx) }()
-		return func() {
-			cancel()
-			if err := <-ended; err != nil {
-				t.Error(err)
-			}
-		}
-	}
 	const can = "01_09506000134352_21_A"
 	var want []string
 	send := func(from, count int) {
@@ -364,14 +325,14 @@ func TestWhatASharedSubscriptionHoldsSurvivesTheBrokersRestart(t *testing.T) {
 		}
 		b.publish("d/"+can+"/telemetry", messages...)
 	}
-	stop := run()
+	stop := l.run(t, doc)
 	b.reaches(l, can, 0)
 	for round := range 2 {
 		stop()
 		send(1000*round+1, 60) // held for us
 		b.stop()
 		b.start()
-		stop = run()
+		stop = l.run(t, doc)
 		l.await(t, want...)
 		b.reaches(l, can, 1000*round+500) // it is subscribed again
 		send(1000*round+600, 40)

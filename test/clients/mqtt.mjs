@@ -7,8 +7,14 @@ const heard = { desired: [], refused: [], acknowledged: 0 }
 const topic = (last, of = item) => `d/${of}/${last}`
 for (const protocolVersion of [4, 5]) {
   const c = await mqtt.connectAsync(url, { protocolVersion, username: item, password: token, clientId: 'npm', reconnectPeriod: 0 })
-  c.on('message', (t, payload, packet) => heard.desired.push({ topic: t, payload: JSON.parse(payload), retain: packet.retain }))
+  // A change that is still on its way comes first, and is not marked as retained.
+  const told = new Promise((resolve) => c.on('message', (t, payload, packet) => {
+    if (!packet.retain) return
+    heard.desired.push({ topic: t, payload: JSON.parse(payload) })
+    resolve()
+  }))
   await c.subscribeAsync(topic('desired'), { qos: 1 })
+  await told
   for (const qos of [0, 1, 2]) {
     await c.publishAsync(topic('telemetry'), JSON.stringify({ seq: protocolVersion * 10 + qos, [`v${protocolVersion}q${qos}`]: 1 }), { qos })
     heard.acknowledged++

@@ -29,11 +29,12 @@ type program struct {
 	server string
 }
 
-func startProgram(t *testing.T, faults ...fault) *program {
+// startServer starts a server of its own, which ends with the test.
+func startServer(t *testing.T, mqtt app.MQTTOptions) *app.Server {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	s, err := app.Open(ctx, app.Options{
-		Data: t.TempDir(), Listen: "127.0.0.1:0", Partitions: 4, AdminToken: reader, CacheMB: 32,
+		Data: t.TempDir(), Listen: "127.0.0.1:0", MQTT: mqtt, Partitions: 4, AdminToken: reader, CacheMB: 32,
 		Logger: slog.New(slog.DiscardHandler), Getenv: func(string) string { return "" },
 	})
 	if err != nil {
@@ -57,6 +58,12 @@ func startProgram(t *testing.T, faults ...fault) *program {
 		ended <- err
 		t.Fatalf("the server ended: %v", err)
 	}
+	return s
+}
+
+func startProgram(t *testing.T, faults ...fault) *program {
+	t.Helper()
+	s := startServer(t, app.MQTTOptions{})
 	p := &program{weather: &weather{faults: faults}, server: s.URL}
 	target, err := url.Parse(s.URL)
 	if err != nil {
