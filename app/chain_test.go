@@ -98,11 +98,10 @@ func TestACapturedDocumentIsFoundTracedAndRecalledAlsoAfterARestart(t *testing.T
 	}
 	// The twin hears of its way, of what happened to the case it was in, and of the recall.
 	var item map[string]any
-	for range 20_000 {
-		if _, item = s.call("GET", "/v1/items/01_09520123456788_21_C1", nil); item["state"] == "recalled" {
-			break
-		}
-	}
+	await(t, "the item is recalled", func() bool {
+		_, item = s.call("GET", "/v1/items/01_09520123456788_21_C1", nil)
+		return item["state"] == "recalled"
+	})
 	provenance, _ := item["provenance"].([]any)
 	if item["state"] != "recalled" || len(provenance) != 4 || item["parents"].([]any)[0].(map[string]any)["id"] == "" {
 		t.Errorf("the twin is %v", item)

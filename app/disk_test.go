@@ -99,11 +99,7 @@ func TestAFullDiskRefusesLosesNothingAndRecoversByItself(t *testing.T) {
 	}
 	disk.full.Store(false)
 	for n := 20; n < 40; n++ { // the clients send again what was refused
-		for tries := 0; !post(n); tries++ {
-			if tries == 1000 {
-				t.Fatal("there is space again, and events are refused")
-			}
-		}
+		await(t, "there is space again, and events are taken", func() bool { return post(n) })
 	}
 	if p := counted(); p.Counters["Thing Done"] != 40 || acknowledged != 40 || refused < 10 {
 		t.Errorf("the person has %v; %d acknowledged, %d refused", p.Counters, acknowledged, refused)

@@ -217,13 +217,11 @@ func TestARolloutUnderKillsOffersNoDeviceTwiceAndLosesNoSuccess(t *testing.T) {
 		p.start()
 	}
 	await(t, "every device succeeded", func() bool {
-		return s.must("GET", "/v1/rollouts/"+rollout, nil)["steps"].(map[string]any)["succeeded"] == float64(devices)
+		// One may have succeeded and ask again for the answer that a kill cut off.
+		return confirmed.Load() == int64(devices) && s.must("GET", "/v1/rollouts/"+rollout, nil)["steps"].(map[string]any)["succeeded"] == float64(devices)
 	})
 	stop()
 	wg.Wait()
-	if confirmed.Load() != int64(devices) {
-		t.Errorf("%d of %d devices were answered", confirmed.Load(), devices)
-	}
 	for i := range ids {
 		if len(offered[i]) != 1 {
 			t.Errorf("%s was offered %v", ids[i], offered[i])

@@ -182,7 +182,7 @@ func TestARecordedUpdaterConfirmsItsBootThroughAGateway(t *testing.T) {
 	u := s.newUpdater("GatewayToken " + adminToken)
 	u.begin()
 	u.playAll(requests[:3], nil)
-	if got := u.steps(); got["soaking"] != 1.0 {
+	if got := u.steps(); got["soaking"] != 1.0 && got["succeeded"] != 1.0 {
 		t.Errorf("a confirmed boot is %v", got)
 	}
 	s.end()

@@ -35,10 +35,8 @@ func TestAChangeThatEarnsLessIsPublishedOnlyOverAReasonThatIsKept(t *testing.T) 
 		}
 	}
 	// The model follows the log; it stands still once it has read all of it.
-	g := plan()
-	for tries := 0; g["verdict"] != "worse" && tries < 500; tries++ {
-		g = plan()
-	}
+	var g map[string]any
+	await(t, "the model has read it", func() bool { g = plan(); return g["verdict"] == "worse" })
 	low := g["difference"].(map[string]any)["low"].(float64)
 	if g["verdict"] != "worse" || g["refused"] != true || low >= 0 || g["decisions"].(float64) < 200 || g["effectiveSampleSize"].(float64) < 50 {
 		t.Fatalf("the plan: %v", g)
