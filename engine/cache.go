@@ -10,7 +10,8 @@ type cache struct {
 	byID  map[rapport.ID]*entity
 	head  entity // ring: head.next is the newest
 	bytes int
-	warm  warm // records of those that left
+	warm  warm   // records of those that left
+	apart aparts // states that stand apart
 	spare []*entity
 	pool  [][]State // by fold order
 }
@@ -27,8 +28,11 @@ const (
 	spareStates    = 512
 )
 
-func newCache(folds, warmBytes int) *cache {
-	c := &cache{byID: map[rapport.ID]*entity{}, pool: make([][]State, folds), warm: warm{limit: warmBytes}}
+func newCache(folds int, l partitionLimits) *cache {
+	c := &cache{
+		byID: map[rapport.ID]*entity{}, pool: make([][]State, folds),
+		warm: warm{limit: l.warmBytes}, apart: aparts{warm{limit: l.apartBytes}},
+	}
 	c.head.next, c.head.prev = &c.head, &c.head
 	return c
 }

@@ -316,8 +316,10 @@ func (p *partition) appendSections(b []byte, start int, e *entity, owner rapport
 				p.aparts++
 				if sec.apart = n > coldInline; sec.apart {
 					p.check(batch.Set(p.keyBuf, b[at+4:]))
+					p.cache.apart.put(s, owner, b[at+4:])
 				} else {
 					p.check(batch.Delete(p.keyBuf))
+					p.cache.apart.forget(s, owner)
 				}
 			}
 		}

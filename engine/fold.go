@@ -277,6 +277,7 @@ func (p *partition) clearRows(s *slot, owner rapport.ID, from, to []byte) {
 func (p *partition) dropCold(s *slot, owner rapport.ID, sec *section) {
 	if sec.apart {
 		p.check(p.open.batch.Delete(p.coldKey(nil, s, owner)))
+		p.cache.apart.forget(s, owner)
 		sec.apart = false
 	}
 }

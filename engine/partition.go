@@ -98,6 +98,7 @@ type partitionLimits struct {
 	cacheEntities  int
 	cacheBytes     int
 	warmBytes      int
+	apartBytes     int
 	commitEntities int
 	commitBytes    int
 	commitAge      time.Duration

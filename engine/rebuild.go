@@ -294,7 +294,8 @@ func (g *Engine) openShadow(b *rebuild, id int32, l *layout) (*partition, error)
 	p.mute, p.rebuild = true, b
 	m := &p.limits
 	m.cacheEntities, m.cacheBytes, m.warmBytes = max(m.cacheEntities/4, 16), max(m.cacheBytes/4, 1<<15), max(m.warmBytes/4, 1<<15)
-	p.cache.warm.limit = m.warmBytes
+	m.apartBytes = max(m.apartBytes/4, 1<<15)
+	p.cache.warm.limit, p.cache.apart.ring.limit = m.warmBytes, m.apartBytes
 	p.meta = newMeta(n)
 	p.meta.pos, _ = g.log.Bounds(eventlog.Events, id)
 	if p.meta.pos > 0 {
@@ -501,7 +502,8 @@ func (g *Engine) newPartition(id int32, prefix []byte, l *layout) *partition {
 	p := &partition{
 		id: id, count: n, prefix: prefix, eng: g, store: g.store, logger: g.logger,
 		limits: partitionLimits{
-			cacheEntities: max(g.limits.CacheEntities/n, 16), cacheBytes: max(g.limits.CacheBytes/n/3, 1<<15), warmBytes: max(g.limits.CacheBytes/n/3*2, 1<<15),
+			cacheEntities: max(g.limits.CacheEntities/n, 16), cacheBytes: max(g.limits.CacheBytes/n/3, 1<<15),
+			warmBytes: max(g.limits.CacheBytes/n/12*7, 1<<15), apartBytes: max(g.limits.CacheBytes/n/12, 1<<15),
 			commitEntities: g.limits.CommitEntities, commitBytes: g.limits.CommitBytes, commitAge: g.limits.CommitAge,
 		},
 		pcg:     mrand.NewPCG(0, 0),
@@ -521,5 +523,5 @@ func (g *Engine) newPartition(id int32, prefix []byte, l *layout) *partition {
 
 // use sets the folds of a partition that holds no entities in memory.
 func (p *partition) use(l *layout) {
-	p.layout, p.cache, p.zeros = l, newCache(len(l.slots), p.limits.warmBytes), make([]State, len(l.slots))
+	p.layout, p.cache, p.zeros = l, newCache(len(l.slots), p.limits), make([]State, len(l.slots))
 }

@@ -108,15 +108,21 @@ func (f *frozen) close() {
 // coldState returns a state that is kept apart, as it is stored. It is valid
 // until another owner's is asked for; where nothing is frozen, any other.
 func (p *partition) coldState(s *slot, owner rapport.ID) []byte {
-	p.keyBuf = p.coldKey(p.keyBuf[:0], s, owner)
 	if p.frozen == nil {
-		b, _, err := p.store.Get(p.keyBuf, p.coldBuf[:0])
-		if err != nil {
-			p.fail(err)
+		b, found := p.cache.apart.get(s, owner, p.coldBuf[:0])
+		if !found {
+			p.keyBuf = p.coldKey(p.keyBuf[:0], s, owner)
+			var err error
+			if b, found, err = p.store.Get(p.keyBuf, b); err != nil {
+				p.fail(err)
+			} else if found {
+				p.cache.apart.put(s, owner, b)
+			}
 		}
 		p.coldBuf = b
 		return b
 	}
+	p.keyBuf = p.coldKey(p.keyBuf[:0], s, owner)
 	f := &p.frozen.cold[s.order]
 	if f.it == nil {
 		prefix := p.keyBuf[:len(p.keyBuf)-len(owner)]

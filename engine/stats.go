@@ -28,7 +28,7 @@ func (p *partition) publish() {
 	s.hits.Store(int64(p.hits))
 	s.misses.Store(int64(p.misses))
 	s.entities.Store(int64(len(p.cache.byID)))
-	s.bytes.Store(int64(p.cache.bytes + p.cache.warm.bytes()))
+	s.bytes.Store(int64(p.cache.bytes + p.cache.warm.bytes() + p.cache.apart.ring.bytes()))
 	if p.dedup != nil {
 		s.window.Store(p.dedup.Window(m.time).Milliseconds())
 	}

@@ -32,9 +32,10 @@ func warmTag(id rapport.ID) uint64 {
 	return binary.LittleEndian.Uint64(id[8:]) * 0x9e3779b97f4a7c15 >> 32
 }
 
-// put adds the record of an entity that is not here. The oldest make room.
-func (w *warm) put(id rapport.ID, record []byte) {
-	size := warmSize(len(record))
+// put adds the record of an entity that is not here, in one part or two. The
+// oldest make room.
+func (w *warm) put(id rapport.ID, record []byte, rest ...byte) {
+	size := warmSize(len(record) + len(rest))
 	if size > w.limit/8 {
 		return
 	}
@@ -43,8 +44,9 @@ func (w *warm) put(id rapport.ID, record []byte) {
 	}
 	at := w.head
 	copy(w.ring[at:], id[:])
-	binary.LittleEndian.PutUint32(w.ring[at+16:], uint32(len(record)))
+	binary.LittleEndian.PutUint32(w.ring[at+16:], uint32(len(record)+len(rest)))
 	copy(w.ring[at+warmHeader:], record)
+	copy(w.ring[at+warmHeader+len(record):], rest)
 	w.head += size
 	w.enter(id, at)
 }
@@ -106,11 +108,31 @@ func (w *warm) take(id rapport.ID, dst []byte) ([]byte, bool) {
 	if !ok {
 		return dst, false
 	}
-	at := w.place(i)
-	n := int(binary.LittleEndian.Uint32(w.ring[at+16:]))
-	dst = append(dst, w.ring[at+warmHeader:at+warmHeader+n]...)
+	dst = append(dst, w.record(i)...)
 	w.leave(i)
 	return dst, true
+}
+
+// peek returns the record of an entity, which stays. It is valid until the next put.
+func (w *warm) peek(id rapport.ID) ([]byte, bool) {
+	i, ok := w.find(id)
+	if !ok {
+		return nil, false
+	}
+	return w.record(i), true
+}
+
+// forget removes the record of an entity, if it is here.
+func (w *warm) forget(id rapport.ID) {
+	if i, ok := w.find(id); ok {
+		w.leave(i)
+	}
+}
+
+func (w *warm) record(i uint64) []byte {
+	at := w.place(i)
+	n := int(binary.LittleEndian.Uint32(w.ring[at+16:]))
+	return w.ring[at+warmHeader : at+warmHeader+n]
 }
 
 func (w *warm) place(i uint64) int { return warmPlace(w.index[i]) }
