@@ -131,7 +131,7 @@ func timelineEvent(e *rapport.Event) TimelineEvent {
 		Properties: e.Properties.Map(), Traits: jsonOf(e.Traits), Context: jsonOf(e.Context),
 	}
 	if e.Type == rapport.TypeSystem && e.Name == rapport.SystemDecision {
-		if d, err := decide.DecodeDecision(e.Body); err == nil {
+		if d, err := decide.DecodeGiven(e.Body); err == nil {
 			t.Decision = decisionSummary(d, "")
 		}
 	}

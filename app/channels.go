@@ -37,7 +37,7 @@ func (s *Server) openChannels(key []byte) {
 		},
 	})
 	s.marker = feedback.NewMarker(subkey(key, "mail"))
-	s.composer = compose.New(compose.Deps{Reader: recipients{s}, Links: s.preferences, Clock: s.opts.Clock, Decision: decide.DecodeDecision})
+	s.composer = compose.New(compose.Deps{Reader: recipients{s}, Links: s.preferences, Clock: s.opts.Clock, Decision: decide.DecodeGiven})
 }
 
 // channelDestinations makes a destination of every channel document.

@@ -64,7 +64,7 @@ func (s *Server) openLake(ctx context.Context, key []byte) error {
 	}
 	s.lake, err = lake.Open(ctx, lake.Options{
 		Dir: dir, Remote: remote, CacheBytes: int64(s.opts.LakeCacheMB) << 20, Deployment: hex.EncodeToString(subkey(key, "lake")[:8]), Log: s.events, Dropped: s.engine, Clock: rapport.SystemClock{}, Logger: s.log,
-		Every: s.opts.LakeEvery, Decision: decide.DecodeDecision,
+		Every: s.opts.LakeEvery, Decision: decide.DecodeGiven,
 		Outcome: lakeOutcome,
 		Skip: func(e *rapport.Event) bool {
 			return e.Name == profile.SystemAnswers || e.Name == profile.SystemReview || e.Name == profile.SystemBuilt

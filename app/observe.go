@@ -46,7 +46,7 @@ func (s *Server) observe(c *engine.Context, e *rapport.Event) {
 		m.Time = rapport.Time(e.Timestamp)
 		switch e.Name {
 		case rapport.SystemDecision:
-			d, err := decide.DecodeDecision(e.Body)
+			d, err := decide.DecodeGiven(e.Body)
 			if err != nil {
 				return
 			}

@@ -123,7 +123,7 @@ func (s *Server) openDoors() error {
 		return err
 	}
 	s.guard = guard
-	s.inapp = inapp.New(inapp.Options{Clock: s.opts.Clock, Decision: decide.DecodeDecision, Consent: consenter{s}, Fill: s.composer.Fill})
+	s.inapp = inapp.New(inapp.Options{Clock: s.opts.Clock, Decision: decide.DecodeGiven, Consent: consenter{s}, Fill: s.composer.Fill})
 	s.deliver = deliver.New(deliver.Deps{
 		Outbox: func(kind string) deliver.Outbox { return s.engine.Effects(kind) },
 		Append: s.recordResult, Consent: consenter{s}, Clock: s.opts.Clock, Logger: s.log,
@@ -176,7 +176,7 @@ func (s *Server) recordResult(ctx context.Context, e *rapport.Event) error {
 func (s *Server) setDestinations(c *deliver.Config) error {
 	list := []deliver.Destination{{Kind: deliver.KindInApp, Channel: "inapp", Sender: s.inapp, Parallel: inapp.Parallel}}
 	for _, w := range c.Webhooks() {
-		sender, err := webhook.New(webhook.Options{Webhook: w.WebhookDoc, Guard: s.guard, Clock: s.opts.Clock, Decision: decide.DecodeDecision})
+		sender, err := webhook.New(webhook.Options{Webhook: w.WebhookDoc, Guard: s.guard, Clock: s.opts.Clock, Decision: decide.DecodeGiven})
 		if err != nil {
 			return err
 		}

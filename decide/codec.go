@@ -261,6 +261,10 @@ func (w *writer) candidate(c *rapport.Candidate, last *neighbour) {
 // error is Internal: a body that does not read is damage.
 func DecodeDecision(b []byte) (*rapport.Decision, error) { return decodeDecision(b, true) }
 
+// DecodeGiven is [DecodeDecision] without the candidates, which are most of the
+// record: what was given and withheld, and what it was decided from.
+func DecodeGiven(b []byte) (*rapport.Decision, error) { return decodeDecision(b, false) }
+
 // decodeDecision leaves the candidates out unless all is set: outcomes are
 // attributed without them, and they are most of the record.
 func decodeDecision(b []byte, all bool) (*rapport.Decision, error) {

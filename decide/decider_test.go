@@ -267,6 +267,7 @@ func TestTheModelFollowsTheRewardsTopic(t *testing.T) {
 		if err := eventlog.Append(t.Context(), log, records[1:]...); err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(time.Second) // lessons are gathered for a moment
 		synctest.Wait()
 		if k := m.Knowledge(); k.Version() != int64(len(records)-1) || len(k.Learned()) != 1 {
 			t.Errorf("version %d of %d records, learned %v", k.Version(), len(records), k.Learned())

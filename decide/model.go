@@ -31,43 +31,86 @@ func NewModel() *Model {
 // Knowledge returns what is known now.
 func (m *Model) Knowledge() *Knowledge { return m.current.Load() }
 
-// Run folds the rewards topic from where the model stands until ctx ends. It
-// returns the error that stopped it, or nil when ctx did.
+// learnEvery is how long lessons are gathered that are learned at once. What a
+// new state takes (copies of what changed, a board for each placement) is more
+// than a lesson does, and a few lessons come of every decision.
+const learnEvery = 50 * time.Millisecond
+
+// Run folds the rewards topic from where the model stands until ctx ends, a
+// moment's lessons at a time. It returns the error that stopped it, or nil when
+// ctx did.
 func (m *Model) Run(ctx context.Context, log eventlog.Log) error {
 	r, err := log.Reader(eventlog.Rewards, 0, m.Knowledge().version+1)
 	if err != nil {
 		return rapport.Errorf(rapport.KindOf(err), "read rewards: %w", err)
 	}
 	defer r.Close()
+	rest := time.NewTimer(0)
+	defer rest.Stop()
 	for {
-		records, err := r.Next(ctx)
-		if ctx.Err() != nil {
+		if err := m.round(ctx, log, r); ctx.Err() != nil {
 			return nil
-		}
-		if err == nil {
-			err = m.Fold(records)
-		}
-		if err != nil {
+		} else if err != nil {
 			return rapport.Errorf(rapport.KindOf(err), "learn from rewards: %w", err)
 		}
+		rest.Reset(learnEvery)
+		select {
+		case <-rest.C:
+		case <-ctx.Done():
+			return nil
+		}
 	}
+}
+
+// round waits for lessons, learns all there are and publishes the result.
+func (m *Model) round(ctx context.Context, log eventlog.Log, r eventlog.Reader) error {
+	records, err := r.Next(ctx)
+	if err != nil {
+		return err
+	}
+	_, next := log.Bounds(eventlog.Rewards, 0)
+	k := m.current.Load().edit()
+	for {
+		if err := k.foldAll(records); err != nil {
+			return err
+		}
+		if k.version+1 >= next {
+			break
+		}
+		if records, err = r.Next(ctx); err != nil {
+			return err
+		}
+	}
+	m.publish(k)
+	return nil
 }
 
 // Fold learns from records of the rewards topic, in order, and publishes the
 // result. Records already folded are passed over.
 func (m *Model) Fold(records []eventlog.Record) error {
 	k := m.current.Load().edit()
-	for i := range records {
-		if records[i].Offset <= k.version {
-			continue
-		}
-		if err := k.fold(&records[i]); err != nil {
-			return err
-		}
-		k.version = records[i].Offset
+	if err := k.foldAll(records); err != nil {
+		return err
 	}
+	m.publish(k)
+	return nil
+}
+
+func (m *Model) publish(k *draft) {
 	k.judge(k.judged)
 	m.current.Store(k.Knowledge)
+}
+
+func (d *draft) foldAll(records []eventlog.Record) error {
+	for i := range records {
+		if records[i].Offset <= d.version {
+			continue
+		}
+		if err := d.fold(&records[i]); err != nil {
+			return err
+		}
+		d.version = records[i].Offset
+	}
 	return nil
 }
 
@@ -348,16 +391,17 @@ func (d *draft) measure(m *Measure) {
 // editEffect returns the comparison of an action, to write to.
 func (d *draft) editEffect(action string) *effect {
 	e := d.effects[action]
-	if e == nil {
-		e = &effect{}
-	} else if !d.editing[e] {
-		c := *e
-		e = &c
+	if e != nil && d.editing[e] {
+		return e
 	}
-	d.editing[e] = true
-	d.effects[action] = e
+	own := &effect{}
+	if e != nil {
+		*own = *e
+	}
+	d.editing[own] = true
+	d.effects[action] = own
 	d.judged = append(d.judged, action)
-	return e
+	return own
 }
 
 // judge notes which of the comparisons that changed look like harm.

@@ -224,7 +224,7 @@ func (l *Lake) writeFiles(ctx context.Context, m *manifest, b *batch, p *pacer) 
 		for j < len(b.outcomes) && dayOf(b.outcomes[j].Time) == dayOf(b.outcomes[i].Time) {
 			j++
 		}
-		f, err := writeRows(ctx, l, m, Outcomes, dayOf(b.outcomes[i].Time), b.outcomes[i:j])
+		f, err := writeRows(ctx, l, m, Outcomes, dayOf(b.outcomes[i].Time), b.outcomes[i:j], p)
 		if err != nil {
 			return nil, err
 		}

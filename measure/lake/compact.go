@@ -16,9 +16,12 @@ import (
 
 // Files of one table, day and level are put together once there are so many:
 // a row is written anew at most once a level, and a day ends with few files.
+// While others need the machine more of them are awaited, so that a row is
+// written anew half as often.
 const (
-	together = 8
-	topLevel = 6
+	together     = 8
+	togetherBusy = 48
+	topLevel     = 6
 )
 
 // compactOne puts some files together and reports whether there is more to do.
@@ -30,11 +33,17 @@ func (l *Lake) compactOne(ctx context.Context) (more bool, err error) {
 	groups := map[place][]File{}
 	m := l.current()
 	var full *place
+	enough := together
+	if l.o.Busy() {
+		enough = togetherBusy
+	}
 	for _, f := range m.Files {
 		p := place{f.Table, f.Day, f.Level}
-		if groups[p] = append(groups[p], f); f.Level < topLevel && len(groups[p]) == together {
+		if len(groups[p]) == togetherBusy {
+			continue
+		}
+		if groups[p] = append(groups[p], f); full == nil && f.Level < topLevel && len(groups[p]) == enough {
 			full = &p
-			break
 		}
 	}
 	if full == nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -100,7 +101,7 @@ func (l *Lake) writeDay(ctx context.Context, m *manifest, rows []pending, gone f
 		return nil, err
 	}
 	if len(decisions) > 0 {
-		d, err := writeRows(ctx, l, m, Decisions, rows[0].day, decisions)
+		d, err := writeRows(ctx, l, m, Decisions, rows[0].day, decisions, p)
 		if err != nil {
 			return nil, err
 		}
@@ -110,12 +111,17 @@ func (l *Lake) writeDay(ctx context.Context, m *manifest, rows []pending, gone f
 }
 
 // writeRows writes one file of rows at hand.
-func writeRows[T any](ctx context.Context, l *Lake, m *manifest, table string, day int32, rows []T) (File, error) {
+func writeRows[T any](ctx context.Context, l *Lake, m *manifest, table string, day int32, rows []T, p *pacer) (File, error) {
 	f := File{Table: table, Day: dayName(day), Name: l.name(m), Rows: int64(len(rows))}
 	size, err := l.depot.make(ctx, f.Path(), func(w io.Writer) error {
 		pw := parquet.NewGenericWriter[T](w, options()...)
-		if _, err := pw.Write(rows); err != nil {
-			return err
+		for part := range slices.Chunk(rows, atOnce) {
+			if _, err := pw.Write(part); err != nil {
+				return err
+			}
+			if err := p.rest(ctx); err != nil {
+				return err
+			}
 		}
 		return pw.Close()
 	})
