@@ -92,6 +92,9 @@ func (a *API) OpenAPI() *huma.OpenAPI { return a.huma.OpenAPI() }
 // Handler returns the whole interface with authentication, request ids and limits around it.
 func (a *API) Handler() http.Handler { return a.guard.around(a.deps.Access, a.deps.Logger, a.mux) }
 
+// bodyTime is how long reading a request's body may take.
+const bodyTime = 30 * time.Second
+
 // operation is what an endpoint says of itself beside its types.
 type operation struct {
 	id      string
@@ -105,6 +108,8 @@ type operation struct {
 	maxBody int64       // default 1 MiB
 	raw     bool        // the handler reads the body itself, whatever its type
 	media   string      // type of the answer; default application/json
+	// quick answers what it can before the body is read by its schema.
+	quick func(huma.Context, func(huma.Context))
 }
 
 // handle registers one operation: role check, audit and error translation
@@ -130,10 +135,13 @@ func handle[I, O any](a *API, op operation, object func(*I) string, h func(conte
 	if !op.raw {
 		first = append(first, bodyIsJSON)
 	}
+	if op.quick != nil {
+		first = append(first, op.quick)
+	}
 	huma.Register(a.huma, huma.Operation{
 		Responses: responses, OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Description: description,
 		Tags: []string{op.tag}, DefaultStatus: op.status, Security: security, MaxBodyBytes: op.maxBody,
-		Middlewares: first, BodyReadTimeout: 30 * time.Second, SkipValidateBody: op.raw, Errors: []int{400, 401, 403, 404, 409, 429, 503},
+		Middlewares: first, BodyReadTimeout: bodyTime, SkipValidateBody: op.raw, Errors: []int{400, 401, 403, 404, 409, 429, 503},
 	}, func(ctx context.Context, in *I) (*O, error) {
 		out, err := h(ctx, in)
 		if op.audit != "" {

@@ -137,7 +137,7 @@ var ruleLabels = map[string]string{
 }
 
 func (a *API) decisionOperations() {
-	handle(a, operation{id: "decide", method: "POST", path: "/v1/decide", tag: "Decisions", summary: "The next best thing for one person, now"}, nil, a.decide)
+	handle(a, operation{id: "decide", method: "POST", path: "/v1/decide", tag: "Decisions", summary: "The next best thing for one person, now", quick: a.quickDecide}, nil, a.decide)
 	handle(a, operation{id: "list-decisions", method: "GET", path: "/v1/decisions", tag: "Decisions", summary: "Recent decisions, newest first", role: access.Viewer}, nil, a.listDecisions)
 	handle(a, operation{id: "decision", method: "GET", path: "/v1/decisions/{id}", tag: "Decisions", summary: "One decision with all that was weighed", role: access.Viewer}, nil,
 		func(ctx context.Context, in *IDPath) (*body[FullDecision], error) {
@@ -222,6 +222,18 @@ func (a *API) resolve(p *decidePerson) (rapport.ID, error) {
 }
 
 func (a *API) decide(ctx context.Context, in *decideIn) (*body[DecideAnswer], error) {
+	var moment rapport.Fields
+	if len(in.Body.Context) > 0 {
+		var err error
+		if moment, err = segmentwire.Object(in.Body.Context); err != nil {
+			return nil, err
+		}
+	}
+	return a.decideIn(ctx, in, moment)
+}
+
+// decideIn decides for a request whose context was read.
+func (a *API) decideIn(ctx context.Context, in *decideIn, moment rapport.Fields) (*body[DecideAnswer], error) {
 	began := time.Now()
 	c, err := a.caller(ctx, in.Authorization, in.Body.WriteKey)
 	if err != nil {
@@ -230,12 +242,7 @@ func (a *API) decide(ctx context.Context, in *decideIn) (*body[DecideAnswer], er
 	if err := c.mayAsk(&in.Body.Person); err != nil {
 		return nil, err
 	}
-	request := decide.Request{Placement: in.Body.Placement, Limit: in.Body.Limit}
-	if len(in.Body.Context) > 0 {
-		if request.Context, err = segmentwire.Object(in.Body.Context); err != nil {
-			return nil, err
-		}
-	}
+	request := decide.Request{Placement: in.Body.Placement, Context: moment, Limit: in.Body.Limit}
 	if len(in.Body.Event) > 0 {
 		if err := a.collectFirst(ctx, c, in); err != nil {
 			return nil, err
