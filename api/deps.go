@@ -32,6 +32,8 @@ type Deps struct {
 	Registry    *config.Registry
 	Engine      *engine.Engine
 	Predictions Predictions
+	// Found is what the daily looks for insights found.
+	Found *predict.Stream
 	// Lives is what is learned of how long items last.
 	Lives      Lives
 	Identity   *identity.Resolver

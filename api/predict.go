@@ -67,6 +67,10 @@ func (a *API) predictOperations() {
 			return &sessionTable{"text/csv; charset=utf-8", b.Bytes()}, err
 		})
 	handle(a, operation{id: "insights", method: "GET", path: "/v1/insights", tag: "Predictions", summary: "Groups for whom an outcome is more or less frequent, false discoveries held at 5 %", role: access.Analyst}, nil, a.insights)
+	handle(a, operation{id: "insight-stream", method: "GET", path: "/v1/insights/stream", tag: "Predictions", summary: "What the daily looks found, and how the chance of a false discovery was spent", role: access.Analyst}, nil,
+		func(context.Context, *struct{}) (*body[predict.InsightStream], error) {
+			return &body[predict.InsightStream]{a.deps.Found.Page()}, nil
+		})
 	handle(a, operation{id: "person-scores", method: "GET", path: "/v1/people/{ref}/scores", tag: "People", summary: "What is foretold of a person, taken apart", role: access.Viewer}, nil,
 		func(ctx context.Context, in *RefPath) (*body[scoreAnswer], error) {
 			id, err := a.deps.Identity.Ref(in.Ref)

@@ -45,6 +45,8 @@ func (s *Server) openControl(ctx context.Context, key []byte) error {
 	s.access = access.New(access.Deps{Journal: s.journal, Clock: rapport.SystemClock{}, Key: subkey(key, "sessions")})
 	s.journal.OnFact(func(f config.Fact) error { return s.access.Fold(f.Kind, f.Time, f.Author, f.Body) })
 	s.openSuppression(key)
+	s.insights = predict.NewStream()
+	s.journal.OnFact(func(f config.Fact) error { return s.insights.Fold(f.Kind, f.Body) })
 	s.journal.OnFact(func(f config.Fact) error {
 		if f.Kind != config.FactChanged && f.Kind != factReady || s.door == nil { // while replaying there is no door yet
 			return nil

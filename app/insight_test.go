@@ -7,6 +7,9 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/rapport-engine/rapport/predict"
 )
@@ -62,4 +65,102 @@ func TestWhatLiftsAnOutcomeIsFoundAndMakesASegment(t *testing.T) {
 	if code := h.call("GET", "/v1/insights?event=x&within=soon", "", nil); code != http.StatusBadRequest && code != http.StatusUnprocessableEntity {
 		t.Errorf("within=soon: %d", code)
 	}
+}
+
+// The server looks every day of a year, is stopped and started on the way, and
+// knows afterwards what it knew: what was found, and what was spent on it.
+func TestDailyLooksAreOneStreamThroughAYearOfRestarts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a year of days")
+	}
+	t.Parallel()
+	h := newHouse(t, 30)
+	h.apply("kind: insight\nid: renewals\nevent: Box Renewed\nwithin: 30d\n")
+	var s predict.InsightStream
+	if code := h.call("GET", "/v1/insights/stream", "", &s); code != http.StatusOK || s.Tests != 0 || s.Level != .05 || s.Left != .025 || s.Told == "" {
+		t.Fatalf("before the first look: %d %+v", code, s)
+	}
+	rng := rand.New(rand.NewPCG(2, 1))
+	n := 0
+	renewed := func(i int) string {
+		n++
+		return fmt.Sprintf(`{"type":"track","event":"Box Renewed","userId":"u%d","messageId":"o%d","timestamp":%q}`, i, n, h.clock.Now().Format(time.RFC3339))
+	}
+	plans := make([]string, 500)
+	var events []string
+	for i := range plans {
+		plans[i] = string("abc"[rng.IntN(3)])
+		events = append(events, fmt.Sprintf(`{"type":"identify","userId":"u%d","messageId":"i%d","traits":{"plan":%q,"age":%d,"news":%t}}`, i, i, plans[i], 20+rng.IntN(50), rng.IntN(2) == 0))
+	}
+	h.send(events...)
+	looks := 0
+	for day := range 365 {
+		events = nil
+		for i, plan := range plans {
+			pace := .008
+			if plan == "b" {
+				pace = .03
+			}
+			if rng.Float64() < pace {
+				events = append(events, renewed(i))
+			}
+		}
+		if len(events) > 0 {
+			h.send(events...)
+		}
+		if day%73 == 40 {
+			before := s
+			h.call("GET", "/v1/insights/stream", "", &before)
+			h.stop()
+			h.start()
+			s = predict.InsightStream{}
+			if h.call("GET", "/v1/insights/stream", "", &s); !cmp.Equal(before, s) {
+				t.Fatalf("day %d, after a restart (-before +after):\n%s", day, cmp.Diff(before, s))
+			}
+		}
+		h.clock.move(24 * time.Hour)
+		if day < 30 { // there may not be enough who renewed yet
+			continue
+		}
+		today := h.clock.Now().Format(time.DateOnly)
+		for begun := time.Now(); ; time.Sleep(time.Millisecond) {
+			s = predict.InsightStream{}
+			if h.call("GET", "/v1/insights/stream", "", &s); len(s.Days) > 0 && s.Days[len(s.Days)-1].Day == today {
+				break
+			}
+			if time.Since(begun) > 2*time.Minute {
+				t.Fatalf("%s was never looked at: %+v", today, s)
+			}
+			h.clock.move(time.Second) // a server that was just started waits a minute of its own
+		}
+		looks++
+	}
+	seen := map[string]bool{}
+	for _, d := range s.Days {
+		if seen[d.Day] {
+			t.Errorf("%s was looked at twice", d.Day)
+		}
+		seen[d.Day] = true
+	}
+	wrong := 0
+	for _, f := range s.Insights {
+		if !strings.Contains(f.When, "traits.plan") {
+			wrong++
+		}
+	}
+	if len(s.Insights) == 0 || s.Discoveries < len(s.Insights) || s.Spent > s.Level*float64(s.Discoveries) || wrong > 2 { // halves are drawn: at 5 % one may be chance
+		t.Errorf("%d discoveries, %d of them false: %+v", len(s.Insights), wrong, s)
+	}
+	first, holds := s.Insights[len(s.Insights)-1], false
+	for _, f := range s.Insights {
+		holds = holds || f.Now != nil && f.Now.Holds
+		if f.P > f.Allowed || f.Question != "renewals" || f.Within != "30d" {
+			t.Errorf("%+v", f)
+		}
+	}
+	if !holds {
+		t.Errorf("nothing of it holds a year later: %+v", s.Insights)
+	}
+	t.Logf("%d looks, %d tests, %d discoveries, %.4f spent; first on %s: %s %s", len(s.Days), s.Tests, s.Discoveries, s.Spent, first.Found, first.Sentence, first.Told)
+	h.apply("kind: segment\nid: found\nwhen: " + first.When + "\n---\nkind: insight\nid: renewals\nevent: Box Renewed\nwithin: 60d\nexclude: [plan]\n")
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/rapport-engine/rapport/config"
-	"github.com/rapport-engine/rapport/engine"
 	"github.com/rapport-engine/rapport/twin/wear"
 )
 
@@ -18,14 +17,7 @@ func lifeKind() config.Kind {
 // newLearner returns what learns from the lives of items of this server.
 func (s *Server) newLearner() *wear.Learner {
 	return wear.NewLearner(wear.Deps{
-		Home: s.engine, Clock: s.opts.Clock, Logger: s.log, Publish: s.publishLives,
-		Config: func() *engine.Config {
-			c, err := s.compiled.at(s.compiled.defs.number())
-			if err != nil {
-				return nil
-			}
-			return c
-		},
+		Home: s.engine, Clock: s.opts.Clock, Logger: s.log, Publish: s.publishLives, Config: s.inForce,
 	})
 }
 

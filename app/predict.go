@@ -9,6 +9,7 @@ import (
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/config"
 	"github.com/rapport-engine/rapport/engine"
+	"github.com/rapport-engine/rapport/eventlog"
 	"github.com/rapport-engine/rapport/predict"
 	"github.com/rapport-engine/rapport/profile"
 )
@@ -19,6 +20,7 @@ func predictionKinds() []config.Kind {
 		{Name: "prediction", Doc: "What counts as a purchase and how far ahead to look; without one, Order Completed with its revenue, a year ahead.", New: func() any { return predict.NewPredictionDoc() }},
 		{Name: "model", Doc: "A model the server fitted to what people did. The server writes these by itself.", New: func() any { return new(predict.ModelDoc) }},
 		{Name: "softSegment", Doc: "A name for a soft segment that was discovered, for people and for segments.degree().", New: func() any { return new(predict.SoftDoc) }},
+		{Name: "insight", Doc: "An outcome the server looks at every day for what goes with it; without one, purchases.", New: func() any { return predict.NewInsightDoc() }},
 	}
 }
 
@@ -26,7 +28,8 @@ func predictionKinds() []config.Kind {
 func compilePredictions(set *config.Set, at *stage) (*predict.Config, error) {
 	docs := predict.Documents{
 		Predictions: deref(config.Specs[*predict.PredictionDoc](set, "prediction")), Models: deref(config.Specs[*predict.ModelDoc](set, "model")),
-		Names: deref(config.Specs[*predict.SoftDoc](set, "softSegment")),
+		Names:    deref(config.Specs[*predict.SoftDoc](set, "softSegment")),
+		Insights: deref(config.Specs[*predict.InsightDoc](set, "insight")),
 	}
 	if at != nil {
 		key := predict.DeclaredKey(docs.Predictions)
@@ -58,15 +61,30 @@ func (b *sender) sendBuilt(ctx context.Context, of *predict.Building) error {
 // newFitter returns what fits the models of this server.
 func (s *Server) newFitter() *predict.Fitter {
 	return predict.NewFitter(predict.Deps{
-		Home: s.engine, Clock: s.opts.Clock, Logger: s.log, Publish: s.publishModel, History: s.newestEvents,
-		Config: func() *engine.Config {
-			c, err := s.compiled.at(s.compiled.defs.number())
-			if err != nil {
-				return nil // the defaults hold
-			}
-			return c
+		Home: s.engine, Clock: s.opts.Clock, Logger: s.log, Publish: s.publishModel, History: s.newestEvents, Config: s.inForce,
+	})
+}
+
+// newDaily returns what looks for insights of this server every day.
+func (s *Server) newDaily() *predict.Daily {
+	return predict.NewDaily(predict.DailyDeps{
+		Home: s.engine, Clock: s.opts.Clock, Logger: s.log, Stream: s.insights, Config: s.inForce,
+		Append: func(ctx context.Context, kind string, make func() ([]byte, error)) error {
+			return s.journal.AppendWith(ctx, kind, "system", func() ([]byte, []eventlog.Record, error) {
+				body, err := make()
+				return body, nil, err
+			})
 		},
 	})
+}
+
+// inForce returns the configuration in force, or nil: the defaults hold.
+func (s *Server) inForce() *engine.Config {
+	c, err := s.compiled.at(s.compiled.defs.number())
+	if err != nil {
+		return nil
+	}
+	return c
 }
 
 // publishModel makes a model a document of the configuration, so that every

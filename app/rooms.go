@@ -25,6 +25,7 @@ func (s *Server) runRooms(ctx context.Context, group *errgroup.Group) {
 		s.serveTriggers,
 		s.rates.run,
 		s.fitter.Run,
+		s.newDaily().Run,
 		s.lives.Run,
 		s.keepWorth,
 		s.demo.run,

@@ -86,6 +86,7 @@ type Server struct {
 	rates     *rates
 	took      durations
 	fitter    *predict.Fitter
+	insights  *predict.Stream
 	worth     worth
 	lives     *wear.Learner
 	chain     *epcis.Chain

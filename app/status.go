@@ -25,7 +25,7 @@ import (
 // api returns the management interface.
 func (s *Server) api() http.Handler {
 	return api.New(api.Deps{
-		Predictions: s.fitter, Lives: s.lives,
+		Predictions: s.fitter, Found: s.insights, Lives: s.lives,
 		Access: s.access, Config: s.config, Registry: s.registry, Engine: s.engine, Identity: s.identity, Decider: s.decider,
 		Recent: s.recent, Model: s.model, Door: s.door, Deliver: s.deliver, Composer: s.composer, Log: s.events, Zones: s.zones, Live: s.live,
 		Clock: s.opts.Clock, Logger: s.log, System: s, Demo: s.demo, InApp: s.inapp.Serve, Decided: s.rates.decided,

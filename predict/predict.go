@@ -101,6 +101,7 @@ type Config struct {
 	liking    *Liking     // nil while there is no model
 	intent    *Intent     // nil while there is no model
 	named     []SoftDoc
+	asked     []InsightDoc // outcomes looked at every day, by id
 
 	what              uint32 // hash of the event that is a purchase on the way of a session
 	bought, liked     key    // in force
@@ -122,6 +123,7 @@ type Documents struct {
 	Predictions []PredictionDoc
 	Models      []ModelDoc
 	Names       []SoftDoc
+	Insights    []InsightDoc
 	// Since is the number of the configuration at which what the predictions
 	// declare was taken up, Building whether history is still read for it.
 	Since    int64
@@ -130,7 +132,7 @@ type Documents struct {
 
 // Compile makes the room's part from its documents.
 func Compile(docs Documents) (*Config, error) {
-	c := &Config{settings: *NewPredictionDoc(), named: docs.Names, building: docs.Building}
+	c := &Config{settings: *NewPredictionDoc(), named: docs.Names, asked: sortedOutcomes(docs.Insights), building: docs.Building}
 	for i, d := range docs.Names {
 		for _, other := range docs.Names[:i] {
 			if other.Topic == d.Topic {

@@ -1,5 +1,5 @@
 // When people answer, what learning does, whom recalls reached: of the mock's small world.
-import type { Insights, LearningHealth, MessagePreview, PersonSending, Recall, RecallPeople, RecallStatus } from '../src/api/types'
+import type { Insights, InsightStream, LearningHealth, MessagePreview, PersonSending, Recall, RecallPeople, RecallStatus } from '../src/api/types'
 import type { MockPerson } from './world'
 
 const iso = (at: number) => new Date(at).toISOString()
@@ -23,9 +23,23 @@ export const learning = (now: number): LearningHealth => ({
 })
 
 export const insights = (event: string): Insights => ({
-  event, people: 18_342, rate: 0.21,
+  event, people: 18_342, rate: 0.21, leftOut: ['performed("Checkout Started").count()'],
   insights: [{ sentence: '', when: 'performed("Products Searched").count() >= 2', people: 2210, rate: 0.41, rest: 0.17, low: 0.2, high: 0.28, lift: 2.4, q: 0.001, discovery: true }],
 })
+
+export const insightStream = (now: number): InsightStream => {
+  const day = (ago: number) => iso(now - ago * 86_400_000).slice(0, 10)
+  return {
+    level: 0.05, tests: 9, discoveries: 1, spent: 0.011, left: 0.039, next: 0.0021,
+    told: '9 groups were tested and 1 held. Each test takes its share of an allowance for being wrong (3.9 % of 5 % is left), and each discovery adds to it.',
+    days: [2, 1, 0].map((ago) => ({ day: day(ago), people: 18_342, tests: 3, discoveries: ago === 1 ? 1 : 0, spent: 0.004 })),
+    insights: [{
+      number: 5, question: 'purchases', event: 'Order Completed', within: '30d', found: day(1), sentence: '', when: 'performed("Products Searched").count() >= 2', people: 2210, rate: 0.41, rest: 0.17, low: 0.2, high: 0.28, p: 0.000001, allowed: 0.0012,
+      told: 'Test 5: chance alone brings such a difference once in 1,000,000 times. After the tests before it, anything rarer than once in 830 times counted as found.',
+      now: { day: day(0), people: 2230, rate: 0.4, rest: 0.17, low: 0.19, high: 0.27, holds: true },
+    }],
+  }
+}
 
 /** Everybody a recall concerns: the first took note, the second is reached, the third cannot be. */
 export function recalled(recall: Recall, people: MockPerson[]): { status: RecallStatus; page: (state: string | null) => RecallPeople } {

@@ -8,7 +8,7 @@ import { lineDiff } from '../src/format/diff'
 import { tone } from '../src/format/event'
 import { actions, decide, explain, makeDeliveries, makeDestinations, makeDocuments, makeId, makePeople, makeQuarantine, placements, random, sources, type MockPerson } from './world'
 
-import { insights, learning, preview, recalled, sending } from './outreach'
+import { insights, insightStream, learning, preview, recalled, sending } from './outreach'
 import { makeThings, segmentDocuments } from './things'
 
 export interface MockOptions {
@@ -263,7 +263,7 @@ export function createMock(options: MockOptions = {}): Mock {
       case 'GET learning':
         return learning(Date.now())
       case 'GET insights':
-        return insights(call.query.get('event') ?? '')
+        return a === 'stream' ? insightStream(Date.now()) : insights(call.query.get('event') ?? '')
       case 'GET channels':
         return { channels: [], suppressed: 0 }
       case 'GET suppressions':

@@ -28,10 +28,10 @@ type Column struct {
 
 // Condition is one clause of a group's description.
 type Condition struct {
-	Column string
-	Op     string // "==", ">=", "<"
-	Text   string // for texts
-	Number float64
+	Column string  `json:"column"`
+	Op     string  `json:"op"`             // "==", ">=", "<"
+	Text   string  `json:"text,omitempty"` // for texts
+	Number float64 `json:"number,omitempty"`
 }
 
 // String returns the condition as people write it.
@@ -50,6 +50,15 @@ type Options struct {
 	Keep    int     // most groups tested; default 8
 	Level   float64 // false discovery rate; default 0.05
 	Seed    uint64  // of the halves
+	// Explore says which rows the search may see, the others test; nil draws a
+	// half by Seed. Rows that come back should stay where they are: what has
+	// tested once must not be searched in later.
+	Explore []bool
+	// Known are groups that need not be found again: nearly the same rows are left out.
+	Known [][]Condition
+	// Promising leaves out groups that stand out no more, where the search may
+	// see, than the best of so many would by luck.
+	Promising bool
 }
 
 // Finding is one group that was tested.
@@ -91,35 +100,48 @@ type search struct {
 // Search looks for groups and returns those tested, strongest first. y is the
 // outcome of each row: 0 and 1, or any finite numbers.
 func Search(columns []Column, y []float64, o Options) ([]Finding, error) {
-	o.Depth, o.Beam, o.MinRows, o.Keep = or(o.Depth, 3), or(o.Beam, 30), or(o.MinRows, 40), or(o.Keep, 8)
+	out, err := Candidates(columns, y, o)
+	if err != nil {
+		return nil, err
+	}
 	if o.Level == 0 {
 		o.Level = 0.05
 	}
-	s := &search{o: o, y: y, binary: true}
+	correct(out, o.Level)
+	slices.SortStableFunc(out, func(a, b Finding) int { return cmp.Compare(a.P, b.P) })
+	return out, nil
+}
+
+// Candidates is Search for a [Stream], which decides what is a discovery: the
+// groups stand in the order in which they stood out where the search may see,
+// which their tests have no say in.
+func Candidates(columns []Column, y []float64, o Options) ([]Finding, error) {
+	o.Depth, o.Beam, o.MinRows, o.Keep = or(o.Depth, 3), or(o.Beam, 30), or(o.MinRows, 40), or(o.Keep, 8)
+	s := &search{o: o, y: y, binary: binary(y)}
 	for i, v := range y {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return nil, fmt.Errorf("insight: row %d has the outcome %v", i, v)
 		}
-		s.binary = s.binary && (v == 0 || v == 1)
 	}
 	for _, c := range columns {
 		if c.Numbers != nil && len(c.Numbers) != len(y) || c.Numbers == nil && len(c.Texts) != len(y) {
 			return nil, fmt.Errorf("insight: the column %s has another length than the outcome", c.Name)
 		}
 	}
+	if o.Explore != nil && len(o.Explore) != len(y) {
+		return nil, fmt.Errorf("insight: there are %d rows, and halves for %d", len(y), len(o.Explore))
+	}
 	s.rank = ranks(y)
-	s.halve()
+	s.halve(o.Explore)
 	for i, c := range columns {
 		s.describe(i, c)
 	}
 	var out []Finding
-	for _, g := range s.prune(s.beam()) {
+	for _, g := range s.prune(s.beam(), s.known(columns)) {
 		if f, ok := s.judge(g); ok {
 			out = append(out, f)
 		}
 	}
-	correct(out, o.Level)
-	slices.SortStableFunc(out, func(a, b Finding) int { return cmp.Compare(a.P, b.P) })
 	return out, nil
 }
 
@@ -149,8 +171,18 @@ func count(rows []uint64) (n int) {
 	return n
 }
 
-func (s *search) halve() {
+func (s *search) halve(explore []bool) {
 	s.explore, s.test = words(len(s.y)), words(len(s.y))
+	for i, sees := range explore {
+		if sees {
+			set(s.explore, i)
+		} else {
+			set(s.test, i)
+		}
+	}
+	if explore != nil {
+		return
+	}
 	rng := rand.New(rand.NewPCG(s.o.Seed, 0x696e_7369))
 	for k, i := range rng.Perm(len(s.y)) {
 		if k%2 == 0 {
@@ -164,13 +196,8 @@ func (s *search) halve() {
 // describe makes the conditions of one column: each frequent text, and cuts
 // of the numbers at quantiles of the exploring half.
 func (s *search) describe(at int, c Column) {
-	add := func(cond Condition, holds func(i int) bool) {
-		rows := words(len(s.y))
-		for i := range s.y {
-			if holds(i) {
-				set(rows, i)
-			}
-		}
+	add := func(cond Condition) {
+		rows := holds(c, cond, len(s.y))
 		n := count(and(rows, s.explore))
 		if n >= s.o.MinRows && count(s.explore)-n >= s.o.MinRows {
 			s.selectors = append(s.selectors, selector{cond, at, rows})
@@ -181,7 +208,7 @@ func (s *search) describe(at int, c Column) {
 		slices.Sort(kinds)
 		for _, text := range slices.Compact(kinds) {
 			if text != "" {
-				add(Condition{Column: c.Name, Op: "==", Text: text}, func(i int) bool { return c.Texts[i] == text })
+				add(Condition{Column: c.Name, Op: "==", Text: text})
 			}
 		}
 		return
@@ -198,8 +225,8 @@ func (s *search) describe(at int, c Column) {
 		cuts = append(cuts, known[k*len(known)/6])
 	}
 	for _, cut := range slices.Compact(cuts) {
-		add(Condition{Column: c.Name, Op: ">=", Number: cut}, func(i int) bool { return c.Numbers[i] >= cut })
-		add(Condition{Column: c.Name, Op: "<", Number: cut}, func(i int) bool { return c.Numbers[i] < cut })
+		add(Condition{Column: c.Name, Op: ">=", Number: cut})
+		add(Condition{Column: c.Name, Op: "<", Number: cut})
 	}
 }
 
@@ -298,19 +325,33 @@ func (s *search) beam() []group {
 		level = next[:min(len(next), s.o.Beam)]
 		found = append(found, level...)
 	}
+	if s.o.Promising {
+		found = slices.DeleteFunc(found, func(g group) bool { return g.score < price })
+	}
 	slices.SortStableFunc(found, func(a, b group) int {
 		return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(len(a.by), len(b.by)))
 	})
 	return found
 }
 
-// prune leaves out groups that are nearly the same people as a better one, or
-// all but them.
-func (s *search) prune(found []group) []group {
-	var kept []group
+// known returns the groups that need not be found again.
+func (s *search) known(columns []Column) []group {
+	var out []group
+	for _, conditions := range s.o.Known {
+		if rows, ok := s.holding(columns, conditions); ok {
+			out = append(out, group{rows: and(rows, s.explore)})
+		}
+	}
+	return out
+}
+
+// prune leaves out groups that are nearly the same people as a better one or a
+// known one, or all but them.
+func (s *search) prune(found, known []group) []group {
+	kept := known
 	all := float64(count(s.explore))
 	for _, g := range found {
-		if len(kept) == s.o.Keep {
+		if len(kept) == len(known)+s.o.Keep {
 			break
 		}
 		n := float64(count(g.rows))
@@ -323,7 +364,7 @@ func (s *search) prune(found []group) []group {
 			kept = append(kept, g)
 		}
 	}
-	return kept
+	return kept[len(known):]
 }
 
 // judge tests a group on the other half.
@@ -332,15 +373,21 @@ func (s *search) judge(g group) (Finding, bool) {
 	for _, k := range g.by[1:] {
 		rows = and(rows, s.selectors[k].rows)
 	}
+	f, ok := s.compare(rows)
+	for _, k := range g.by {
+		f.Conditions = append(f.Conditions, s.selectors[k].Condition)
+	}
+	return f, ok
+}
+
+// compare holds the outcome of the rows against that of the others, in the half that tests.
+func (s *search) compare(rows []uint64) (Finding, bool) {
 	in := and(rows, s.test)
 	inside, outside := momentsOf(s.y, in), momentsOf(s.y, without(s.test, in))
 	if inside.n < 10 || outside.n < 10 {
 		return Finding{}, false
 	}
 	f := Finding{Rows: count(rows), Mean: inside.mean, Rest: outside.mean, P: 1}
-	for _, k := range g.by {
-		f.Conditions = append(f.Conditions, s.selectors[k].Condition)
-	}
 	se := math.Sqrt(inside.variance/inside.n + outside.variance/outside.n)
 	f.Low, f.High = inside.mean-outside.mean-1.96*se, inside.mean-outside.mean+1.96*se
 	f.Lift = inside.mean / outside.mean

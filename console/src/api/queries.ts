@@ -6,7 +6,7 @@ import type {
   Artifact, HeldValue, Portfolio, Proposal, ProposalDetail, Review, Rollout, RolloutDevice, Affected, CaptureJob, ItemsPage, Item, ModelPage, Recall, Scores, Segment, SegmentHistory, SegmentMembers, SegmentOverlap, SegmentPreview, Series,
   Action, AuditEntry, Explanation, FleetReport, Product, Config, ConfigDocument, ConfigField, ConfigVersion, ConfigPlan, DecisionsPage, Deliveries, Demo,
   Identity, Job, PeoplePage, Person, Placement, QuarantinePage, Source, System,
-  Timeline, Token, RecallStatus, RecallPeople, PersonSending, LearningHealth, Insights, Channels, Suppressions,
+  Timeline, Token, RecallStatus, RecallPeople, PersonSending, LearningHealth, Insights, InsightStream, Channels, Suppressions,
 } from './types'
 
 const auditPage = 200
@@ -269,6 +269,8 @@ export const insightsQuery = (event: string, within: string) =>
     retry: false,
     placeholderData: keepPreviousData,
   })
+
+export const insightStreamQuery = queryOptions({ queryKey: ['insights', 'stream'], queryFn: ({ signal }) => get<InsightStream>('/v1/insights/stream', { signal }), staleTime: 300_000, retry: false })
 
 export const channelsQuery = queryOptions({ queryKey: ['channels'], queryFn: ({ signal }) => get<Channels>('/v1/channels', { signal }), refetchInterval: 10_000 })
 

@@ -699,6 +699,56 @@ export interface components {
             /** @description At most 20 */
             soonest: components["schemas"]["FleetNext"][];
         };
+        FoundInsight: {
+            /**
+             * Format: double
+             * @description How often it may, for the test to be a discovery
+             */
+            allowed: number;
+            /** @description The outcome */
+            event: string;
+            /** @description Day it was found */
+            found: string;
+            /** Format: double */
+            high: number;
+            /**
+             * Format: double
+             * @description 95 % interval of the difference
+             */
+            low: number;
+            /** @description At the latest look that could tell */
+            now?: components["schemas"]["InsightToday"];
+            /**
+             * Format: int64
+             * @description Of its test
+             */
+            number: number;
+            /**
+             * Format: double
+             * @description How often chance alone would bring at least such a difference
+             */
+            p: number;
+            /** Format: int64 */
+            people: number;
+            question: string;
+            /**
+             * Format: double
+             * @description Share of the group with the outcome, among people the search had not seen
+             */
+            rate: number;
+            /**
+             * Format: double
+             * @description Share of the others
+             */
+            rest: number;
+            sentence: string;
+            /** @description Why it counts as found, in words */
+            told: string;
+            /** @description The group as a condition: a segment of it is one step away */
+            when: string;
+            /** @description In the last so long; all time if left out */
+            within?: string;
+        };
         FragmentInfo: {
             /**
              * Format: int32
@@ -873,9 +923,74 @@ export interface components {
             /** @description The group as a condition: a segment of it is one step away */
             when: string;
         };
+        InsightDay: {
+            day: string;
+            /** Format: int64 */
+            discoveries: number;
+            /** Format: int64 */
+            people: number;
+            /** Format: double */
+            spent: number;
+            /** Format: int64 */
+            tests: number;
+        };
+        InsightStream: {
+            /** @description Looks, oldest first */
+            days: components["schemas"]["InsightDay"][];
+            /** Format: int64 */
+            discoveries: number;
+            /** @description Discoveries, newest first */
+            insights: components["schemas"]["FoundInsight"][];
+            /**
+             * Format: double
+             * @description What may still be given out; each discovery adds to it
+             */
+            left: number;
+            /**
+             * Format: double
+             * @description Share of false ones among all that is ever found here
+             */
+            level: number;
+            /**
+             * Format: double
+             * @description The largest p-value at which the next test is a discovery
+             */
+            next: number;
+            /** @description Why today has not been looked at yet */
+            reason?: string;
+            /**
+             * Format: double
+             * @description Chance of a false discovery given out so far, added up over the tests
+             */
+            spent: number;
+            /**
+             * Format: int64
+             * @description Groups tested since the first look
+             */
+            tests: number;
+            /** @description The same in words */
+            told: string;
+        };
+        InsightToday: {
+            day: string;
+            /** Format: double */
+            high: number;
+            /** @description The interval is on one side of nothing, that of the day it was found */
+            holds: boolean;
+            /** Format: double */
+            low: number;
+            /** Format: int64 */
+            people: number;
+            /** Format: double */
+            rate: number;
+            /** Format: double */
+            rest: number;
+        };
         Insights: {
             event: string;
             insights: components["schemas"]["Insight"][];
+            /** @description What explains nothing because it is the outcome in other words: a step without which hardly anybody does it, or what only those do who did it */
+            leftOut: string[];
             /** Format: int64 */
             people: number;
             /**

@@ -171,6 +171,7 @@ export type ModelPage = Of<'ModelPage'>
 /** How learning does in the newest decisions. */
 export type LearningHealth = Of<'LearningHealth'>
 export type Insights = Of<'Insights'>
+export type InsightStream = Of<'InsightStream'>
 
 export type Channels = Of<'ChannelsAnswer'>
 export type Suppressions = Of<'SuppressionPage'>

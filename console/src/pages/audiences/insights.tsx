@@ -14,9 +14,13 @@ import { Page } from '@/ui/page'
 import { Badge, Bar } from '@/ui/parts'
 import { Empty, Loaded } from '@/ui/states'
 import { useEffect, useState } from 'react'
+import { DailyLooks, mark } from './daily'
 import { AudienceTabs } from './tabs'
 
 const route = getRouteApi('/insights')
+
+/** What a column of the search is called: the event it counts, or the trait. */
+const column = (name: string) => spokenName(/^performed\("(.+)"\)/.exec(name)?.[1] ?? name.replace(/^traits\./, ''))
 
 type Insight = Insights['insights'][number]
 
@@ -38,6 +42,7 @@ export function InsightsPage() {
   return (
     <Page title="Insights" purpose="What goes with an outcome, found among everybody and checked on people the search had not seen.">
       <AudienceTabs />
+      <DailyLooks />
       <form
         className="flex flex-wrap items-center gap-2"
         onSubmit={(e) => {
@@ -81,13 +86,11 @@ export function InsightsPage() {
           )
         }
       </Loaded>
+      {query.data && query.data.leftOut.length > 0 && <p className="text-meta text-muted">Left out, being the outcome in other words: {query.data.leftOut.map(column).join(', ')}.</p>}
       <p className="text-meta text-muted">These go together; which causes which only an experiment tells. Of all that are called discoveries, about one in twenty is none.</p>
     </Page>
   )
 }
-
-/** A short name for a condition, the same each time. */
-const mark = (text: string) => [...text].reduce((sum, c) => (sum * 31 + c.charCodeAt(0)) >>> 0, 7).toString(36)
 
 function Card({ insight, event }: { insight: Insight; event: string }) {
   const may = useMay()
