@@ -25,7 +25,7 @@ func connect(ctx context.Context, addr, item, token string) (c *paho.Client, ope
 		return nil, nil, err
 	}
 	open, end := context.WithCancel(ctx)
-	c = paho.NewClient(paho.ClientConfig{Conn: conn, PacketTimeout: 5 * time.Second, OnClientError: func(error) { end() }, OnServerDisconnect: func(*paho.Disconnect) { end() }})
+	c = paho.NewClient(paho.ClientConfig{Conn: conn, PacketTimeout: time.Minute, OnClientError: func(error) { end() }, OnServerDisconnect: func(*paho.Disconnect) { end() }})
 	_, err = c.Connect(ctx, &paho.Connect{ClientID: "device", CleanStart: true, KeepAlive: 30, Username: item, UsernameFlag: true, Password: []byte(token), PasswordFlag: true})
 	if err != nil {
 		end()

@@ -161,7 +161,7 @@ func TestACommandReachesAConnectedItemAndIsAnswered(t *testing.T) {
 				t.Fatalf("%s: %v", line, err)
 			}
 			return topic, payload
-		case <-time.After(20 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatal("nothing came")
 		}
 		return "", nil

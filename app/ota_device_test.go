@@ -49,7 +49,7 @@ func hear(t *testing.T, addr, item, token string) *listener {
 // update waits for an update to be desired, or with gone for none to be.
 func (l *listener) update(t *testing.T, gone bool) map[string]any {
 	t.Helper()
-	late := time.After(time.Minute)
+	late := time.After(2 * time.Minute)
 	for {
 		select {
 		case desired := <-l.wanted:

@@ -136,7 +136,7 @@ holdout: 0
 		select {
 		case r := <-arrived:
 			return r
-		case <-time.After(30 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatal("nothing was pushed")
 			return request{}
 		}
