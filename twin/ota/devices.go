@@ -55,7 +55,7 @@ func (u *Updates) Poll(ctx context.Context, item string) (*Visit, error) {
 		return again, nil // another request of the device was first
 	}
 	now := u.now()
-	if err := u.append(ctx, recordAction, Action{ID: id, Item: item, Rollout: r.ID, Stage: stage, Step: Assigned, Began: now, Changed: now}); err != nil {
+	if err := u.append(ctx, recordAction, step{Action{ID: id, Item: item, Rollout: r.ID, Stage: stage, Step: Assigned, Began: now, Changed: now}, Assigned}); err != nil {
 		return nil, err
 	}
 	u.mu.Lock()
@@ -170,19 +170,29 @@ func (u *Updates) own(ctx context.Context, item string, id int64) (Action, error
 // Report takes a device's feedback on an update. Kinds: NotFound for an action
 // that is not the device's.
 func (u *Updates) Report(ctx context.Context, item string, id int64, f Feedback) error {
-	now, err := u.own(ctx, item, id)
-	if err != nil {
-		return err
+	for {
+		now, err := u.own(ctx, item, id)
+		if err != nil {
+			return err
+		}
+		if !now.Step.Open() {
+			return nil // told again, or too late
+		}
+		if done, err := u.report(ctx, now, f); done || err != nil {
+			return err
+		}
 	}
-	if !now.Step.Open() {
-		return nil // told again, or too late
-	}
+}
+
+// report takes feedback on an action at the step it is read at. It is not done
+// if the action went on meanwhile.
+func (u *Updates) report(ctx context.Context, now Action, f Feedback) (done bool, err error) {
 	detail := strings.Join(f.Details, "; ")
 	switch {
 	case f.Execution == "closed" && f.Finished == "success":
 		// The device runs it: updaters close an action after the boot. From now it soaks.
 		if now.Step == Soaking {
-			return nil
+			return true, nil
 		}
 		// Its twin first: if we end between the two the device tells again.
 		u.mu.Lock()
@@ -191,16 +201,16 @@ func (u *Updates) Report(ctx context.Context, item string, id int64, f Feedback)
 			version = u.state.Artifacts[p.Artifact].Version
 		}
 		u.mu.Unlock()
-		if err := u.d.Devices.Runs(ctx, item, version); err != nil {
-			return err
+		if err := u.d.Devices.Runs(ctx, now.Item, version); err != nil {
+			return false, err
 		}
 		return u.move(ctx, now, Soaking, detail)
 	case f.Execution == "closed", f.Execution == "rejected":
 		return u.move(ctx, now, Failed, cmp.Or(detail, "the device refused or failed"))
 	case f.Execution == "canceled":
 		return u.move(ctx, now, CanceledStep, detail)
-	case now.Step == CancelAsked, now.Step == Soaking:
-		return nil
+	case now.Step == CancelAsked, now.Step == Soaking, now.Step == Proceeding:
+		return true, nil
 	}
 	return u.move(ctx, now, Proceeding, detail)
 }
@@ -215,9 +225,11 @@ func (u *Updates) Canceled(ctx context.Context, item string, id int64, f Feedbac
 		return nil
 	}
 	if f.Execution == "rejected" || f.Execution == "closed" && f.Finished == "failure" {
-		return u.move(ctx, now, Proceeding, "the device goes on")
+		_, err = u.move(ctx, now, Proceeding, "the device goes on")
+	} else {
+		_, err = u.move(ctx, now, CanceledStep, strings.Join(f.Details, "; "))
 	}
-	return u.move(ctx, now, CanceledStep, strings.Join(f.Details, "; "))
+	return err
 }
 
 // SetAttributes keeps what a device says of itself.

@@ -157,14 +157,25 @@ type Action struct {
 	Detail  string `json:"detail,omitempty"`
 }
 
+// step is what the log holds of an action: of two who decide about one at the
+// same moment the first in the log counts, the other decided on what was no more.
+type step struct {
+	Action
+	// From is the step it was decided on. The first of an action names its own:
+	// it counts while the rollout runs.
+	From Step `json:"from,omitempty"`
+}
+
 // Control is a change of a rollout's state.
 type Control struct {
 	Rollout string `json:"rollout"`
-	Status  Status `json:"status"`
-	Stage   int    `json:"stage"`
-	Reason  string `json:"reason,omitempty"`
-	By      string `json:"by"`
-	At      int64  `json:"at"`
+	// From is the state it was decided on; in any other it changes nothing.
+	From   Status `json:"from,omitempty"`
+	Status Status `json:"status"`
+	Stage  int    `json:"stage"`
+	Reason string `json:"reason,omitempty"`
+	By     string `json:"by"`
+	At     int64  `json:"at"`
 }
 
 // attributes is what a device said of itself.
@@ -238,16 +249,16 @@ func (s *State) Apply(kind uint8, data []byte) error {
 		if err := json.Unmarshal(data, &c); err != nil {
 			return err
 		}
-		if p := s.Rollouts[c.Rollout]; p != nil && !p.Status.Over() {
+		if p := s.Rollouts[c.Rollout]; p != nil && !p.Status.Over() && (c.From == "" || c.From == p.Status) {
 			p.Status, p.Reason, p.Changed = c.Status, c.Reason, c.At
 			p.Stage = min(max(p.Stage, c.Stage), len(p.Stages)-1)
 		}
 	case recordAction:
-		var a Action
+		var a step
 		if err := json.Unmarshal(data, &a); err != nil {
 			return err
 		}
-		s.step(&a)
+		s.step(&a.Action, a.From)
 	case recordAttributes:
 		var a attributes
 		if err := json.Unmarshal(data, &a); err != nil {
@@ -258,14 +269,18 @@ func (s *State) Apply(kind uint8, data []byte) error {
 	return nil
 }
 
-// step moves an action on. A final step stands.
-func (s *State) step(a *Action) {
+// step moves an action on. A final step stands, and so does one that came
+// between.
+func (s *State) step(a *Action, from Step) {
 	p := s.Rollouts[a.Rollout]
 	if p == nil {
 		return
 	}
 	old := s.Actions[a.ID]
 	if old == nil {
+		if from != "" && p.Status != Running {
+			return
+		}
 		kept := *a
 		s.Actions[a.ID] = &kept
 		s.Current[a.Item] = a.ID
@@ -277,7 +292,7 @@ func (s *State) step(a *Action) {
 		}
 		return
 	}
-	if !old.Step.Open() || old.Step == a.Step {
+	if !old.Step.Open() || old.Step == a.Step || from != "" && from != old.Step {
 		return
 	}
 	p.Steps[old.Step]--

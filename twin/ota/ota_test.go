@@ -46,6 +46,7 @@ type fleet struct {
 	faults   map[string]int64
 	asleep   map[string]bool
 	clock    *hand
+	between  func() // called once, when somebody asks what happened to an item
 }
 
 func (f *fleet) Device(_ context.Context, item string) (*ota.Device, error) {
@@ -65,6 +66,13 @@ func (f *fleet) May(_ context.Context, item string, _ *ota.Rollout) (bool, strin
 }
 
 func (f *fleet) Happened(_ context.Context, item, event string, since int64) (bool, error) {
+	f.mu.Lock()
+	between := f.between
+	f.between = nil
+	f.mu.Unlock()
+	if between != nil {
+		between()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return event == "Product Fault" && f.faults[item] > since, nil
@@ -286,6 +294,54 @@ func TestARolloutStopsByItselfWhenCustomersSuffer(t *testing.T) {
 		if got := w.rollout(p.ID); (got.Status == ota.Stopped) != harmful {
 			t.Errorf("harmful %t: %s %s", harmful, got.Status, got.Reason)
 		}
+	}
+}
+
+func TestAPauseIsNotLostToTheNextStageThatWasDecidedBefore(t *testing.T) {
+	t.Parallel()
+	const n = 40
+	w := newWorld(t, n)
+	p := w.begin(ota.Rollout{Stages: []ota.Stage{{Percent: 50}, {Percent: 100}}, Minimum: 1, Soak: 60, Timeout: 3600, Harms: []ota.Harm{{Event: "Product Fault", Worse: 0.05}}})
+	w.install(n, "success")
+	w.clock.move(2 * time.Minute)
+	for i := range n {
+		w.poll(name(i))
+	}
+	w.fleet.between = func() { w.change(p.ID, "pause") }
+	w.supervise()
+	if got := w.rollout(p.ID); got.Status != ota.Paused || got.Stage != 0 {
+		t.Errorf("paused while the next stage was decided on, it is %s at stage %d", got.Status, got.Stage)
+	}
+	w.change(p.ID, "resume")
+	w.supervise()
+	if got := w.rollout(p.ID); got.Status != ota.Running || got.Stage != 1 {
+		t.Errorf("resumed, it is %s at stage %d", got.Status, got.Stage)
+	}
+}
+
+func TestASuccessIsNotLostToACancellationInTheSameMoment(t *testing.T) {
+	t.Parallel()
+	const n = 60
+	w := newWorld(t, n)
+	p := w.begin(ota.Rollout{Stages: []ota.Stage{{Percent: 100}}, Soak: 60, Timeout: 3600})
+	var wg sync.WaitGroup
+	begun := make(chan struct{})
+	for i := range n {
+		a := w.poll(name(i)).Action
+		wg.Go(func() {
+			<-begun
+			for _, f := range []ota.Feedback{{Execution: "proceeding", Finished: "none"}, {Execution: "closed", Finished: "success"}} {
+				if err := w.u.Report(t.Context(), name(i), a.ID, f); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	close(begun)
+	w.change(p.ID, "cancel")
+	wg.Wait()
+	if got := w.rollout(p.ID); got.Status != ota.Canceled || got.Steps[ota.Soaking] != n {
+		t.Errorf("%s, of %d devices that succeeded: %v", got.Status, n, got.Steps)
 	}
 }
 

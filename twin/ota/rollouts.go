@@ -95,7 +95,7 @@ func (u *Updates) Change(ctx context.Context, id, verb, by string) (*Progress, e
 	if err != nil {
 		return nil, err
 	}
-	c := Control{Rollout: id, Stage: p.Stage, By: by, At: u.now()}
+	c := Control{Rollout: id, From: p.Status, Stage: p.Stage, By: by, At: u.now()}
 	switch {
 	case verb == "start" && p.Status == Draft:
 		c.Status, c.Stage = Running, 0
@@ -114,8 +114,10 @@ func (u *Updates) Change(ctx context.Context, id, verb, by string) (*Progress, e
 	default:
 		return nil, rapport.Errorf(rapport.Conflict, "a rollout that is %s cannot %s", p.Status, verb)
 	}
-	if err := u.append(ctx, recordControl, c); err != nil {
+	if done, err := u.control(ctx, c); err != nil {
 		return nil, err
+	} else if !done {
+		return nil, rapport.WithHint(rapport.Errorf(rapport.Conflict, "the rollout changed in the same moment"), "look at it again")
 	}
 	defer u.changed()
 	if c.Status == Canceled {
@@ -124,6 +126,17 @@ func (u *Updates) Change(ctx context.Context, id, verb, by string) (*Progress, e
 		}
 	}
 	return u.Rollout(ctx, id)
+}
+
+// control changes the state of a rollout, unless it changed since.
+func (u *Updates) control(ctx context.Context, c Control) (done bool, err error) {
+	if err := u.append(ctx, recordControl, c); err != nil {
+		return false, err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	p := u.state.Rollouts[c.Rollout]
+	return p != nil && p.Status == c.Status && p.Changed == c.At, nil
 }
 
 // changed says that devices which do not ask may have something to do now.
@@ -145,17 +158,31 @@ func (u *Updates) recallOffers(ctx context.Context, rollout string) error {
 	u.mu.Unlock()
 	slices.SortFunc(open, func(a, b Action) int { return cmp.Compare(a.ID, b.ID) })
 	for _, a := range open {
-		if err := u.move(ctx, a, CancelAsked, "the rollout ended"); err != nil {
-			return err
+		for a.Step == Assigned || a.Step == Proceeding {
+			if _, err := u.move(ctx, a, CancelAsked, "the rollout ended"); err != nil {
+				return err
+			}
+			u.mu.Lock()
+			a = *u.state.Actions[a.ID] // the device may have begun meanwhile
+			u.mu.Unlock()
 		}
 	}
 	return nil
 }
 
-func (u *Updates) move(ctx context.Context, a Action, step Step, detail string) error {
+// move takes an action from the step it is read at to another. It is not done
+// if the action went on meanwhile.
+func (u *Updates) move(ctx context.Context, a Action, to Step, detail string) (done bool, err error) {
 	if len(detail) > 500 {
 		detail = detail[:500]
 	}
-	a.Step, a.Changed, a.Detail = step, u.now(), detail
-	return u.append(ctx, recordAction, a)
+	s := step{a, a.Step}
+	s.Step, s.Changed, s.Detail = to, u.now(), detail
+	if err := u.append(ctx, recordAction, s); err != nil {
+		return false, err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	now := u.state.Actions[a.ID]
+	return now != nil && now.Step == to && now.Changed == s.Changed, nil
 }

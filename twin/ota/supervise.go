@@ -34,9 +34,11 @@ func (u *Updates) ripen(ctx context.Context, a Action) error {
 		return err
 	}
 	if d != nil && d.Firmware != "" && d.Firmware != version && d.FirmwareAt > a.Changed {
-		return u.move(ctx, a, Failed, "the device runs "+d.Firmware+" again")
+		_, err = u.move(ctx, a, Failed, "the device runs "+d.Firmware+" again")
+		return err
 	}
-	return u.move(ctx, a, Succeeded, "")
+	_, err = u.move(ctx, a, Succeeded, "")
+	return err
 }
 
 const superviseEvery = 2 * time.Second
@@ -101,7 +103,7 @@ func (u *Updates) look(ctx context.Context, p *Progress) error {
 		began, changed := max(a.Began, u.opened), max(a.Changed, u.opened)
 		switch {
 		case (p.Status == Canceled || p.Status == Stopped) && (a.Step == Assigned || a.Step == Proceeding) && a.Changed <= p.Changed:
-			err = u.move(ctx, a, CancelAsked, "the rollout ended") // we ended between the two
+			_, err = u.move(ctx, a, CancelAsked, "the rollout ended") // we ended between the two
 		case a.Step == Soaking:
 			if err := u.ripen(ctx, a); err != nil {
 				return err
@@ -110,12 +112,12 @@ func (u *Updates) look(ctx context.Context, p *Progress) error {
 			silent := u.polled[a.Item] < a.Changed+p.Soak*1000 && now > changed+p.Soak*1000+p.Timeout*1000
 			u.mu.Unlock()
 			if silent {
-				err = u.move(ctx, a, Failed, "the device fell silent after the update")
+				_, err = u.move(ctx, a, Failed, "the device fell silent after the update")
 			}
 		case a.Step == CancelAsked && now > changed+p.Timeout*1000:
-			err = u.move(ctx, a, CanceledStep, "the device did not answer")
+			_, err = u.move(ctx, a, CanceledStep, "the device did not answer")
 		case a.Step.Open() && a.Step != CancelAsked && now > began+p.Timeout*1000:
-			err = u.move(ctx, a, Failed, "not confirmed in time")
+			_, err = u.move(ctx, a, Failed, "not confirmed in time")
 		}
 		if err != nil {
 			return err
@@ -137,10 +139,11 @@ func (u *Updates) look(ctx context.Context, p *Progress) error {
 }
 
 func (u *Updates) stop(ctx context.Context, p *Progress, why string) error {
-	u.d.Logger.Warn("a rollout was stopped", "rollout", p.ID, "reason", why)
-	if err := u.append(ctx, recordControl, Control{Rollout: p.ID, Status: Stopped, Stage: p.Stage, Reason: why, By: "system", At: u.now()}); err != nil {
+	done, err := u.control(ctx, Control{Rollout: p.ID, From: p.Status, Status: Stopped, Stage: p.Stage, Reason: why, By: "system", At: u.now()})
+	if err != nil || !done {
 		return err
 	}
+	u.d.Logger.Warn("a rollout was stopped", "rollout", p.ID, "reason", why)
 	defer u.changed()
 	return u.recallOffers(ctx, p.ID)
 }
@@ -157,7 +160,8 @@ func (u *Updates) advance(ctx context.Context, p *Progress) error {
 	}
 	if p.Stage+1 < len(p.Stages) {
 		defer u.changed()
-		return u.append(ctx, recordControl, Control{Rollout: p.ID, Status: Running, Stage: p.Stage + 1, By: "system", At: u.now()})
+		_, err := u.control(ctx, Control{Rollout: p.ID, From: p.Status, Status: Running, Stage: p.Stage + 1, By: "system", At: u.now()})
+		return err
 	}
 	return nil // open to all, also to devices that come later; a person ends it
 }
