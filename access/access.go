@@ -97,6 +97,8 @@ type Deps struct {
 type Store struct {
 	deps Deps
 
+	revoking sync.Mutex // of two at once the second sees what the first left
+
 	mu     sync.RWMutex
 	byID   map[string]*Token
 	byHash map[[32]byte]*Token
@@ -194,6 +196,8 @@ func (s *Store) CreateWithSecret(ctx context.Context, author, name string, role 
 // Revoke ends a token and the sessions begun with it. Kinds: NotFound,
 // Conflict (it is the last active admin token), Unavailable.
 func (s *Store) Revoke(ctx context.Context, author, id string) error {
+	s.revoking.Lock()
+	defer s.revoking.Unlock()
 	now := rapport.Millis(s.deps.Clock.Now())
 	s.mu.RLock()
 	t, admins := s.byID[id], 0

@@ -3,7 +3,9 @@ package access_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,11 +19,16 @@ type journal struct {
 	store *access.Store
 	facts []string
 	fail  error
+	// before is called with every fact before it is durable, if set.
+	before func()
 }
 
 func (j *journal) Append(_ context.Context, kind, author string, body []byte) error {
 	if j.fail != nil {
 		return j.fail
+	}
+	if j.before != nil {
+		j.before()
 	}
 	j.facts = append(j.facts, kind+" "+string(body))
 	return j.store.Fold(kind, rapport.Millis(j.clock.now), author, body)
@@ -67,6 +74,36 @@ func TestATokenOpensUntilItIsRevoked(t *testing.T) {
 	}
 	if _, _, err := s.Session(cookie); rapport.KindOf(err) != rapport.Unauthenticated {
 		t.Errorf("session of a revoked token: %v", err)
+	}
+}
+
+// TestTwoAdminsWhoRevokeEachOtherLeaveOne lets both decide before either is durable.
+func TestTwoAdminsWhoRevokeEachOtherLeaveOne(t *testing.T) {
+	t.Parallel()
+	s, j := newStore(t)
+	var ids []string
+	for _, name := range []string{"ada", "bo"} {
+		tok, _, err := s.Create(t.Context(), "test", name, access.Admin, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, tok.ID)
+	}
+	second := make(chan error, 1)
+	var once sync.Once
+	j.before = func() { // the other one begins while the first is on its way to the log
+		once.Do(func() {
+			go func() { second <- s.Revoke(t.Context(), "ada", ids[1]) }()
+			for range 1000 { // it is let run, and may not decide before this one is known
+				runtime.Gosched()
+			}
+		})
+	}
+	if err := s.Revoke(t.Context(), "bo", ids[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-second; rapport.KindOf(err) != rapport.Conflict {
+		t.Errorf("the last admin's token was revoked: %v", err)
 	}
 }
 
