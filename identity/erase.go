@@ -35,6 +35,9 @@ func (r *Resolver) Erase(ctx context.Context, person rapport.ID, job string) ([]
 	c := change{r: r}
 	for _, l := range who.Held { // others may be in doubt no longer
 		c.seeds = append(c.seeds, l.A, l.B)
+		if l.Kind == Device {
+			c.seeds = append(c.seeds, r.mint1(&l.Identifiers[0]))
+		}
 	}
 	r.mu.Lock()
 	c.apply(o)
@@ -78,7 +81,7 @@ func Concerns(record *eventlog.Record, nodes func(rapport.ID) bool) bool {
 	switch record.Kind {
 	case recordLink, recordHeld:
 		return nodes(o.link.A) || nodes(o.link.B)
-	case recordRegroup:
+	case recordRegroup, recordVerdict:
 		return slices.ContainsFunc(o.junk, func(q Quarantine) bool { return nodes(q.Node) })
 	}
 	return false

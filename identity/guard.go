@@ -173,8 +173,8 @@ func (r *Resolver) guard(ctx context.Context) error {
 }
 
 // unfinished finds the evidence a former process may not have weighed yet: held
-// links without a verdict, whoever is in doubt, users united by somebody, and
-// values that are shared by many.
+// links without a verdict, whoever is in doubt, users united by somebody, values
+// and devices that are shared by many, and who has many values.
 func (r *Resolver) unfinished() error {
 	it, err := r.o.State.Scan(key('r'), key('r'+1))
 	if err != nil {
@@ -186,18 +186,27 @@ func (r *Resolver) unfinished() error {
 			seeds = append(seeds, rapport.ID(v[:16]))
 		}
 	}
+	least := r.Rules().least()
 	r.mu.RLock()
 	t := r.table
 	for i := range t.n {
 		x := t.at(i)
 		switch rank := x.id.Rank(); {
 		case t.contested[i], rank == rapport.RankUserID && x.root != i,
-			rank > rapport.RankUserID && rank < rapport.RankDevice && x.owner > peoplePerValue && !t.junk[i]:
+			rank > rapport.RankUserID && rank < rapport.RankDevice && int(x.owner) > least.people && t.junk[i] == free,
+			x.root == i && t.crowded(i, least.values):
 			seeds = append(seeds, x.id)
 		}
 	}
+	var devices []rapport.ID
+	for at, n := range t.intervals {
+		if first := uint32(at >> 32); t.epochs(first) > least.devices && t.junk[first] == free {
+			devices = append(devices, t.at(n).id)
+		}
+	}
 	r.mu.RUnlock()
-	r.suspects.add(seeds...)
+	slices.SortFunc(devices, rapport.ID.Compare)
+	r.suspects.add(append(seeds, devices...)...)
 	return it.Close()
 }
 
@@ -240,7 +249,7 @@ func (r *Resolver) weighAll(ctx context.Context, seeds []rapport.ID) (again []ra
 		if weighed[seed] {
 			continue
 		}
-		g, err := r.evidence(seed, nil, r.Rules())
+		g, err := r.evidence([]rapport.ID{seed}, nil, r.Rules())
 		if err != nil {
 			release()
 			return nil, err
@@ -252,6 +261,7 @@ func (r *Resolver) weighAll(ctx context.Context, seeds []rapport.ID) (again []ra
 		for _, id := range g.nodes {
 			weighed[id] = true
 		}
+		again = append(again, g.left...)
 		r.mu.Lock()
 		c.settle(g, nil, nil, byRules)
 		r.mu.Unlock()
@@ -269,122 +279,32 @@ func (r *Resolver) weighAll(ctx context.Context, seeds []rapport.ID) (again []ra
 	return again, err
 }
 
-// evidence collects everything known about who a node is: the persons its links
-// lead to, whole, as they are and as they would be without any quarantine of
-// the values in freed. A likeness leads on only if it counts by one of the rules.
-func (r *Resolver) evidence(seed rapport.ID, freed []rapport.ID, rules ...*Rules) (*graph, error) {
-	g := &graph{junk: make(map[rapport.ID]bool), first: make(map[LinkID]rapport.ID)}
-	in, seen := make(map[rapport.ID]bool), make(map[LinkID]bool)
-	most := 4 * r.o.MaxIdentifiers
-	var todo []rapport.ID
-	add := func(id rapport.ID) {
-		if !in[id] {
-			in[id] = true
-			todo = append(todo, id)
-		}
-	}
-	junk := func(id rapport.ID) bool {
-		if slices.Contains(freed, id) || id.IsZero() {
-			return false
-		}
-		n, ok := r.table.find(id)
-		if ok && r.table.junk[n] {
-			g.junk[id] = true
-			return true
-		}
-		return false
-	}
-	add(seed)
-	for k := 0; k < len(todo); k++ {
-		id := todo[k]
-		r.mu.RLock()
-		members := r.table.memberIDs(id)
-		r.mu.RUnlock()
-		for _, m := range members {
-			add(m)
-		}
-		links, err := r.journal.of(id)
-		if err != nil {
-			return nil, err
-		}
-		for _, l := range links {
-			if l.Withdrawn != nil || seen[l.ID] {
-				continue
-			}
-			seen[l.ID] = true
-			if l.Kind == Device {
-				g.first[l.ID] = r.mint1(&l.Identifiers[0])
-			}
-			r.mu.RLock()
-			through := junk(l.A)
-			through = junk(l.B) || through
-			through = junk(g.first[l.ID]) || through
-			r.mu.RUnlock()
-			if !through || len(todo) < most {
-				g.links = append(g.links, l)
-			}
-			leads := l.Kind != Probable || slices.ContainsFunc(rules, func(r *Rules) bool { return r.resembling().counts(&l) })
-			if !through && leads && len(todo) < most {
-				add(l.A)
-				add(l.B)
-			}
-		}
-		if r.deviceNode(id) { // all its intervals
-			r.mu.RLock()
-			first, _ := r.table.find(id)
-			epochs := r.table.epochs(first)
-			r.mu.RUnlock()
-			if name, ok := nameOf(id, links); ok && epochs > 1 {
-				for e := range epochs {
-					add(r.Mint(name.Kind, name.Value, e))
-				}
-			}
-		}
-	}
-	g.nodes = todo
-	slices.SortFunc(g.nodes, rapport.ID.Compare)
-	// A link to somebody who is not here belongs to another weighing.
-	g.links = slices.DeleteFunc(g.links, func(l Link) bool { return !in[l.A] || !in[l.B] })
-	slices.SortFunc(g.links, func(a, b Link) int { return slices.Compare(a.ID[:], b.ID[:]) })
-	return g, nil
-}
-
-// deviceNode reports whether a node is the first interval of a device that had several.
-func (r *Resolver) deviceNode(id rapport.ID) bool {
-	if id.Rank() < rapport.RankDevice {
-		return false
-	}
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	n, ok := r.table.find(id)
-	return ok && r.table.at(n).since&switched != 0
-}
-
-func nameOf(id rapport.ID, links []Link) (rapport.Identifier, bool) {
-	for i := range links {
-		switch id {
-		case links[i].A:
-			return links[i].Identifiers[0], true
-		case links[i].B:
-			return links[i].Identifiers[1], true
-		}
-	}
-	return rapport.Identifier{}, false
-}
-
 // settle weighs evidence and, where the verdict differs from what is, makes it
 // take effect. put and release are values somebody puts into quarantine or
 // takes out of it. It is called with linking and mu held.
 func (c *change) settle(g *graph, put []Quarantine, release []rapport.ID, by string) {
-	for _, id := range release {
-		delete(g.junk, id)
+	t := c.r.table
+	o := &op{kind: recordVerdict, at: rapport.Millis(c.r.o.Clock.Now()), by: by, release: release}
+	for _, q := range put {
+		g.junk[q.Node] = true
+		q.By, q.final = by, true
+		o.junk = append(o.junk, q)
 	}
-	for i := range put {
-		g.junk[put[i].Node] = true
+	is := func(id rapport.ID) bool {
+		return slices.ContainsFunc(put, func(q Quarantine) bool { return q.Node == id })
+	}
+	for _, q := range g.found {
+		if t.standing(q.Node) < q.standing() && !is(q.Node) {
+			o.junk = append(o.junk, q)
+		}
+	}
+	for _, id := range g.clear {
+		if !is(id) && !slices.Contains(release, id) {
+			o.release = append(o.release, id)
+		}
 	}
 	v := c.r.Rules().weigh(g)
-	o := &op{kind: recordRegroup, at: rapport.Millis(c.r.o.Clock.Now()), by: by, parts: v.parts, release: release, junk: put}
-	o.junk = append(o.junk, v.junk...)
+	o.parts = v.parts
 	contested := make(map[rapport.ID]bool)
 	for i := range g.links {
 		l := &g.links[i]
@@ -409,18 +329,20 @@ func (c *change) settle(g *graph, put []Quarantine, release []rapport.ID, by str
 		return
 	}
 	for i := range o.junk {
-		o.junk[i].At, o.junk[i].By = o.at, by
-		c.r.quarantined.Add(1)
+		o.junk[i].At = o.at
+		if t.standing(o.junk[i].Node) == free {
+			c.r.quarantined.Add(1)
+		}
 	}
 	c.count++
 	// The end of the topic, at which this will stand, tells it from any other verdict.
 	_, next := c.r.o.Log.Bounds(eventlog.Identity, 0)
 	o.node = c.r.sum("", "regroup "+strconv.FormatInt(next, 10)+"/"+strconv.Itoa(c.count), 0)
 	c.regroup(o)
-	for i := range o.junk { // what a device does from now on is nobody's
+	for i := range o.junk { // what such a device does from now on is nobody's
 		q := &o.junk[i]
-		if n, ok := c.r.table.find(q.Node); ok && isDevice(q.Identifier.Kind) {
-			epoch := c.r.table.epochs(n)
+		if n, ok := t.find(q.Node); ok && q.final && isDevice(q.Identifier.Kind) {
+			epoch := t.epochs(n)
 			c.enter(q.Node, c.r.Mint(q.Identifier.Kind, q.Identifier.Value, epoch), epoch)
 		}
 	}

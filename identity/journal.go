@@ -200,7 +200,7 @@ func (f *folding) op(o *op, offset int64) (counts bool, err error) {
 	switch o.kind {
 	case recordLink, recordHeld:
 		return f.link(o)
-	case recordRegroup:
+	case recordRegroup, recordVerdict:
 		if err := f.settle(offset); err != nil {
 			return false, err
 		}

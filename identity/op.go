@@ -16,6 +16,7 @@ const (
 	recordHeld     = 5 // evidence that does not count, as it would unite two who are known to be different, or is too weak
 	recordRegroup  = 6 // evidence begins or ceases to count; values are quarantined or released
 	recordScore    = 7 // a probable link has another weight
+	recordVerdict  = 8 // as recordRegroup, which it replaces: it says how firm a quarantine is, and leaves devices' intervals to whom they are
 )
 
 // op is one change of who is who, as it stands in the identity topic (whole)
@@ -42,7 +43,7 @@ type op struct {
 	// at and by tell of recordErase when and by which job.
 	at int64
 	by string
-	// Of recordRegroup: the links that cease to count and those that do again,
+	// Of recordRegroup and recordVerdict: the links that cease to count and those that do again,
 	// the nodes that have links that do not, and values in and out of quarantine.
 	hold, resume []ref
 	contested    []rapport.ID
@@ -73,16 +74,16 @@ func (t *table) apply(o *op) (from, to rapport.ID, merged bool) {
 		if o.link.Kind == Verified {
 			t.at(a).owner++
 		}
+		if o.link.Kind == Device { // whose the interval is does not depend on what counts
+			first := t.ensure(o.first)
+			t.enter(first, a, o.link.Epoch)
+			t.own(first, a, b)
+		}
 		if o.kind == recordHeld {
 			if o.link.Kind != Probable { // likeness alone is no doubt; a verdict says if it is
 				t.contested[a], t.contested[b] = true, true
 			}
 			return from, to, false
-		}
-		if o.link.Kind == Device {
-			first := t.ensure(o.first)
-			t.enter(first, a, o.link.Epoch)
-			t.own(first, a, b)
 		}
 		return t.union(a, b)
 	case recordInterval:
@@ -93,7 +94,9 @@ func (t *table) apply(o *op) (from, to rapport.ID, merged bool) {
 		if !t.pairs.add(o.once()) {
 			return from, to, false
 		}
-		switch a := t.ensure(o.link.A); o.link.Kind {
+		a, b := t.ensure(o.link.A), t.ensure(o.link.B)
+		t.contested[a], t.contested[b] = true, true // until it is weighed who they are without it
+		switch o.link.Kind {
 		case Device:
 			t.disown(t.ensure(o.first), a)
 		case Verified:
@@ -102,7 +105,7 @@ func (t *table) apply(o *op) (from, to rapport.ID, merged bool) {
 			}
 		}
 		t.regroup(o.parts)
-	case recordRegroup:
+	case recordRegroup, recordVerdict:
 		if t.pairs.add(o.once()) {
 			t.applyRegroup(o)
 		}
@@ -112,6 +115,15 @@ func (t *table) apply(o *op) (from, to rapport.ID, merged bool) {
 		}
 	}
 	return from, to, false
+}
+
+// parted reports whether an op tells the persons after it.
+func (o *op) parted() bool {
+	switch o.kind {
+	case recordWithdraw, recordErase, recordRegroup, recordVerdict:
+		return true
+	}
+	return false
 }
 
 // once is the key under which the table remembers that a withdrawal or an erasure was applied.
@@ -163,7 +175,7 @@ func appendOp(b []byte, o *op) []byte {
 	case recordErase:
 		b = binary.AppendVarint(b, o.at)
 		b = rapport.AppendText(b, o.by)
-	case recordRegroup:
+	case recordRegroup, recordVerdict:
 		b = appendRegroupNames(b, o)
 	case recordScore:
 		b = append(b, o.link.ID[:]...)
@@ -194,11 +206,11 @@ func appendBare(b []byte, o *op) []byte {
 		b = binary.AppendUvarint(b, uint64(o.turn))
 	case recordErase:
 		b = append(b, o.node[:]...)
-	case recordRegroup:
+	case recordRegroup, recordVerdict:
 		b = append(b, o.node[:]...)
 		b = appendRegroup(b, o)
 	}
-	if o.kind == recordWithdraw || o.kind == recordErase || o.kind == recordRegroup {
+	if o.parted() {
 		b = binary.AppendUvarint(b, uint64(len(o.parts)))
 		for _, part := range o.parts {
 			b = binary.AppendUvarint(b, uint64(len(part)))
@@ -261,7 +273,7 @@ func decodeOp(b []byte, o *op) error {
 	case recordLink, recordHeld:
 		o.link.ID = LinkID(d.ID())
 		d.names(&o.link)
-	case recordRegroup:
+	case recordRegroup, recordVerdict:
 		d.regroupNames(o)
 	case recordWithdraw:
 		o.link.ID = LinkID(d.ID())
@@ -302,13 +314,13 @@ func (d *decoder) bare(o *op) {
 		o.turn = uint32(d.Uvarint())
 	case recordErase:
 		o.node = d.ID()
-	case recordRegroup:
+	case recordRegroup, recordVerdict:
 		o.node = d.ID()
 		d.regroup(o)
 	default:
 		d.Fail()
 	}
-	if o.kind != recordWithdraw && o.kind != recordErase && o.kind != recordRegroup {
+	if !o.parted() {
 		return
 	}
 	for range d.Count(1) {

@@ -158,6 +158,21 @@ func (c *change) refuse(link Link, by string) {
 	}
 	c.apply(o)
 	c.seeds = append(c.seeds, link.A, link.B)
+	c.leave(&link)
+}
+
+// leave makes a device enter a new interval if the one it is in was taken from
+// its owner with a link.
+func (c *change) leave(link *Link) {
+	if link.Kind != Device {
+		return
+	}
+	t, device := c.r.table, c.r.mint1(&link.Identifiers[0])
+	c.seeds = append(c.seeds, device)
+	if first, ok := t.find(device); ok && t.at(t.current(first)).id == link.A {
+		epoch := t.epochs(first)
+		c.enter(device, c.r.Mint(link.Identifiers[0].Kind, link.Identifiers[0].Value, epoch), epoch)
+	}
 }
 
 // submit hands the change to the log, lets linking go on, and waits.
@@ -179,13 +194,7 @@ func (c *change) withdraw(who Who, at int, by string) {
 		o.first = c.r.Mint(link.Identifiers[0].Kind, link.Identifiers[0].Value, 0)
 	}
 	c.apply(o)
-	if link.Kind == Device {
-		first, _ := t.find(o.first)
-		if running := t.current(first); t.at(running).id == link.A {
-			epoch := t.epochs(first)
-			c.enter(o.first, c.r.Mint(link.Identifiers[0].Kind, link.Identifiers[0].Value, epoch), epoch)
-		}
-	}
+	c.leave(&link)
 	partitions := c.r.o.Log.Partitions(eventlog.Events)
 	for _, part := range o.parts {
 		target := t.person(part[0])

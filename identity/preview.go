@@ -105,11 +105,11 @@ func (r *Resolver) Preview(ctx context.Context, rules *Rules) (p Preview, err er
 	for i := range free {
 		ids[i] = free[i].Node
 	}
-	look := func(seed rapport.ID) error {
-		if seen[seed] {
+	look := func(seeds ...rapport.ID) error {
+		if seeds = slices.DeleteFunc(seeds, func(id rapport.ID) bool { return seen[id] }); len(seeds) == 0 {
 			return ctx.Err()
 		}
-		g, err := r.evidence(seed, ids, r.Rules(), rules)
+		g, err := r.evidence(seeds, ids, rules)
 		if err != nil {
 			return err
 		}
@@ -119,19 +119,23 @@ func (r *Resolver) Preview(ctx context.Context, rules *Rules) (p Preview, err er
 		p.add(r, g, rules)
 		return nil
 	}
-	for _, id := range ids {
-		if err := look(id); err != nil {
+	for i := range free {
+		seeds, err := r.around(end{&free[i].Identifier, free[i].Node})
+		if err != nil {
+			return p, err
+		}
+		if err := look(seeds...); err != nil {
 			return p, err
 		}
 	}
-	err = r.affected(r.Rules(), rules, look)
+	err = r.affected(r.Rules(), rules, func(id rapport.ID) error { return look(id) })
 	return p, err
 }
 
 func (p *Preview) add(r *Resolver, g *graph, rules *Rules) {
 	v := rules.weigh(g)
-	for _, q := range v.junk {
-		if len(p.Quarantine) < previewValues {
+	for _, q := range g.found {
+		if r.standing(q.Node) == free && len(p.Quarantine) < previewValues {
 			p.Quarantine = append(p.Quarantine, q)
 		}
 	}
@@ -184,12 +188,11 @@ func (r *Resolver) freed(ctx context.Context, rules *Rules) (out []Quarantine, e
 		if q.By != byRules {
 			continue
 		}
-		g, err := r.evidence(q.Node, []rapport.ID{q.Node}, r.Rules(), rules)
+		junk, err := newReading(r, rules, []rapport.ID{q.Node}).junk(end{&q.Identifier, q.Node})
 		if err != nil {
 			return nil, err
 		}
-		v := rules.weigh(g)
-		if !slices.ContainsFunc(v.junk, func(j Quarantine) bool { return j.Node == q.Node }) && !rules.of(q.Identifier.Kind).blocks(q.Identifier.Value) {
+		if !junk {
 			out = append(out, q)
 		}
 	}

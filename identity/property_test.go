@@ -4,11 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
 	"runtime"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/rapport-engine/rapport"
@@ -389,86 +387,4 @@ func reopenOn(t *testing.T, w *world) *identity.Resolver {
 		t.Fatal(err)
 	}
 	return r
-}
-
-// TestTheOrderOfArrivalDoesNotDecideWhoIsWho: whatever order events arrive in,
-// as long as those of one device keep theirs, the same people come out, limits
-// and quarantine included.
-func TestTheOrderOfArrivalDoesNotDecideWhoIsWho(t *testing.T) {
-	t.Parallel()
-	runs := 12
-	if testing.Short() {
-		runs = 3
-	}
-	for seed := range uint64(runs) {
-		r := rand.New(rand.NewPCG(seed, 11))
-		var clients [4][]string // three devices, and what comes from none
-		nodes := map[string]bool{}
-		for range 50 {
-			line := randomEvent(r, 6)
-			at := 3
-			for _, word := range strings.Fields(line) {
-				k, v, _ := strings.Cut(word, "=")
-				switch k {
-				case "a":
-					at = int(v[3] - '0')
-				case "u":
-					nodes["userId:"+v] = true
-				case "e":
-					nodes["email:"+v] = true
-				case "l":
-					nodes["loyalty:"+v] = true
-				}
-			}
-			clients[at] = append(clients[at], line)
-		}
-		refs := slices.Sorted(maps.Keys(nodes))
-		var want string
-		for order := range 4 {
-			w := newWorld(t, memory())
-			var left [4][]string
-			for i := range clients {
-				left[i] = slices.Clone(clients[i])
-			}
-			r.Shuffle(len(left[3]), func(i, j int) { left[3][i], left[3][j] = left[3][j], left[3][i] })
-			for n := 50; n > 0; {
-				c := r.IntN(len(left))
-				if len(left[c]) == 0 {
-					continue
-				}
-				w.send(left[c][0])
-				left[c] = left[c][1:]
-				n--
-				if r.IntN(20) == 0 {
-					w.restart()
-				}
-			}
-			w.weighed()
-			var got []string
-			for _, a := range refs { // each with the least of its person
-				for _, b := range refs {
-					if w.ref(a) == w.ref(b) {
-						got = append(got, a+" with "+b)
-						break
-					}
-				}
-			}
-			if text := strings.Join(got, "\n"); want == "" {
-				want = text
-			} else if text != want {
-				t.Fatalf("seed %d, order %d:\n%s", seed, order, differences(want, text))
-			}
-		}
-	}
-}
-
-func differences(want, got string) string {
-	out := ""
-	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
-	for i := range w {
-		if w[i] != g[i] {
-			out += w[i] + "; now " + g[i] + "\n"
-		}
-	}
-	return out
 }

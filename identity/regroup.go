@@ -18,7 +18,22 @@ type Quarantine struct {
 	People     int                `json:"people"` // people or values it brought together
 	At         int64              `json:"at"`     // Unix ms
 	By         string             `json:"by"`
+	final      bool               // see standing
 }
+
+func (q *Quarantine) standing() standing {
+	if q.final {
+		return final
+	}
+	return provisional
+}
+
+// A verdict says of each value in quarantine by whom it is there, and how firmly.
+const (
+	byRulesProvisionally = iota
+	byRulesForGood
+	bySomebody
+)
 
 // applyRegroup makes a verdict take effect.
 func (t *table) applyRegroup(o *op) {
@@ -26,16 +41,16 @@ func (t *table) applyRegroup(o *op) {
 		delete(t.junk, t.ensure(id))
 	}
 	for i := range o.junk {
-		t.junk[t.ensure(o.junk[i].Node)] = true
+		t.junk[t.ensure(o.junk[i].Node)] = o.junk[i].standing()
 	}
 	for _, h := range o.hold {
-		if h.kind == Device {
+		if h.kind == Device && o.kind == recordRegroup {
 			t.disown(t.ensure(h.first), t.ensure(h.a))
 		}
 	}
 	for _, h := range o.resume {
-		if h.kind == Device {
-			t.own(t.ensure(h.first), t.ensure(h.a), t.ensure(h.b))
+		if n := t.ensure(h.a); h.kind == Device && (o.kind == recordRegroup || t.at(n).owner == 0) { // a former verdict took it
+			t.own(t.ensure(h.first), n, t.ensure(h.b))
 		}
 	}
 	for _, part := range o.parts {
@@ -68,6 +83,18 @@ func appendRegroup(b []byte, o *op) []byte {
 			b = append(b, id[:]...)
 		}
 	}
+	if o.kind == recordVerdict {
+		for i := range o.junk {
+			switch q := &o.junk[i]; {
+			case !q.final:
+				b = append(b, byRulesProvisionally)
+			case q.By == byRules:
+				b = append(b, byRulesForGood)
+			default:
+				b = append(b, bySomebody)
+			}
+		}
+	}
 	return b
 }
 
@@ -87,7 +114,17 @@ func (d *decoder) regroup(o *op) {
 		}
 	}
 	for _, id := range junk {
-		o.junk = append(o.junk, Quarantine{Node: id})
+		q := Quarantine{Node: id, final: true}
+		if o.kind == recordVerdict {
+			how := d.Byte()
+			if how > bySomebody {
+				d.Fail()
+			}
+			if q.final = how != byRulesProvisionally; how != bySomebody {
+				q.By = byRules
+			}
+		}
+		o.junk = append(o.junk, q)
 	}
 }
 
@@ -108,7 +145,9 @@ func (d *decoder) regroupNames(o *op) {
 	o.at, o.by = d.Varint(), d.Text()
 	for i := range o.junk {
 		q := &o.junk[i]
-		q.People, q.At, q.By = int(d.Uvarint()), o.at, o.by
+		if q.People, q.At = int(d.Uvarint()), o.at; q.By == "" {
+			q.By = o.by
+		}
 		q.Identifier.Kind, q.Identifier.Value, q.Reason = d.Text(), d.Text(), d.Text()
 	}
 }

@@ -49,7 +49,7 @@ func (r *Resolver) review(l Link) (Review, bool) {
 	defer r.mu.RUnlock()
 	out := Review{Link: l, A: r.table.person(l.A), B: r.table.person(l.B)}
 	for _, id := range [...]rapport.ID{l.A, l.B, r.mint1(&l.Identifiers[0])} {
-		if n, ok := r.table.find(id); ok && r.table.junk[n] {
+		if r.table.standing(id) != free {
 			return out, false
 		}
 	}
@@ -200,8 +200,8 @@ func (r *Resolver) Quarantined(ctx context.Context) (list []Quarantine, err erro
 // Unavailable.
 func (r *Resolver) Block(ctx context.Context, value rapport.Identifier, reason, by string) error {
 	node := r.mint1(&value)
-	return r.decide(ctx, node, by, func(g *graph) ([]Quarantine, []rapport.ID, error) {
-		if n, ok := r.table.find(node); ok && r.table.junk[n] {
+	return r.decide(ctx, end{&value, node}, by, func(g *graph) ([]Quarantine, []rapport.ID, error) {
+		if r.table.standing(node) == final {
 			return nil, nil, rapport.Errorf(rapport.Conflict, "the value is in quarantine already")
 		}
 		return []Quarantine{{Node: node, Identifier: value, Reason: reason, People: len(g.links)}}, nil, nil
@@ -213,33 +213,35 @@ func (r *Resolver) Block(ctx context.Context, value rapport.Identifier, reason, 
 // limit of its kind must be raised first. Kinds: NotFound, Conflict, Unavailable.
 func (r *Resolver) Release(ctx context.Context, value rapport.Identifier, by string) error {
 	node := r.mint1(&value)
-	return r.decide(ctx, node, by, func(g *graph) ([]Quarantine, []rapport.ID, error) {
-		n, ok := r.table.find(node)
-		if !ok || !r.table.junk[n] {
+	return r.decide(ctx, end{&value, node}, by, func(g *graph) ([]Quarantine, []rapport.ID, error) {
+		if r.table.standing(node) == free {
 			return nil, nil, rapport.Errorf(rapport.NotFound, "the value is not in quarantine")
 		}
-		if v := r.Rules().weigh(g); slices.ContainsFunc(v.junk, func(q Quarantine) bool { return q.Node == node }) {
-			at := slices.IndexFunc(v.junk, func(q Quarantine) bool { return q.Node == node })
-			return nil, nil, rapport.WithHint(rapport.Errorf(rapport.Conflict, "by the rules it would go back at once: %s", v.junk[at].Reason),
+		if at := slices.IndexFunc(g.found, func(q Quarantine) bool { return q.Node == node }); at >= 0 {
+			return nil, nil, rapport.WithHint(rapport.Errorf(rapport.Conflict, "by the rules it would go back at once: %s", g.found[at].Reason),
 				"raise peoplePerValue or valuesPerPerson of identifier %s", value.Kind)
 		}
 		return nil, []rapport.ID{node}, nil
 	})
 }
 
-// decide weighs the evidence around a node as if it were not in quarantine,
+// decide weighs the evidence around a value as if it were not in quarantine,
 // with what somebody says about it. say is called with mu held.
-func (r *Resolver) decide(ctx context.Context, node rapport.ID, by string, say func(*graph) (put []Quarantine, release []rapport.ID, err error)) error {
+func (r *Resolver) decide(ctx context.Context, value end, by string, say func(*graph) (put []Quarantine, release []rapport.ID, err error)) error {
 	release, err := r.pause(ctx)
 	if err != nil {
 		return err
 	}
-	g, err := r.evidence(node, []rapport.ID{node}, r.Rules())
+	seeds, err := r.around(value)
+	var g *graph
+	if err == nil {
+		g, err = r.evidence(seeds, []rapport.ID{value.id}, r.Rules())
+	}
 	if err != nil {
 		release()
 		return err
 	}
-	c := change{r: r}
+	c := change{r: r, seeds: seeds} // others may be junk without it, or be so no more
 	r.mu.Lock()
 	put, free, err := say(g)
 	if err == nil {

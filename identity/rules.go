@@ -2,6 +2,7 @@ package identity
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -144,6 +145,42 @@ func defaultRule(kind string) *rule {
 		k.people, k.values = peoplePerDevice, 0
 	}
 	return k
+}
+
+// limits are how many people may share a value or a device, and how many values
+// one person may have.
+type limits struct {
+	people  int
+	devices uint32
+	values  int // 0: any number
+}
+
+// least returns the strictest limits there are. A value that may be given out
+// again is to be looked at as soon as a second one has it.
+func (r *Rules) least() limits {
+	l := limits{people: math.MaxInt32, devices: math.MaxInt32}
+	see := func(kind string, k *rule) {
+		if k.people > 0 && isDevice(kind) {
+			l.devices = min(l.devices, uint32(k.people))
+		} else if k.people > 0 {
+			l.people = min(l.people, k.people)
+		}
+		if k.window > 0 {
+			l.people = 1
+		}
+		if k.values > 0 && (l.values == 0 || k.values < l.values) {
+			l.values = k.values
+		}
+	}
+	for kind := range builtin {
+		see(kind, r.of(kind))
+	}
+	if r != nil {
+		for kind, k := range r.kinds {
+			see(kind, k)
+		}
+	}
+	return l
 }
 
 // builtin are the rules by default of the kinds every deployment knows; further

@@ -133,11 +133,11 @@ func (r *Resolver) resolve(e *rapport.Event) bool {
 	return true
 }
 
-// useful returns the identifiers that are not in quarantine; if all are, the
+// useful returns the identifiers that name somebody; if none does, the
 // strongest alone, which then is a person of its own.
 func (r *Resolver) useful(out, ids []rapport.Identifier) []rapport.Identifier {
 	for i := range ids {
-		if n, ok := r.table.find(r.mint1(&ids[i])); !ok || !r.table.junk[n] {
+		if !r.nameless(&ids[i]) {
 			out = append(out, ids[i])
 		}
 	}
@@ -145,6 +145,26 @@ func (r *Resolver) useful(out, ids []rapport.Identifier) []rapport.Identifier {
 		return ids[:1]
 	}
 	return out
+}
+
+// nameless reports whether an identifier names nobody, so that an event with it
+// is stamped by its others. What is in quarantine provisionally does name
+// somebody: only so is the evidence the same whenever it is weighed. But if the
+// verdict lags behind, it is not recorded without end.
+func (r *Resolver) nameless(i *rapport.Identifier) bool {
+	t := r.table
+	n, ok := t.find(r.mint1(i))
+	if !ok {
+		return false
+	}
+	switch t.junk[n] {
+	case provisional:
+		limit := r.Rules().of(i.Kind).people
+		return limit > 0 && t.seenWith(n) > 2*enough(limit)
+	case final:
+		return true
+	}
+	return false
 }
 
 func (r *Resolver) mint1(i *rapport.Identifier) rapport.ID { return r.Mint(i.Kind, i.Value, 0) }
@@ -254,7 +274,7 @@ func (c *change) connect(link Link) {
 	rule := rules.of(link.Identifiers[0].Kind)
 	weak := link.Kind == Probable && !rules.resembling().counts(&link)
 	switch {
-	case weak, link.Kind == Verified && rule.weak, !rules.unites(&link) && t.different(link.A, link.B):
+	case weak, link.Kind == Verified && rule.weak, t.standing(link.A) != free, t.standing(link.B) != free, !rules.unites(&link) && t.different(link.A, link.B):
 		o.kind = recordHeld
 	case !c.fits(link.A, link.B):
 		return
@@ -264,8 +284,8 @@ func (c *change) connect(link Link) {
 	c.r.linked.Add(1)
 	n, _ := t.find(link.A)
 	if m, _ := t.find(link.B); link.Kind == Verified {
-		size := t.size(m, c.r.o.MaxIdentifiers)
-		doubt = doubt || rule.people > 0 && t.at(n).owner > uint32(rule.people) || size >= 16 && size&(size-1) == 0
+		owners := t.seenWith(n)
+		doubt = doubt || rule.people > 0 && owners > rule.people || rule.window > 0 && owners > 1 || t.crowded(m, rule.values)
 	}
 	if doubt {
 		c.seeds = append(c.seeds, link.A)
@@ -293,10 +313,8 @@ func (c *change) signIn(e *rapport.Event, device, who end) {
 			node = c.r.Mint(device.name.Kind, device.name.Value, epoch)
 		}
 	}
-	if people := c.r.Rules().of(device.name.Kind).people; people > 0 && epoch > uint32(people) {
-		c.seeds = append(c.seeds, device.id)
-	}
-	if !c.fits(node, who.id) {
+	held := t.standing(device.id) != free || t.standing(who.id) != free
+	if !held && !c.fits(node, who.id) {
 		if busy { // what follows is not the one's who was signed in before
 			c.enter(device.id, node, epoch)
 		}
@@ -304,8 +322,13 @@ func (c *change) signIn(e *rapport.Event, device, who end) {
 	}
 	link := c.r.newLink(e, Device, end{device.name, node}, who)
 	link.Epoch = epoch
-	doubt := len(t.contested) > 0 && t.inDoubt(who.id)
-	c.apply(&op{kind: recordLink, link: link, first: device.id})
+	people := c.r.Rules().of(device.name.Kind).people
+	doubt := held || people > 0 && epoch >= uint32(people) || len(t.contested) > 0 && t.inDoubt(who.id)
+	o := &op{kind: recordLink, link: link, first: device.id}
+	if held {
+		o.kind = recordHeld
+	}
+	c.apply(o)
 	c.r.linked.Add(1)
 	if doubt {
 		c.seeds = append(c.seeds, who.id)

@@ -23,10 +23,10 @@ type table struct {
 	intervals map[uint64]uint32
 	// firsts leads from a later interval to the device's first.
 	firsts map[uint32]uint32
-	// contested are the nodes of links that do not count; junk are the values in
-	// quarantine, which name nobody.
+	// contested are the nodes of links that do not count, or were withdrawn and
+	// not weighed since; junk are the values in quarantine.
 	contested map[uint32]bool
-	junk      map[uint32]bool
+	junk      map[uint32]standing
 	ops       uint32
 }
 
@@ -53,7 +53,7 @@ type device struct {
 }
 
 func newTable() *table {
-	return &table{devices: make(map[uint32]device), intervals: make(map[uint64]uint32), contested: make(map[uint32]bool), firsts: make(map[uint32]uint32), junk: make(map[uint32]bool)}
+	return &table{devices: make(map[uint32]device), intervals: make(map[uint64]uint32), contested: make(map[uint32]bool), firsts: make(map[uint32]uint32), junk: make(map[uint32]standing)}
 }
 
 func (t *table) at(i uint32) *node { return &t.pages[i/pageSize][i%pageSize] }
@@ -231,6 +231,44 @@ func (t *table) inDoubt(id rapport.ID) (doubt bool) {
 	}
 	t.members(n, func(i uint32) bool { doubt = t.contested[i]; return !doubt })
 	return doubt
+}
+
+// standing returns how an id is in quarantine.
+func (t *table) standing(id rapport.ID) standing {
+	if len(t.junk) == 0 {
+		return free
+	}
+	n, ok := t.find(id)
+	if !ok {
+		return free
+	}
+	return t.junk[n]
+}
+
+// seenWith returns how many stronger identifiers a value was seen with, or how
+// many intervals a device has had; erased ones included.
+func (t *table) seenWith(n uint32) int {
+	if t.at(n).id.Rank() >= rapport.RankDevice {
+		return int(t.epochs(n))
+	}
+	return int(t.at(n).owner)
+}
+
+// crowded reports whether a person has more than limit identifiers of one rank,
+// devices left out; limit 0 is none.
+func (t *table) crowded(n uint32, limit int) (many bool) {
+	if limit <= 0 {
+		return false
+	}
+	var count [rapport.RankDevice]int
+	t.members(n, func(i uint32) bool {
+		if rank := t.at(i).id.Rank(); rank < rapport.RankDevice {
+			count[rank]++
+			many = count[rank] > limit
+		}
+		return !many
+	})
+	return many
 }
 
 // ending returns the nodes of the person that would end if two were united.

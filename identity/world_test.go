@@ -38,12 +38,13 @@ type world struct {
 	store *state.Store
 	clock *stepClock
 	*identity.Resolver
-	limit int
-	rules *identity.Rules
-	said  *said
-	model []identity.LikenessModelDoc
-	stop  func()
-	n     int
+	limit  int
+	rules  *identity.Rules
+	said   *said
+	model  []identity.LikenessModelDoc
+	stop   func()
+	halted bool // stopped, and not started again
+	n      int
 }
 
 func newWorld(t testing.TB, log eventlog.Log) *world {
@@ -71,6 +72,7 @@ func memory() *eventlogtest.Memory {
 }
 
 func (w *world) start() {
+	w.halted = false
 	w.t.Helper()
 	o := identity.Options{
 		Key: []byte("a key for tests only"), Log: w.log, State: w.store, Clock: w.clock,
@@ -92,6 +94,7 @@ func (w *world) start() {
 		if err := <-done; err != nil {
 			w.t.Error(err)
 		}
+		w.stop, w.halted = func() {}, true
 	}
 }
 

@@ -1,0 +1,199 @@
+package identity_test
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rapport-engine/rapport"
+	"github.com/rapport-engine/rapport/identity"
+)
+
+// story is what happens: lines, each from one of some devices or from none.
+type story struct {
+	lines  []string
+	client []int // of each line: a device, or 3 for none
+	refs   []string
+	rules  *identity.Rules
+}
+
+func randomStory(t *testing.T, r *rand.Rand, n int) (s story) {
+	t.Helper()
+	nodes := map[string]bool{}
+	for range n {
+		line, at := randomEvent(r, 6), 3
+		for _, word := range strings.Fields(line) {
+			k, v, _ := strings.Cut(word, "=")
+			switch k {
+			case "a":
+				at = int(v[3] - '0')
+				nodes["anonymousId:"+v] = true
+			case "u":
+				nodes["userId:"+v] = true
+			case "e":
+				nodes["email:"+v] = true
+			case "l":
+				nodes["loyalty:"+v] = true
+			}
+		}
+		s.lines, s.client = append(s.lines, line), append(s.client, at)
+	}
+	s.refs = slices.Sorted(maps.Keys(nodes))
+	var docs []identity.KindDoc
+	for _, kind := range []string{"email", "loyalty", "anonymousId", "userId"} {
+		people, values := 1+r.IntN(4), 1+r.IntN(6)
+		d := identity.KindDoc{ID: kind}
+		if r.IntN(4) > 0 {
+			d.PeoplePerValue = &people
+		}
+		if r.IntN(2) > 0 && kind != "anonymousId" {
+			d.ValuesPerPerson = &values
+		}
+		docs = append(docs, d)
+	}
+	rules, err := identity.CompileRules(docs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.rules = rules
+	return s
+}
+
+// An arrival is a way in which a story may happen.
+type arrival struct {
+	name string
+	// between is called after every line.
+	between func(w *world, r *rand.Rand)
+	// halted: nothing is weighed before all has happened and the process was
+	// started anew.
+	halted bool
+}
+
+func arrivals() []arrival {
+	return []arrival{
+		{name: "weighed once, after a crash", halted: true},
+		{name: "weighed after every event", between: func(w *world, _ *rand.Rand) { w.weighed() }},
+		{name: "weighed whenever the guard gets to it", between: func(*world, *rand.Rand) {}},
+		{name: "weighed and started anew now and then", between: func(w *world, r *rand.Rand) {
+			switch r.IntN(30) {
+			case 0:
+				w.restart()
+			case 1:
+				if err := w.Checkpoint(); err != nil {
+					w.t.Fatal(err)
+				}
+			case 2, 3, 4, 5, 6, 7:
+				w.weighed()
+			}
+		}},
+		{name: "weighed now and then, with crashes", between: func(w *world, r *rand.Rand) {
+			switch r.IntN(15) {
+			case 0:
+				w.stop() // what follows is stamped and not weighed
+			case 1, 2:
+				if w.halted {
+					w.start()
+				} else {
+					w.weighed()
+				}
+			}
+		}},
+	}
+}
+
+// happen lets a story happen and returns who is who in the end: every
+// identifier, and every event, with the first of those of the same person.
+func (s *story) happen(t *testing.T, r *rand.Rand, a arrival) []string {
+	t.Helper()
+	w := newWorld(t, memory())
+	w.rules = s.rules
+	w.restart()
+	var left [4][]int
+	for i, c := range s.client {
+		left[c] = append(left[c], i)
+	}
+	r.Shuffle(len(left[3]), func(i, j int) { left[3][i], left[3][j] = left[3][j], left[3][i] })
+	if a.halted {
+		w.stop()
+	}
+	fragments := make([]rapport.ID, len(s.lines))
+	for n := len(s.lines); n > 0; {
+		c := r.IntN(len(left))
+		if len(left[c]) == 0 {
+			continue
+		}
+		i := left[c][0]
+		fragments[i] = w.send(s.lines[i])[0].Fragment
+		left[c] = left[c][1:]
+		n--
+		if a.between != nil {
+			a.between(w, r)
+		}
+	}
+	if w.halted {
+		w.start()
+	}
+	w.weighed()
+	people := make([]string, 0, len(s.refs)+len(fragments))
+	first := map[rapport.ID]string{}
+	see := func(what string, person rapport.ID) {
+		if first[person] == "" {
+			first[person] = what
+		}
+		people = append(people, what+" with "+first[person])
+	}
+	for _, ref := range s.refs {
+		see(ref, w.ref(ref))
+	}
+	for i, f := range fragments {
+		see(fmt.Sprintf("event %d (%s)", i, s.lines[i]), w.Person(f))
+	}
+	junk, err := w.Quarantined(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values []string
+	for _, q := range junk {
+		values = append(values, fmt.Sprintf("%s:%s %s", q.Identifier.Kind, q.Identifier.Value, q.By))
+	}
+	slices.Sort(values)
+	return append(people, "in quarantine "+strings.Join(values, ", "))
+}
+
+// TestTheOrderOfArrivalDoesNotDecideWhoIsWho: whatever order events arrive in,
+// as long as those of one device keep theirs, whenever they are weighed and
+// whenever the process ends, the same people come out, each with the same
+// events, and the same values are in quarantine.
+func TestTheOrderOfArrivalDoesNotDecideWhoIsWho(t *testing.T) {
+	t.Parallel()
+	runs := 30
+	if testing.Short() {
+		runs = 4
+	}
+	for seed := range uint64(runs) {
+		r := rand.New(rand.NewPCG(seed, 11))
+		s := randomStory(t, r, 50)
+		var want []string
+		for _, a := range arrivals() {
+			got := s.happen(t, r, a)
+			if want == nil {
+				want = got
+			}
+			if diff := differences(want, got); diff != "" {
+				t.Fatalf("seed %d, %s:\n%s", seed, a.name, diff)
+			}
+		}
+	}
+}
+
+func differences(want, got []string) (out string) {
+	for i := range want {
+		if want[i] != got[i] {
+			out += want[i] + "; now " + got[i] + "\n"
+		}
+	}
+	return out
+}
