@@ -28,7 +28,45 @@ func ops() []op {
 		{kind: recordScore, link: rescored},
 		{kind: recordInterval, first: id(3), node: id(4), epoch: 5, turn: 6},
 		{kind: recordWithdraw, link: Link{ID: LinkID{1, 2}, Kind: Verified, A: id(1), B: id(2)}, parts: [][]rapport.ID{{id(1), id(3)}, {id(2)}}, at: 9, by: "me"},
+		{kind: recordHeld, link: link, first: id(3)},
+		verdictOp(recordRegroup, Quarantine{Node: id(3), Identifier: link.Identifiers[0], Reason: "shared", People: 9, At: 9, By: "me", final: true}),
+		verdictOp(
+			recordVerdict, Quarantine{Node: id(3), Identifier: link.Identifiers[0], Reason: "shared", People: 9, At: 9, By: byRules},
+			Quarantine{Node: id(4), Identifier: link.Identifiers[1], Reason: "everybody's", People: 17, At: 9, By: byRules, final: true},
+			Quarantine{Node: id(5), Identifier: link.Identifiers[1], Reason: "no good", People: 1, At: 9, By: "me", final: true},
+		),
 		{kind: recordErase, node: id(9), parts: [][]rapport.ID{{id(1)}}, pairs: []uint64{1, 2}, at: 9, by: "job"},
+	}
+}
+
+func verdictOp(kind uint8, junk ...Quarantine) op {
+	id := func(b byte) (id rapport.ID) { id[0], id[15] = b, b; return id }
+	h := ref{a: id(1), b: id(2), kind: Device, link: LinkID{1, 2}, first: id(3)}
+	return op{
+		kind: kind, node: id(9), at: 9, by: "me", hold: []ref{h}, resume: []ref{h}, contested: []rapport.ID{id(1)},
+		junk: junk, release: []rapport.ID{id(6)}, parts: [][]rapport.ID{{id(1), id(2)}},
+	}
+}
+
+// TestTheLedgerTellsHowFirmAQuarantineIs: without names, and for what an earlier
+// version wrote.
+func TestTheLedgerTellsHowFirmAQuarantineIs(t *testing.T) {
+	t.Parallel()
+	for _, o := range ops() {
+		b := appendBare(nil, &o)
+		d, got := newDecoder(b), op{}
+		if d.bare(&got); d.Failed() || d.Len() > 0 {
+			t.Fatalf("%+v is not read", o)
+		}
+		whole, bare := newTable(), newTable()
+		whole.apply(&o)
+		bare.apply(&got)
+		if !reflect.DeepEqual(whole.junk, bare.junk) {
+			t.Errorf("in quarantine %v, by the ledger %v", whole.junk, bare.junk)
+		}
+		if again := appendBare(nil, &got); !bytes.Equal(again, b) {
+			t.Errorf("the second encoding of %+v differs", o)
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ type story struct {
 	client []int // of each line: a device, or 3 for none
 	refs   []string
 	rules  *identity.Rules
+	decide []func(*world) // after each span of lines
 }
 
 func randomStory(t *testing.T, r *rand.Rand, n int) (s story) {
@@ -108,35 +109,44 @@ func arrivals() []arrival {
 // identifier, and every event, with the first of those of the same person.
 func (s *story) happen(t *testing.T, r *rand.Rand, a arrival) []string {
 	t.Helper()
-	w := newWorld(t, memory())
+	log := &recorder{Log: memory()}
+	w := newWorld(t, log)
 	w.rules = s.rules
 	w.restart()
-	var left [4][]int
-	for i, c := range s.client {
-		left[c] = append(left[c], i)
-	}
-	r.Shuffle(len(left[3]), func(i, j int) { left[3][i], left[3][j] = left[3][j], left[3][i] })
-	if a.halted {
-		w.stop()
-	}
 	fragments := make([]rapport.ID, len(s.lines))
-	for n := len(s.lines); n > 0; {
-		c := r.IntN(len(left))
-		if len(left[c]) == 0 {
-			continue
+	for begin := 0; begin < len(s.lines); begin += spanLines {
+		var left [4][]int
+		for i := begin; i < min(begin+spanLines, len(s.lines)); i++ {
+			left[s.client[i]] = append(left[s.client[i]], i)
 		}
-		i := left[c][0]
-		fragments[i] = w.send(s.lines[i])[0].Fragment
-		left[c] = left[c][1:]
-		n--
-		if a.between != nil {
-			a.between(w, r)
+		r.Shuffle(len(left[3]), func(i, j int) { left[3][i], left[3][j] = left[3][j], left[3][i] })
+		if a.halted {
+			w.stop()
+		}
+		for len(left[0])+len(left[1])+len(left[2])+len(left[3]) > 0 {
+			c := r.IntN(len(left))
+			if len(left[c]) == 0 {
+				continue
+			}
+			i := left[c][0]
+			fragments[i] = w.send(s.lines[i])[0].Fragment
+			left[c] = left[c][1:]
+			if a.between != nil {
+				a.between(w, r)
+			}
+		}
+		if w.halted {
+			w.start()
+		}
+		w.weighed()
+		if n := begin / spanLines; n < len(s.decide) {
+			s.decide[n](w)
+			if a.halted {
+				w.restart() // whether or not what was decided has been weighed
+			}
+			w.weighed()
 		}
 	}
-	if w.halted {
-		w.start()
-	}
-	w.weighed()
 	people := make([]string, 0, len(s.refs)+len(fragments))
 	first := map[rapport.ID]string{}
 	see := func(what string, person rapport.ID) {
@@ -160,12 +170,72 @@ func (s *story) happen(t *testing.T, r *rand.Rand, a arrival) []string {
 		values = append(values, fmt.Sprintf("%s:%s %s", q.Identifier.Kind, q.Identifier.Value, q.By))
 	}
 	slices.Sort(values)
+	for f, e := range log.inOrder(t) {
+		if w.Person(f) != e {
+			t.Errorf("the engine has fragment %s at %s, not at %s", f, e, w.Person(f))
+		}
+	}
 	return append(people, "in quarantine "+strings.Join(values, ", "))
 }
 
+// spanLines is how many lines there are between two decisions.
+const spanLines = 25
+
+// decisions are what somebody decides between the spans of a story.
+func decisions(r *rand.Rand, refs []string, n int) (list []func(*world)) {
+	for k := range n {
+		ref, nth := refs[r.IntN(len(refs))], r.IntN(100)
+		kind, value, _ := strings.Cut(ref, ":")
+		name := rapport.Identifier{Kind: kind, Value: value}
+		list = append(list, [...]func(*world){
+			func(w *world) { w.withdrawNth(ref, nth) },
+			func(w *world) { w.withdrawNth(ref, nth) },
+			func(w *world) {
+				if _, err := w.Erase(w.t.Context(), w.ref(ref), fmt.Sprint("job", k)); err != nil {
+					w.t.Fatal(err)
+				}
+			},
+			func(w *world) {
+				if err := w.Block(w.t.Context(), name, "no good", "support"); err != nil && rapport.KindOf(err) != rapport.Conflict {
+					w.t.Fatal(err)
+				}
+			},
+			func(w *world) {
+				values, err := w.Quarantined(w.t.Context())
+				if err != nil {
+					w.t.Fatal(err)
+				}
+				for _, q := range values {
+					if err := w.Release(w.t.Context(), q.Identifier, "support"); err != nil && rapport.KindOf(err) != rapport.Conflict && rapport.KindOf(err) != rapport.NotFound {
+						w.t.Fatal(err)
+					}
+					w.weighed()
+				}
+			},
+		}[r.IntN(5)])
+	}
+	return list
+}
+
+// withdrawNth withdraws a link of a person, in an order arrival does not change.
+func (w *world) withdrawNth(ref string, n int) {
+	w.t.Helper()
+	who := w.who(ref)
+	links := slices.DeleteFunc(slices.Concat(who.Links, who.Held), func(l identity.Link) bool {
+		return strings.HasPrefix(l.Identifiers[0].Value, "user") && l.Kind == identity.Device // an alias took what it found
+	})
+	if len(links) == 0 {
+		return
+	}
+	slices.SortFunc(links, func(a, b identity.Link) int { return slices.Compare(a.ID[:], b.ID[:]) })
+	if err := w.Unmerge(w.t.Context(), who.Person, links[n%len(links)].ID, "support"); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // TestTheOrderOfArrivalDoesNotDecideWhoIsWho: whatever order events arrive in,
-// as long as those of one device keep theirs, whenever they are weighed and
-// whenever the process ends, the same people come out, each with the same
+// as long as those of one device keep theirs, whenever they are weighed,
+// whatever is decided between and whenever the process ends, the same people come out, each with the same
 // events, and the same values are in quarantine.
 func TestTheOrderOfArrivalDoesNotDecideWhoIsWho(t *testing.T) {
 	t.Parallel()
@@ -175,7 +245,10 @@ func TestTheOrderOfArrivalDoesNotDecideWhoIsWho(t *testing.T) {
 	}
 	for seed := range uint64(runs) {
 		r := rand.New(rand.NewPCG(seed, 11))
-		s := randomStory(t, r, 50)
+		s := randomStory(t, r, 2*spanLines)
+		if seed%2 == 1 {
+			s.decide = decisions(r, s.refs, 2)
+		}
 		var want []string
 		for _, a := range arrivals() {
 			got := s.happen(t, r, a)

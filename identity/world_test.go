@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sort"
 	"strings"
 	"sync"
@@ -399,6 +400,9 @@ func (r *recorder) inOrder(t testing.TB) map[rapport.ID]rapport.ID {
 				}
 			}
 			redirect[id(0)] = id(1)
+		case engine.KindErase:
+			maps.DeleteFunc(at, func(_, e rapport.ID) bool { return e == id(0) })
+			delete(redirect, id(0))
 		case engine.KindRevive:
 			delete(redirect, id(0))
 		case engine.KindSplit:
