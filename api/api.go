@@ -152,7 +152,8 @@ func handle[I, O any](a *API, op operation, object func(*I) string, h func(conte
 			if err != nil {
 				e.Detail = "refused: " + rapport.KindOf(err).String()
 			}
-			if aerr := a.deps.Access.Record(ctx, e); aerr != nil && err == nil {
+			// Done is done, whether its client still listens or not.
+			if aerr := a.deps.Access.Record(context.WithoutCancel(ctx), e); aerr != nil && err == nil {
 				a.deps.Logger.Error("audit entry was not written", slog.String("action", op.audit), slog.Any("error", aerr))
 			}
 		}

@@ -130,7 +130,7 @@ func (a *API) uploadArtifact(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		e.Detail = "refused: " + rapport.KindOf(err).String()
 	}
-	if aerr := a.deps.Access.Record(r.Context(), e); aerr != nil {
+	if aerr := a.deps.Access.Record(context.WithoutCancel(r.Context()), e); aerr != nil {
 		a.deps.Logger.Error("audit entry was not written", "action", e.Action, "error", aerr)
 	}
 	if err == nil {
