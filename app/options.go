@@ -44,6 +44,9 @@ type Options struct {
 	LakeCacheMB int
 	// LakeEvery is how long an event may wait to stand in it.
 	LakeEvery time.Duration
+	// NoPredictions leaves out what predictions are made from. Switched on again
+	// they are made from the log.
+	NoPredictions bool
 	// Refold folds state again from the first record of the log.
 	Refold bool
 	// TraceEndpoint is an OTLP/HTTP receiver; empty is off. TraceRatio in [0,1].
@@ -89,6 +92,7 @@ func (o *Options) flags(fs *flag.FlagSet) {
 	fs.StringVar(&o.Lake, "lake", o.Lake, "`folder` of the history in Parquet files, or a bucket as s3://bucket/prefix?region=...; lake in the data folder without it; off writes none")
 	fs.IntVar(&o.LakeCacheMB, "lake-cache-mb", o.LakeCacheMB, "how much of a lake in a bucket is kept in the data folder for questions, in `MiB`")
 	fs.DurationVar(&o.LakeEvery, "lake-every", o.LakeEvery, "how long an event may wait to be written to the lake; a question asked of the lake is not kept waiting")
+	fs.BoolVar(&o.NoPredictions, "no-predictions", o.NoPredictions, "keep nothing that predictions are made from, so that no score is known; a later start without this makes it from the log")
 	fs.BoolVar(&o.Refold, "refold", o.Refold, "fold state again from the whole log at this start, as after damage; nothing is sent again")
 	fs.StringVar(&o.TraceEndpoint, "trace-endpoint", o.TraceEndpoint, "`URL` of an OTLP/HTTP receiver for traces; empty is off")
 	fs.Float64Var(&o.TraceRatio, "trace-ratio", o.TraceRatio, "share of requests traced, 0 to 1")

@@ -74,17 +74,17 @@ func (s *Server) openPeople(ctx context.Context, key []byte) (err error) {
 // folds lists the folds in the order in which they see an event.
 func (s *Server) folds() []engine.Fold {
 	env := func(c *engine.Context, e *rapport.Event) condition.Env { return s.eventEnv(c, e) }
+	predictions := []engine.Fold{predict.PurchasesFold{}, predict.TastesFold{}, predict.SessionsFold{}, predict.SensedFold{}}
+	if s.opts.NoPredictions {
+		predictions = nil
+	}
 	return slices.Concat([]engine.Fold{
 		profile.ActivityFold{},
 		profile.ConsentFold{},
 		profile.AboutFold{},
 		profile.AggregateFold{},
 		profile.TimelineFold{},
-		predict.PurchasesFold{},
-		predict.TastesFold{},
-		predict.SessionsFold{},
-		predict.SensedFold{},
-	}, s.productFolds(), []engine.Fold{
+	}, predictions, s.productFolds(), []engine.Fold{
 		webpush.Fold{},
 		segment.NewFold(s.segmentEnv),
 		decide.InterestFold{},

@@ -38,7 +38,8 @@ type Options struct {
 	// people known there are not made known again. A temporary folder if empty.
 	Dir string
 	// Profile is a file for the profile of our server's processor time, until it
-	// is stopped first. Empty: none.
+	// is stopped first. Empty: none. A comparison leaves one for either side, the
+	// one without named by ".without" behind.
 	Profile string
 
 	// People is how many there are. 0 is a million.
@@ -68,8 +69,10 @@ type Options struct {
 	NoLimits bool
 
 	// Traits and Segments, if not 0, have Ingest measure the load on servers with
-	// that many computed traits and live segments and without, instead of the rest.
+	// that many computed traits and live segments and all predictions, and on ones
+	// with none of that, instead of the rest.
 	Traits, Segments int
+	noPredictions    bool
 
 	// Actions is how many actions compete in Decide. 0 is 50.
 	Actions int
@@ -252,7 +255,7 @@ type Report struct {
 	PeakRSS int64    `json:"peakRss"`
 	Restart *Restart `json:"restart,omitempty"`
 	Limits  *Limits  `json:"limits,omitempty"`
-	// Compared is the load with traits and segments against that without; the
+	// Compared is the load with traits, segments and predictions against that without; the
 	// figures above are then of the server with them.
 	Compared *Compared `json:"compared,omitempty"`
 	// The shares are Ingest's events a second against the limits.

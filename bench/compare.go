@@ -8,11 +8,13 @@ import (
 	"strings"
 )
 
-// Compared is the same load on a server with computed traits and live segments
-// and on one without.
+// Compared is the same load on a server with computed traits, live segments and
+// all predictions, and on one with none of that.
 type Compared struct {
 	Traits   int `json:"traits"`
 	Segments int `json:"segments"`
+	// Predictions says where what predictions are made from is kept: only with.
+	Predictions Sides `json:"predictions"`
 	// Without and With add up the rounds, which alternate so that what else the
 	// machine does falls on both.
 	Rounds  int  `json:"rounds"`
@@ -24,13 +26,19 @@ type Compared struct {
 	CPURatio float64 `json:"cpuRatio"`
 }
 
+// Sides says on which side of a comparison something is on.
+type Sides struct {
+	Without bool `json:"without"`
+	With    bool `json:"with"`
+}
+
 // rounds is how often a comparison alternates.
 const rounds = 2
 
 // compare measures ingestion with the traits and segments of the options and
-// without, on servers of our own.
+// all predictions, and without any, on servers of our own.
 func (o Options) compare(ctx context.Context, dir string) (*Compared, error) {
-	c := &Compared{Traits: o.Traits, Segments: o.Segments, Rounds: rounds}
+	c := &Compared{Traits: o.Traits, Segments: o.Segments, Predictions: Sides{With: true}, Rounds: rounds}
 	for round := range rounds {
 		for _, with := range []bool{false, true} {
 			into, name := &c.Without, "without"
@@ -38,9 +46,12 @@ func (o Options) compare(ctx context.Context, dir string) (*Compared, error) {
 			if with {
 				into, name = &c.With, "with"
 			} else {
-				one.Traits, one.Segments = 0, 0
+				one.Traits, one.Segments, one.noPredictions = 0, 0, true
+				if one.Profile != "" {
+					one.Profile += ".without"
+				}
 			}
-			o.Progress(fmt.Sprintf("measuring ingestion %s traits and segments, round %d of %d", name, round+1, rounds))
+			o.Progress(fmt.Sprintf("measuring ingestion %s traits, segments and predictions, round %d of %d", name, round+1, rounds))
 			l, err := one.once(ctx, filepath.Join(dir, fmt.Sprintf("%s-%d", name, round)))
 			if err != nil {
 				return nil, err

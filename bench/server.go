@@ -107,6 +107,9 @@ func (s *server) try(ctx context.Context, config string) error {
 	_ = l.Close() // the server takes it next
 	args := append([]string{}, s.o.Serve[1:]...)
 	args = append(args, "--data", s.data, "--config", config, "--listen", s.addr)
+	if s.o.noPredictions {
+		args = append(args, "--no-predictions")
+	}
 	if s.o.Profile != "" {
 		args = append(args, "--cpu-profile", s.o.Profile)
 		s.o.Profile = "" // a later start would write over it
