@@ -51,15 +51,8 @@ func hashName(s string) uint64 {
 
 // add counts x under a name and returns the name, or "" if it is put out.
 func (l *ledger) add(name []byte, x line) string {
-	i, end := 0, len(*l)
-	for i < end {
-		if m := int(uint(i+end) / 2); (*l)[m].name < string(name) {
-			i = m + 1
-		} else {
-			end = m
-		}
-	}
-	if i == len(*l) || (*l)[i].name != string(name) {
+	i, found := find(*l, name)
+	if !found {
 		text := string(name)
 		if len(*l) == maxNames {
 			out, highest := 0, uint64(0)
@@ -79,9 +72,9 @@ func (l *ledger) add(name []byte, x line) string {
 		*l = slices.Insert(*l, i, account{name: text})
 	}
 	a := &(*l)[i]
-	k, found := slices.BinarySearchFunc(a.lines, x, line.compare)
+	k, same := slices.BinarySearchFunc(a.lines, x, line.compare)
 	switch {
-	case found:
+	case same:
 		a.lines[k].n = addBounded(a.lines[k].n, x.n)
 	case len(a.lines) < maxLines:
 		a.lines = slices.Insert(a.lines, k, x)
@@ -90,6 +83,19 @@ func (l *ledger) add(name []byte, x line) string {
 		a.lines[k-1] = x
 	}
 	return a.name
+}
+
+// find returns the place of a name.
+func find[T string | []byte](l ledger, name T) (int, bool) {
+	low, high := 0, len(l)
+	for low < high {
+		if mid := int(uint(low+high) / 2); l[mid].name < string(name) {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low, low < len(l) && l[low].name == string(name)
 }
 
 func (l *ledger) merge(o ledger) {

@@ -35,7 +35,7 @@ type TastesFold struct{}
 func (TastesFold) Name() string { return FoldTastes }
 
 // Version implements engine.Fold.
-func (TastesFold) Version() uint32 { return 2 }
+func (TastesFold) Version() uint32 { return 3 }
 
 // Scope implements engine.Fold.
 func (TastesFold) Scope() engine.Scope { return engine.PerFragment }
@@ -175,43 +175,67 @@ func (t *taste) take(s *PredictionDoc, sign affinity.Sign, e *rapport.Event, now
 		}
 		return
 	}
-	t.product(s, e.Properties, day, at, sign)
-	for p := range get(e.Properties, "products").Elements() {
+	products := t.product(s, e.Properties, day, at, sign)
+	for p := range products.Elements() {
 		if f, ok := p.Object(); ok {
 			t.product(s, f, day, at, sign)
 		}
 	}
 }
 
-// product counts what one product's properties say.
-func (t *taste) product(s *PredictionDoc, f rapport.Fields, day int32, at int64, sign affinity.Sign) {
+// maxAttributes bounds the attributes of products.
+const maxAttributes = 8
+
+// product counts what one product's properties say and returns the products
+// listed in them. It reads them once, for all it asks.
+func (t *taste) product(s *PredictionDoc, f rapport.Fields, day int32, at int64, sign affinity.Sign) (products rapport.Value) {
+	var attributes [maxAttributes]rapport.Value
+	var id, sku, quantity rapport.Value
+	for key, v := range f.All() {
+		for i, attribute := range s.Attributes[:min(len(s.Attributes), maxAttributes)] {
+			if string(key) == attribute {
+				attributes[i] = v
+			}
+		}
+		switch string(key) {
+		case "product_id":
+			id = v
+		case "sku":
+			sku = v
+		case "quantity":
+			quantity = v
+		case "products":
+			products = v
+		}
+	}
 	var buf [2 * maxName]byte
-	for _, attribute := range s.Attributes {
-		if name, ok := tokenOf(buf[:0], attribute, get(f, attribute)); ok {
+	for i, attribute := range s.Attributes[:min(len(s.Attributes), maxAttributes)] {
+		if name, ok := tokenOf(buf[:0], attribute, attributes[i]); ok {
 			t.sign(name, day, at, sign)
 		}
 	}
 	if sign != affinity.Bought {
-		return
+		return products
 	}
-	id := get(f, "product_id").Str()
-	if id == "" {
-		id = get(f, "sku").Str()
+	product, ok := id.Text()
+	if len(product) == 0 {
+		product, ok = sku.Text()
 	}
-	if id == "" || len(id) > maxName {
-		return
+	if !ok || len(product) == 0 || len(product) > maxName {
+		return products
 	}
-	quantity, ok := get(f, "quantity").Number()
-	if !ok || !(quantity > 0) {
-		quantity = 1
+	n, ok := quantity.Number()
+	if !ok || !(n > 0) {
+		n = 1
 	}
-	t.bought.add(append(buf[:0], id...), line{at: day, n: int64(math.Ceil(min(quantity, 1e6) * quantityUnit))})
+	t.bought.add(product, line{at: day, n: int64(math.Ceil(min(n, 1e6) * quantityUnit))})
+	return products
 }
 
 // tokenOf appends the name of an attribute's value to b.
 func tokenOf(b []byte, attribute string, v rapport.Value) ([]byte, bool) {
-	text := v.Str()
-	if attribute == "" || text == "" || len(attribute)+1+len(text) > maxName {
+	text, _ := v.Text()
+	if attribute == "" || len(text) == 0 || len(attribute)+1+len(text) > maxName {
 		return nil, false
 	}
 	return append(append(append(b, attribute...), '='), text...), true
@@ -230,7 +254,10 @@ func (t *taste) sign(name []byte, day int32, at int64, sign affinity.Sign) {
 }
 
 func (t *taste) remember(r recentSign) {
-	i, _ := slices.BinarySearchFunc(t.recent, r, recentSign.compare)
+	i := len(t.recent) // most are the newest
+	if i > 0 && (r.at < t.recent[i-1].at || r.at == t.recent[i-1].at && r.compare(t.recent[i-1]) <= 0) {
+		i, _ = slices.BinarySearchFunc(t.recent, r, recentSign.compare)
+	}
 	switch {
 	case len(t.recent) < maxRecent:
 		t.recent = slices.Insert(t.recent, i, r)
@@ -270,11 +297,16 @@ func (t *taste) append(b []byte) []byte {
 	b = t.bought.append(t.signs.append(b))
 	b = binary.AppendUvarint(b, uint64(len(t.recent)))
 	last := int64(0)
-	for _, r := range t.recent {
+	for i := range t.recent {
+		r := &t.recent[i]
 		b = binary.AppendVarint(b, r.at-last)
 		b = append(b, r.sign)
-		b = binary.AppendUvarint(b, uint64(len(r.name)))
-		b = append(b, r.name...)
+		if place, ok := find(t.signs, r.name); ok { // nearly always
+			b = binary.AppendUvarint(b, uint64(place)+1)
+		} else {
+			b = binary.AppendUvarint(append(b, 0), uint64(len(r.name)))
+			b = append(b, r.name...)
+		}
 		last = r.at
 	}
 	return b
@@ -311,7 +343,13 @@ func (t *taste) decode(d *decoder) bool {
 	for range d.uint(maxRecent) {
 		last += d.int()
 		r := recentSign{at: last, sign: d.byte()}
-		r.name = d.text(d.uint(maxName))
+		if place := d.uint(uint64(len(t.signs))); place > 0 {
+			r.name = t.signs[place-1].name
+		} else if r.name = d.text(d.uint(maxName)); !d.bad {
+			if _, ok := find(t.signs, r.name); ok {
+				d.fail() // it would be written otherwise
+			}
+		}
 		if n := len(t.recent); n > 0 && t.recent[n-1].compare(r) > 0 {
 			d.fail()
 		}
