@@ -14,7 +14,7 @@ package segment
 import (
 	"cmp"
 	"iter"
-	"maps"
+	"math/bits"
 	"slices"
 	"strings"
 
@@ -82,9 +82,7 @@ type Config struct {
 	defs    []*Definition     // what a segment names comes before it
 	shared  *condition.Shared // the conditions of defs
 	byID    map[string]*Definition
-	byKey   map[uint64]int
-	keys    []uint64 // of defs, ascending
-	places  []int32  // in defs, by keys
+	places  places
 	byEvent map[string][]asked
 	byTrait map[string][]int
 	consent []int
@@ -114,12 +112,13 @@ func Compile(docs Documents) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Config{byID: map[string]*Definition{}, byKey: map[uint64]int{}, byEvent: map[string][]asked{}, byTrait: map[string][]int{}}
+	c := &Config{byID: map[string]*Definition{}, byEvent: map[string][]asked{}, byTrait: map[string][]int{}}
 	whens := make([]*condition.Condition, len(ordered))
 	for i, doc := range ordered {
 		whens[i] = doc.When
 	}
 	c.shared = condition.Share(whens)
+	byKey := map[uint64]int{}
 	for i, doc := range ordered {
 		d := &Definition{ID: doc.ID, Name: doc.Name, Key: Key(doc.ID), When: c.shared.Condition(i), Quiet: docs.Quiet != nil && docs.Quiet(doc.ID)}
 		if doc.Record {
@@ -129,14 +128,50 @@ func Compile(docs Documents) (*Config, error) {
 		}
 		d.timeless = d.When.Timeless()
 		c.defs = append(c.defs, d)
-		c.byID[d.ID], c.byKey[d.Key] = d, i
+		c.byID[d.ID], byKey[d.Key] = d, i
 		c.index(i, docs.Profile)
 	}
-	c.keys = slices.Sorted(maps.Keys(c.byKey))
-	for _, key := range c.keys {
-		c.places = append(c.places, int32(c.byKey[key]))
-	}
+	c.places = newPlaces(byKey)
 	return c, nil
+}
+
+// places finds segments by their keys, open addressing.
+type places struct {
+	shift uint
+	of    []placed // two for each segment at least
+}
+
+type placed struct {
+	key uint64
+	at  int32 // in defs, + 1; 0 is empty
+}
+
+func newPlaces(byKey map[uint64]int) (p places) {
+	size := bits.Len(uint(2 * len(byKey)))
+	p.shift, p.of = uint(64-size), make([]placed, 1<<size)
+	for key, i := range byKey {
+		at := p.begin(key)
+		for p.of[at].at != 0 {
+			at = (at + 1) % uint64(len(p.of))
+		}
+		p.of[at] = placed{key, int32(i) + 1}
+	}
+	return p
+}
+
+func (p *places) begin(key uint64) uint64 { return key * 0x9e3779b97f4a7c15 >> p.shift }
+
+// place returns the place in defs of the segment with a key.
+func (c *Config) place(key uint64) (int, bool) {
+	p := &c.places
+	for at := p.begin(key); ; at = (at + 1) % uint64(len(p.of)) {
+		switch x := &p.of[at]; {
+		case x.at == 0:
+			return 0, false
+		case x.key == key:
+			return int(x.at) - 1, true
+		}
+	}
 }
 
 // index notes what can change a segment.

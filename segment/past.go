@@ -52,7 +52,9 @@ func (c *Config) NewPast(ids []string) *Past {
 		if named[i] {
 			p.asked = append(p.asked, i)
 			for _, name := range d.When.Uses().Segments {
-				named[c.byKey[Key(name)]] = true
+				if at, ok := c.place(Key(name)); ok {
+					named[at] = true
+				}
 			}
 		}
 	}
@@ -88,7 +90,10 @@ func (p *Past) Changes(events []rapport.Event, questions *profile.Config, zones 
 	slices.SortStableFunc(events, func(a, b rapport.Event) int { return cmp.Compare(BecameKnown(&a), BecameKnown(&b)) })
 	person := profile.NewLived(questions, zones)
 	in := map[int]bool{}
-	person.Segments = func(_ *profile.Env, id string) (bool, bool) { return in[p.c.byKey[Key(id)]], true }
+	person.Segments = func(_ *profile.Env, id string) (bool, bool) {
+		at, ok := p.c.place(Key(id))
+		return ok && in[at], true
+	}
 	look := func() (next int64) {
 		for _, i := range p.asked {
 			d := p.c.defs[i]
