@@ -17,6 +17,7 @@ type commit struct {
 	batch   *state.Batch        // timers, effects, cold states and chunks as they come
 	ents    []*entity           // changed ones; nil where one left memory
 	puts    []put               // records of entities, as they were encoded
+	entries []entry             // of the index
 	stubs   map[rapport.ID]span // those of entities that are not in memory
 	changed int                 // entities
 	next    int                 // sealed: those before it are encoded
@@ -76,7 +77,7 @@ func (p *partition) newCommit() *commit {
 	clear(c.floors)
 	clear(c.migrated)
 	*c = commit{
-		batch: p.store.Batch(), ents: c.ents[:0], puts: c.puts[:0], stubs: c.stubs, rows: c.rows[:0], arena: c.arena[:0],
+		batch: p.store.Batch(), ents: c.ents[:0], puts: c.puts[:0], entries: c.entries[:0], stubs: c.stubs, rows: c.rows[:0], arena: c.arena[:0],
 		effects: c.effects, floors: c.floors, migrated: c.migrated, dropped: c.dropped[:0],
 	}
 	return c
@@ -166,7 +167,7 @@ func (p *partition) encodeDue(e *entity) {
 }
 
 func (p *partition) encode(c *commit, e *entity) {
-	p.relist(c.batch, e)
+	p.relist(c, e)
 	if e.exists {
 		record := p.putEntity(c, e)
 		p.cache.resize(e, record.len)
@@ -182,7 +183,7 @@ func (p *partition) encode(c *commit, e *entity) {
 // arrived. The commit before is wholly encoded, or its index would not be right.
 func (p *partition) encodeEarly(e *entity) (record []byte, apart bool) {
 	c := p.open
-	p.relist(c.batch, e)
+	p.relist(c, e)
 	before := p.aparts
 	s := p.putEntity(c, e)
 	if apart = p.aparts != before; apart {
@@ -240,6 +241,9 @@ func (p *partition) stub(id rapport.ID) ([]byte, bool) {
 // write moves the records of entities into the batch, in the order of keys: the
 // store finds a place next to the last one much sooner than any other.
 func (p *partition) write(c *commit) error {
+	if err := p.writeEntries(c); err != nil {
+		return err
+	}
 	slices.SortFunc(c.puts, func(a, b put) int { return cmp.Or(a.id.Compare(b.id), cmp.Compare(a.seq, b.seq)) })
 	var key []byte
 	for _, u := range c.puts {

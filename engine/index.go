@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -70,8 +71,43 @@ func (p *partition) listed(e *entity, keys []uint64) []uint64 {
 	return p.stateOf(e, e.id, s, sec).(Indexed).AppendIndex(keys)
 }
 
+// entry is a place in the index that a commit takes or leaves. Of two for one
+// place the later counts.
+type entry struct {
+	key uint64
+	id  rapport.ID
+	seq int32
+	add bool
+}
+
+// compare orders entries as they lie in the store, where a place next to the
+// last one is found much sooner than any other.
+func (a entry) compare(b entry) int {
+	return cmp.Or(cmp.Compare(a.key, b.key), a.id.Compare(b.id), cmp.Compare(a.seq, b.seq))
+}
+
+// writeEntries adds what a commit changes of the index to its batch.
+func (p *partition) writeEntries(c *commit) error {
+	slices.SortFunc(c.entries, entry.compare)
+	var key []byte
+	for i := range c.entries {
+		x := &c.entries[i]
+		key = p.indexKey(key[:0], x.key, x.id)
+		var err error
+		if x.add {
+			err = c.batch.Set(key, nil)
+		} else {
+			err = c.batch.Delete(key)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // relist brings the index in line with the state of a changed entity.
-func (p *partition) relist(b *state.Batch, e *entity) {
+func (p *partition) relist(c *commit, e *entity) {
 	if p.layout.indexed == nil {
 		return
 	}
@@ -83,12 +119,7 @@ func (p *partition) relist(b *state.Batch, e *entity) {
 	}
 	old := e.listed
 	change := func(key uint64, by int64) {
-		p.keyBuf = p.indexKey(p.keyBuf[:0], key, e.id)
-		if by > 0 {
-			p.check(b.Set(p.keyBuf, nil))
-		} else {
-			p.check(b.Delete(p.keyBuf))
-		}
+		c.entries = append(c.entries, entry{key, e.id, int32(len(c.entries)), by > 0})
 		if l.counts[key] += by; l.counts[key] == 0 {
 			delete(l.counts, key)
 		}
@@ -129,7 +160,7 @@ func (p *partition) relistOpen() {
 	p.encodeSome(math.MaxInt) // counts go on from those of the commit before
 	for _, e := range p.open.ents {
 		if e != nil {
-			p.relist(p.open.batch, e)
+			p.relist(p.open, e)
 		}
 	}
 }
@@ -141,6 +172,7 @@ func (p *partition) clearListing() {
 		prefix := p.key(nil, span)
 		p.check(p.open.batch.DeleteRange(prefix, state.PrefixEnd(prefix)))
 	}
+	p.open.entries = p.open.entries[:0]
 	p.listing.counts = map[uint64]int64{}
 	clear(p.listing.changed)
 }

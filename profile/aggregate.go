@@ -59,7 +59,10 @@ func (f AggregateFold) New() engine.State { return &Aggregates{config: f.Config}
 type Aggregates struct {
 	config  *Config  // fixed; nil follows the configuration in force
 	answers []answer // by key
-	kept    *Config  // the last that answers were matched with; no state
+
+	// No state:
+	kept *Config  // the last that answers were matched with
+	room []bucket // memory of those decoded
 }
 
 // answer is the state of one question: its buckets, oldest first; one bucket
@@ -125,23 +128,23 @@ func (a *Aggregates) Apply(c *engine.Context, e *rapport.Event) {
 		}
 		return
 	}
-	groups := config.byEvent[EventName(e)]
-	if len(groups) == 0 {
-		return
-	}
 	if a.config != nil {
 		c = nil
 	}
-	a.tally(groups, e, c)
+	a.tally(config.byEvent[EventName(e)], e, c)
 }
 
 // tally adds an event to the answers it matters to; with a context, to those
 // that are answered live since before it was accepted.
-func (a *Aggregates) tally(groups []uses, e *rapport.Event, c *engine.Context) {
+func (a *Aggregates) tally(of *asked, e *rapport.Event, c *engine.Context) {
+	if of == nil {
+		return
+	}
 	env := condition.EventEnv{Properties: e.Properties}
-	for i := range groups {
-		g := &groups[i]
-		if g.where != nil && !g.where.Holds(&env) {
+	var room [16]condition.Passed
+	for _, may := range of.sieve.Pass(e.Properties, room[:0]) {
+		g := &of.groups[may.I]
+		if !may.Sure && !g.where.Holds(&env) {
 			continue
 		}
 		for j := range g.list {
@@ -438,21 +441,16 @@ func (b *bucket) append(to []byte, op opCode) []byte {
 
 // DecodeBinary implements engine.State.
 func (a *Aggregates) DecodeBinary(b []byte) error {
-	was := a.answers
-	a.answers, a.kept = a.answers[:0], nil
+	a.answers, a.kept, a.room = a.answers[:0], nil, a.room[:0]
 	r := reader{b: b}
 	for len(r.b) > 0 && !r.bad {
-		var spare []bucket // of the state decoded here before
-		if n := len(a.answers); n < cap(was) {
-			spare = was[:cap(was)][n].buckets[:0]
-		}
 		x := answer{key: r.uint64(), op: opCode(r.byte()), since: int64(r.uvarint()), keep: int64(r.uvarint())}
 		if x.op >= opCodes {
 			r.bad = true
 			break
 		}
 		n := r.count()
-		x.buckets = slices.Grow(spare, n)
+		x.buckets = a.buckets(n)
 		index := int64(0)
 		for range n {
 			index += r.varint()
@@ -463,6 +461,17 @@ func (a *Aggregates) DecodeBinary(b []byte) error {
 		a.answers = append(a.answers, x)
 	}
 	return r.done("aggregates")
+}
+
+// buckets returns room for n buckets. Those of one state lie close together; an
+// answer that gets more takes them elsewhere.
+func (a *Aggregates) buckets(n int) []bucket {
+	at := len(a.room)
+	if cap(a.room)-at < n {
+		a.room, at = make([]bucket, 0, max(n, 2*cap(a.room), 16)), 0
+	}
+	a.room = a.room[:at+n]
+	return a.room[at : at : at+n]
 }
 
 func (b *bucket) read(r *reader, op opCode) {

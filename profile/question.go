@@ -19,7 +19,7 @@ import (
 type Config struct {
 	definitions []definition // by key
 	keys        []uint64     // of definitions: what is searched lies close together
-	byEvent     map[string][]uses
+	byEvent     map[string]*asked
 	traits      []*Computed // by name
 	byName      map[string]*Computed
 	version     uint32
@@ -37,6 +37,12 @@ type uses struct {
 	where condition.Expr // nil: any event of the name
 	text  string         // of where
 	list  []use
+}
+
+// asked is what is wanted of the events of one name.
+type asked struct {
+	groups []uses
+	sieve  *condition.Sieve // of groups
 }
 
 // definition is one question and the stretches of time its answer is kept in.
@@ -105,7 +111,7 @@ func Compile(conditions ...iter.Seq[condition.Expr]) *Config {
 // CompileAll collects the questions of conditions and computed traits, each
 // once. Kinds: Invalid, for computed traits that cannot be.
 func CompileAll(docs Documents) (*Config, error) {
-	c := &Config{byEvent: map[string][]uses{}, byName: map[string]*Computed{}}
+	c := &Config{byEvent: map[string]*asked{}, byName: map[string]*Computed{}}
 	byKey := map[uint64]*condition.Aggregate{}
 	for _, seq := range docs.Conditions {
 		for e := range seq {
@@ -156,13 +162,16 @@ func (c *Config) index() {
 		if where != nil {
 			text = where.String()
 		}
-		groups := c.byEvent[event]
-		i := slices.IndexFunc(groups, func(g uses) bool { return g.text == text })
-		if i < 0 {
-			i, groups = len(groups), append(groups, uses{where: where, text: text})
+		a := c.byEvent[event]
+		if a == nil {
+			a = &asked{}
+			c.byEvent[event] = a
 		}
-		groups[i].list = append(groups[i].list, u)
-		c.byEvent[event] = groups
+		i := slices.IndexFunc(a.groups, func(g uses) bool { return g.text == text })
+		if i < 0 {
+			i, a.groups = len(a.groups), append(a.groups, uses{where: where, text: text})
+		}
+		a.groups[i].list = append(a.groups[i].list, u)
 	}
 	c.keys = c.keys[:0]
 	for i := range c.definitions {
@@ -172,6 +181,13 @@ func (c *Config) index() {
 		for n, s := range d.Then {
 			add(s.Event, s.Where, use{d, n + 1})
 		}
+	}
+	for _, a := range c.byEvent {
+		wheres := make([]condition.Expr, len(a.groups))
+		for i := range a.groups {
+			wheres[i] = a.groups[i].where
+		}
+		a.sieve = condition.NewSieve(wheres)
 	}
 }
 
@@ -287,7 +303,7 @@ func (c *Config) Questions() []*condition.Aggregate {
 // Only returns a config that answers the questions for which want returns true,
 // for building their answers from history.
 func (c *Config) Only(want func(key uint64) bool) *Config {
-	out := &Config{byEvent: map[string][]uses{}, byName: map[string]*Computed{}}
+	out := &Config{byEvent: map[string]*asked{}, byName: map[string]*Computed{}}
 	for _, d := range c.definitions {
 		if want(d.Key) {
 			out.definitions = append(out.definitions, d)
@@ -298,7 +314,7 @@ func (c *Config) Only(want func(key uint64) bool) *Config {
 }
 
 // Wants reports whether an event of this name can change an answer.
-func (c *Config) Wants(event string) bool { return len(c.byEvent[event]) > 0 }
+func (c *Config) Wants(event string) bool { return c.byEvent[event] != nil }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
 	keys := make([]K, 0, len(m))

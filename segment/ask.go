@@ -24,6 +24,21 @@ type asked struct {
 	probes   []probe
 }
 
+// event are the segments that ask for events of one name.
+type event struct {
+	asked []asked
+	sieve *condition.Sieve // of asked
+}
+
+// sort makes ready for events.
+func (e *event) sort() {
+	wheres := make([]condition.Expr, len(e.asked))
+	for i := range e.asked {
+		wheres[i] = e.asked[i].where
+	}
+	e.sieve = condition.NewSieve(wheres)
+}
+
 // words are segments, 64 to a word.
 type words []word
 
@@ -97,15 +112,18 @@ func question(event string, where condition.Expr, property []string) string {
 
 // ask notes that events of a name for which where holds, and that have the
 // property, can change a segment.
-func (c *Config) ask(i int, event string, where condition.Expr, property []string, p *profile.Config) {
-	text := question(event, where, property)
-	list := c.byEvent[event]
-	at := slices.IndexFunc(list, func(a asked) bool { return a.text == text })
-	if at < 0 {
-		at, list = len(list), append(list, asked{where: where, property: property, text: text})
-		c.byEvent[event] = list
+func (c *Config) ask(i int, name string, where condition.Expr, property []string, p *profile.Config) {
+	text := question(name, where, property)
+	of := c.byEvent[name]
+	if of == nil {
+		of = &event{}
+		c.byEvent[name] = of
 	}
-	a := &list[at]
+	at := slices.IndexFunc(of.asked, func(a asked) bool { return a.text == text })
+	if at < 0 {
+		at, of.asked = len(of.asked), append(of.asked, asked{where: where, property: property, text: text})
+	}
+	a := &of.asked[at]
 	if slices.ContainsFunc(a.all, func(w word) bool { return w.at == i/64 && w.varies&(1<<(i%64)) != 0 }) {
 		return // for another of its questions
 	}
@@ -266,9 +284,13 @@ func (a *asked) mark(c *engine.Context, e *rapport.Event, in, marks []uint64) {
 }
 
 // markAll marks every segment that asks for events of a name.
-func (c *Config) markAll(event string, marks []uint64) {
-	for i := range c.byEvent[event] {
-		c.byEvent[event][i].all.mark(marks)
+func (c *Config) markAll(name string, marks []uint64) {
+	of := c.byEvent[name]
+	if of == nil {
+		return
+	}
+	for i := range of.asked {
+		of.asked[i].all.mark(marks)
 	}
 }
 

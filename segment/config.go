@@ -83,7 +83,7 @@ type Config struct {
 	shared  *condition.Shared // the conditions of defs
 	byID    map[string]*Definition
 	places  places
-	byEvent map[string][]asked
+	byEvent map[string]*event
 	byTrait map[string][]int
 	consent []int
 	zone    []int // those that look at the clock on the wall
@@ -112,7 +112,7 @@ func Compile(docs Documents) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Config{byID: map[string]*Definition{}, byEvent: map[string][]asked{}, byTrait: map[string][]int{}}
+	c := &Config{byID: map[string]*Definition{}, byEvent: map[string]*event{}, byTrait: map[string][]int{}}
 	whens := make([]*condition.Condition, len(ordered))
 	for i, doc := range ordered {
 		whens[i] = doc.When
@@ -130,6 +130,9 @@ func Compile(docs Documents) (*Config, error) {
 		c.defs = append(c.defs, d)
 		c.byID[d.ID], byKey[d.Key] = d, i
 		c.index(i, docs.Profile)
+	}
+	for _, e := range c.byEvent {
+		e.sort()
 	}
 	c.places = newPlaces(byKey)
 	return c, nil

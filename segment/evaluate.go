@@ -81,10 +81,12 @@ func (m *Memberships) markEvent(c *engine.Context, cfg *Config, e *rapport.Event
 	mark(w.marks, cfg.every)
 	w.event.Properties = e.Properties
 	in := m.bits[:len(w.marks)]
-	list := cfg.byEvent[profile.EventName(e)]
-	for i := range list {
-		if a := &list[i]; a.where == nil || a.where.Holds(&w.event) {
-			a.mark(c, e, in, w.marks)
+	if of := cfg.byEvent[profile.EventName(e)]; of != nil {
+		var room [16]condition.Passed
+		for _, may := range of.sieve.Pass(e.Properties, room[:0]) {
+			if a := &of.asked[may.I]; may.Sure || a.where.Holds(&w.event) {
+				a.mark(c, e, in, w.marks)
+			}
 		}
 	}
 	if len(cfg.byTrait)+len(cfg.zone) > 0 {
