@@ -61,8 +61,10 @@ type Aggregates struct {
 	answers []answer // by key
 
 	// No state:
-	kept *Config  // the last that answers were matched with
-	room []bucket // memory of those decoded
+	kept  *Config            // the last that answers were matched with
+	room  []bucket           // memory of those decoded
+	event condition.EventEnv // the one being counted
+	said  detail             // what it adds to one answer
 }
 
 // answer is the state of one question: its buckets, oldest first; one bucket
@@ -140,11 +142,11 @@ func (a *Aggregates) tally(of *asked, e *rapport.Event, c *engine.Context) {
 	if of == nil {
 		return
 	}
-	env := condition.EventEnv{Properties: e.Properties}
+	a.event.Properties = e.Properties
 	var room [16]condition.Passed
 	for _, may := range of.sieve.Pass(e.Properties, room[:0]) {
 		g := &of.groups[may.I]
-		if !may.Sure && !g.where.Holds(&env) {
+		if !may.Sure && !g.where.Holds(&a.event) {
 			continue
 		}
 		for j := range g.list {
@@ -152,11 +154,12 @@ func (a *Aggregates) tally(of *asked, e *rapport.Event, c *engine.Context) {
 			if c != nil && engine.Later(u.since, c.Accepted) {
 				continue // it comes from history
 			}
-			if b, ok := u.measure(e); ok {
-				a.answer(u.Key, u.since, u.op, u.keep).add(b)
+			if b, ok := u.measure(e, &a.said); ok {
+				a.answer(u.Key, u.since, u.op, u.keep).add(&b)
 			}
 		}
 	}
+	a.event.Properties, a.said = nil, detail{}
 }
 
 // learn takes in answers built from history.
@@ -186,11 +189,12 @@ func (a *Aggregates) drop(config *Config) {
 	})
 }
 
-// measure returns what one event adds to an answer.
-func (u *use) measure(e *rapport.Event) (b bucket, ok bool) {
+// measure returns what one event adds to an answer, with its detail in said.
+func (u *use) measure(e *rapport.Event, said *detail) (b bucket, ok bool) {
 	b.count, b.index = 1, u.index(e.Timestamp)
 	if u.op.detailed() {
-		b.detail = new(detail)
+		*said = detail{}
+		b.detail = said
 	}
 	switch u.op {
 	case opCount, opStreak:
@@ -265,8 +269,9 @@ func (a *Aggregates) answer(key uint64, since int64, op opCode, keep int64) *ans
 	return &a.answers[i]
 }
 
-// add folds a bucket in and drops what no window ending now or later can reach.
-func (x *answer) add(b bucket) {
+// add folds a bucket in, of which it keeps nothing, and drops what no window
+// ending now or later can reach.
+func (x *answer) add(b *bucket) {
 	n := len(x.buckets)
 	if x.keep > 0 && n > 0 && b.index <= x.buckets[n-1].index-x.keep {
 		return
@@ -276,7 +281,7 @@ func (x *answer) add(b bucket) {
 		i, ok = slices.BinarySearchFunc(x.buckets, b.index, func(b bucket, index int64) int { return cmp.Compare(b.index, index) })
 	}
 	if ok {
-		x.buckets[i].merge(&b, x.op)
+		x.buckets[i].merge(b, x.op)
 		return
 	}
 	x.buckets = slices.Insert(x.buckets, i, b.clone())
@@ -386,7 +391,7 @@ func (a *Aggregates) Merge(other engine.State) {
 			continue // one of them is damaged
 		}
 		for i := range x.buckets {
-			mine.add(x.buckets[i])
+			mine.add(&x.buckets[i])
 		}
 	}
 }
