@@ -32,6 +32,7 @@ func runReplay(ctx context.Context, env Env, flags *flag.FlagSet) (err error) {
 	partitions := flags.Int("partitions", 0, "write the log anew for `N` partitions, fold it, and put the deployment into --to")
 	to := flags.String("to", "", "new `folder` for --partitions")
 	batch := flags.Int("batch", 0, "fold at most `N` records at once and commit after as many changed people; 0 is the server's own measure. The hashes are the same for every N")
+	noPredictions := flags.Bool("no-predictions", false, "the server ran so: its state has nothing that predictions are made from")
 	if _, err := parse(env, flags, 0, 0); err != nil {
 		return err
 	}
@@ -47,6 +48,7 @@ func runReplay(ctx context.Context, env Env, flags *flag.FlagSet) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, o.close()) }()
+	o.noPredictions = *noPredictions
 	if *partitions != 0 {
 		return o.repartition(ctx, env, *partitions, *to)
 	}
@@ -118,6 +120,8 @@ type offline struct {
 	key      []byte
 	logger   *slog.Logger
 	records  int64 // of the events topic
+	// noPredictions is how the server was run.
+	noPredictions bool
 }
 
 // openOffline opens log, state and configuration of a stopped server.
@@ -210,7 +214,7 @@ func (o *offline) fold(ctx context.Context, dir string, batch int, progress func
 	}
 	e, err := engine.Open(engine.Options{
 		Log: readOnly{o.log, batch}, Store: store, Limits: engine.Limits{CommitEntities: batch}, Clock: stillClock{}, Logger: o.logger, Configs: o.compiled.at,
-		Folds:    (&Server{zones: &profile.Zones{}, minter: minter}).folds(),
+		Folds:    (&Server{zones: &profile.Zones{}, minter: minter, opts: Options{NoPredictions: o.noPredictions}}).folds(),
 		DedupDir: filepath.Join(dir, "dedup"), EraseKey: subkey(o.key, "erased"),
 	})
 	if err != nil {
