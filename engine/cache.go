@@ -244,8 +244,8 @@ func (p *partition) stateOf(e *entity, owner rapport.ID, s *slot, sec *section) 
 		sec.st = p.take(s, b)
 		return sec.st
 	}
-	sec.st = p.take(s, p.coldState(s, owner))
-	sec.dirty = false
+	b := p.coldState(s, owner)
+	sec.st, sec.dirty, sec.stored = p.take(s, b), false, uint32(len(b))
 	return sec.st
 }
 

@@ -170,7 +170,7 @@ func (p *partition) encode(c *commit, e *entity) {
 	p.relist(c, e)
 	if e.exists {
 		record := p.putEntity(c, e)
-		p.cache.resize(e, record.len)
+		p.cache.resize(e, record.len+e.coldAtHand())
 	} else {
 		c.puts = append(c.puts, put{e.id, span{}, len(c.puts)})
 	}
@@ -319,7 +319,24 @@ func (p *partition) settle(err error) {
 	}
 }
 
-// releaseCold drops stored states with keys of their own: they are large and rarely used.
+// coldAtHand returns the bytes of the states in memory that have keys of their own.
+func (e *entity) coldAtHand() (n int) {
+	for i := range e.frags {
+		n += coldBytes(e.frags[i].secs)
+	}
+	return n + coldBytes(e.serial)
+}
+
+func coldBytes(secs []section) (n int) {
+	for i := range secs {
+		if sec := &secs[i]; sec.apart && sec.st != nil {
+			n += int(sec.stored)
+		}
+	}
+	return n
+}
+
+// releaseCold drops stored states with keys of their own, if they are large.
 func (p *partition) releaseCold(e *entity) {
 	for i := range e.frags {
 		p.releaseColdSections(p.layout.frag, e.frags[i].secs)
@@ -329,7 +346,7 @@ func (p *partition) releaseCold(e *entity) {
 
 func (p *partition) releaseColdSections(slots []*slot, secs []section) {
 	for i := range secs {
-		if sec := &secs[i]; sec.apart && sec.st != nil && !sec.dirty {
+		if sec := &secs[i]; sec.apart && sec.st != nil && !sec.dirty && sec.stored > coldAtHand {
 			p.cache.give(slots[i], sec.st)
 			sec.st = nil
 		}

@@ -60,8 +60,10 @@ type fragment struct {
 type section struct {
 	st       State
 	off, len uint32 // in entity.raw, while st is nil
-	// Cold only: st differs from what is stored; what is stored has its own key.
+	// Cold only: st differs from what is stored; what is stored has its own key
+	// and, as far as was seen, stored bytes.
 	dirty, apart bool
+	stored       uint32
 }
 
 type merged struct {
@@ -223,6 +225,10 @@ const (
 // entity: a key of its own costs more than they do.
 const coldInline = 256
 
+// coldAtHand is up to how many bytes a cold state with a key of its own stays
+// with its entity in memory. Whoever is busy needs it again with the next event.
+const coldAtHand = 2 << 10
+
 // standsApart is the length of a section that is stored under its own key.
 const standsApart = math.MaxUint32
 
@@ -333,7 +339,9 @@ func (p *partition) appendSections(b []byte, start int, e *entity, owner rapport
 		}
 		sec.off, sec.len = uint32(at+4-start), uint32(n)
 		if sec.apart {
-			sec.off, sec.len = 0, 0
+			if sec.off, sec.len = 0, 0; n > 0 {
+				sec.stored = uint32(n)
+			}
 		}
 	}
 	return append(b, 0)

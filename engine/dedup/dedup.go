@@ -87,7 +87,7 @@ func Open(o Options) (*Set, error) {
 	if o.BucketMax <= 0 {
 		o.BucketMax = 128 << 10
 	}
-	o.BucketMax = min(o.BucketMax, max(o.Max/4, 1))
+	o.BucketMax = min(o.BucketMax, max(o.Max/4, 1), tableMax)
 	s := &Set{opts: o, span: max(o.Window.Milliseconds()/16, 1)}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open deduplication memory: %w", err)
@@ -277,7 +277,7 @@ func (s *Set) Durable(mark uint64) (obsolete []uint64, err error) {
 				go func(done chan<- built, fps []Fingerprint, path string) {
 					f, err := writeFile(path, b.seq, b.start, fps)
 					done <- built{b, f, err}
-				}(s.building, slices.Clone(b.fresh.log), filepath.Join(s.opts.Dir, fmt.Sprintf("%012d.dup", b.seq)))
+				}(s.building, b.fresh.log, filepath.Join(s.opts.Dir, fmt.Sprintf("%012d.dup", b.seq)))
 				break
 			}
 		}

@@ -39,9 +39,36 @@ type file struct {
 	f      *os.File
 }
 
+// inOrder returns the fingerprints in ascending order. They are uniform, so that
+// their first bits say nearly where each belongs.
+func inOrder(fps []Fingerprint) []Fingerprint {
+	const each = 3 // about 8 begin with the same bits
+	shift := 64 - max(bits.Len(uint(len(fps)))-each, 0)
+	first := func(fp *Fingerprint) uint64 { return binary.BigEndian.Uint64(fp[:8]) >> shift }
+	ends := make([]int, 1<<(64-shift)+1) // of those that begin with less
+	for i := range fps {
+		ends[first(&fps[i])+1]++
+	}
+	for i := range ends[1:] {
+		ends[i+1] += ends[i]
+	}
+	out := make([]Fingerprint, len(fps))
+	for i := range fps {
+		at := &ends[first(&fps[i])]
+		out[*at] = fps[i]
+		*at++
+	}
+	begin := 0
+	for _, end := range ends[:len(ends)-1] {
+		slices.SortFunc(out[begin:end], func(a, b Fingerprint) int { return bytes.Compare(a[:], b[:]) })
+		begin = end
+	}
+	return out
+}
+
 // writeFile writes the fingerprints durably under path and opens the result.
 func writeFile(path string, seq uint64, start int64, fps []Fingerprint) (*file, error) {
-	slices.SortFunc(fps, func(a, b Fingerprint) int { return bytes.Compare(a[:], b[:]) })
+	fps = inOrder(fps)
 	body := bytesOf(fps)
 	bloom := make([]byte, blockSize*(len(fps)/perBlock+1))
 	for _, fp := range fps {

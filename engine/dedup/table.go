@@ -8,9 +8,16 @@ import (
 // table is an open-addressing set of fingerprints that also remembers the
 // order they came in. It holds no pointers for the garbage collector to follow.
 type table struct {
-	slots []uint32 // 1-based index into log; 0 is empty; a power of two long
+	// slots are a power of two: 8 bits of the hash, so that hardly any other
+	// fingerprint is looked at, and a 1-based index into log; 0 is empty.
+	slots []uint32
 	log   []Fingerprint
 }
+
+const (
+	indexBits = 24
+	tableMax  = 1<<indexBits - 1 // fingerprints
+)
 
 func hash(fp Fingerprint) uint64 {
 	return binary.LittleEndian.Uint64(fp[:8]) ^ binary.LittleEndian.Uint64(fp[8:])*0x9e3779b97f4a7c15
@@ -20,13 +27,13 @@ func (t *table) has(fp Fingerprint, h uint64) bool {
 	if len(t.slots) == 0 {
 		return false
 	}
-	mask := uint64(len(t.slots) - 1)
+	mask, tag := uint64(len(t.slots)-1), uint32(h>>56)
 	for i := h & mask; ; i = (i + 1) & mask {
-		at := t.slots[i]
-		if at == 0 {
+		slot := t.slots[i]
+		if slot == 0 {
 			return false
 		}
-		if t.log[at-1] == fp {
+		if slot>>indexBits == tag && t.log[slot&tableMax-1] == fp {
 			return true
 		}
 	}
@@ -46,7 +53,7 @@ func (t *table) place(at uint32, h uint64) {
 	for t.slots[i] != 0 {
 		i = (i + 1) & mask
 	}
-	t.slots[i] = at
+	t.slots[i] = uint32(h>>56)<<indexBits | at
 }
 
 func (t *table) grow() {
