@@ -43,6 +43,13 @@ func randomStory(t *testing.T, r *rand.Rand, n int) (s story) {
 		s.lines, s.client = append(s.lines, line), append(s.client, at)
 	}
 	s.refs = slices.Sorted(maps.Keys(nodes))
+	s.rules = randomRules(t, r)
+	return s
+}
+
+// randomRules have small limits.
+func randomRules(t *testing.T, r *rand.Rand) *identity.Rules {
+	t.Helper()
 	var docs []identity.KindDoc
 	for _, kind := range []string{"email", "loyalty", "anonymousId", "userId"} {
 		people, values := 1+r.IntN(4), 1+r.IntN(6)
@@ -59,8 +66,7 @@ func randomStory(t *testing.T, r *rand.Rand, n int) (s story) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.rules = rules
-	return s
+	return rules
 }
 
 // An arrival is a way in which a story may happen.
