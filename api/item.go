@@ -330,14 +330,11 @@ func productFull(p *catalog.ProductDoc) ItemProductFull {
 	return out
 }
 
-// itemsOf returns the ids of the items a person holds.
-func (a *API) itemsOf(ctx context.Context, person rapport.ID) ([]string, error) {
+// itemsOf returns the ids of the items the person of a view holds.
+func itemsOf(v *engine.View) []string {
 	out := []string{}
-	err := a.deps.Engine.View(ctx, person, nil, func(v *engine.View) error {
-		for _, t := range twin.ReadThings(v) {
-			out = append(out, t.Item)
-		}
-		return nil
-	})
-	return out, err
+	for _, t := range twin.ReadThings(v) {
+		out = append(out, t.Item)
+	}
+	return out
 }

@@ -142,7 +142,11 @@ func (a *API) likenessOperations() {
 			if err != nil {
 				return nil, err
 			}
-			items, err := a.itemsOf(ctx, id)
+			var items []string
+			err = a.deps.Engine.View(ctx, id, nil, func(v *engine.View) error {
+				items = itemsOf(v)
+				return nil
+			})
 			if err != nil {
 				return nil, err
 			}

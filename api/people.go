@@ -12,6 +12,7 @@ import (
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/access"
 	"github.com/rapport-engine/rapport/engine"
+	"github.com/rapport-engine/rapport/eventlog"
 	"github.com/rapport-engine/rapport/identity"
 	"github.com/rapport-engine/rapport/predict"
 	"github.com/rapport-engine/rapport/profile"
@@ -246,6 +247,27 @@ func (a *API) readID(ctx context.Context, id rapport.ID, after []engine.Token) (
 	return p, err
 }
 
+// viewSoon is a view that waits for the partitions the person's own events
+// arrive in, not for all of them: a few of sixteen are seldom the slowest. again
+// says, after fn, that what others said may matter, too, as of items held: then
+// everything acknowledged before is waited for and fn called once more.
+func (a *API) viewSoon(ctx context.Context, id rapport.ID, fn func(*engine.View) (again bool, err error)) error {
+	if in := a.deps.Identity.Arrivals(id, a.deps.Log.Partitions(eventlog.Events)); in != nil {
+		again := false
+		err := a.deps.Engine.View(ctx, id, a.deps.Engine.Ends(in...), func(v *engine.View) (err error) {
+			again, err = fn(v)
+			return err
+		})
+		if !again {
+			return err
+		}
+	}
+	return a.deps.Engine.View(ctx, id, nil, func(v *engine.View) error {
+		_, err := fn(v)
+		return err
+	})
+}
+
 func (a *API) person(ctx context.Context, ref string) (Person, error) {
 	id, err := a.deps.Identity.Ref(ref)
 	if err != nil {
@@ -255,22 +277,24 @@ func (a *API) person(ctx context.Context, ref string) (Person, error) {
 	var future *predict.Person
 	var computed map[string]any
 	var in []segment.Membership
-	err = a.deps.Engine.View(ctx, id, nil, func(v *engine.View) error {
+	var items []string
+	err = a.viewSoon(ctx, id, func(v *engine.View) (again bool, err error) {
 		var found bool
 		if p, found = profile.Read(v); !found {
-			return rapport.Errorf(rapport.NotFound, "nothing is known of this person")
+			return true, rapport.Errorf(rapport.NotFound, "nothing is known of this person")
 		}
 		now := rapport.Millis(a.deps.Clock.Now())
 		future = predict.Of(v.State, v.Config(), now)
 		computed, in = profile.ComputedOf(v, now), segment.Of(v)
-		return nil
+		items = itemsOf(v)
+		return len(items) > 0, nil
 	})
 	if err != nil {
 		return Person{}, err
 	}
 	out := Person{
 		ID: p.ID.String(), Name: p.Name(), Traits: map[string]any{}, TraitSources: map[string]TraitSource{}, Computed: computed,
-		Segments: []PersonSegment{}, Scores: future.Scores(), Consent: map[string]map[string]ConsentIs{}, Items: []string{},
+		Segments: []PersonSegment{}, Scores: future.Scores(), Consent: map[string]map[string]ConsentIs{}, Items: items,
 		Counters: map[string]int64{}, Events: p.Activity.Events, FirstSeen: rapport.Time(p.Activity.First), LastSeen: rapport.Time(p.Activity.Last),
 		Zone: p.Zone, Version: p.Version,
 	}
@@ -294,9 +318,6 @@ func (a *API) person(ctx context.Context, ref string) (Person, error) {
 	p.Activity.Counts(func(name string, count, _ int64) { out.Counters[name] = count })
 	for _, f := range p.Fragments {
 		out.Fragments = append(out.Fragments, f.String())
-	}
-	if out.Items, err = a.itemsOf(ctx, p.Entity); err != nil {
-		return Person{}, err
 	}
 	if out.Households, err = a.households(ctx, p.Entity, out.Items); err != nil {
 		return Person{}, err
