@@ -297,15 +297,40 @@ func (w *Weights) Fade(keep float64, p Prior) {
 	s.set(&m, p)
 }
 
-// set takes over a covariance.
-func (s *Slopes) set(m *triangle, p Prior) {
-	for i, v := range m {
-		s.Covariance[i] = float32(v)
-	}
+// set takes over a covariance. Where a weight would be less sure than at first it
+// becomes as sure as that, its correlations kept; what rounding has left without
+// meaning is taken for what it was, correlations forgotten.
+func (s *Slopes) set(m *triangle, p Prior) (sound bool) {
+	var scale [Width]float64
 	for i := range Width {
+		d, most := m[diagonal(i)], float64(p.at(i))
+		if !(d >= 0 && d < math.MaxFloat32) {
+			s.diagonal(p)
+			return false
+		}
+		scale[i] = math.Sqrt(min(1, most/max(d, math.SmallestNonzeroFloat32)))
+	}
+	at := 0
+	for i := range Width {
+		for j := range i + 1 {
+			s.Covariance[at] = float32(m[at] * scale[i] * scale[j])
+			at++
+		}
 		d := &s.Covariance[diagonal(i)]
 		*d = max(0, min(*d, p.at(i)))
 		s.Variance[i] = *d
+	}
+	return true
+}
+
+// diagonal forgets correlations.
+func (s *Slopes) diagonal(p Prior) {
+	clear(s.Covariance[:])
+	for i := range Width {
+		if v := &s.Variance[i]; !(*v <= p.at(i)) {
+			*v = p.at(i)
+		}
+		s.Covariance[diagonal(i)] = s.Variance[i]
 	}
 }
 

@@ -253,18 +253,23 @@ func (s *Slopes) covariance(i, j int) float64 {
 type triangle [Width * (Width + 1) / 2]float64
 
 // invert replaces a positive definite matrix by its inverse (Cholesky). Where
-// it is not quite definite any more, by rounding, it is taken as if it were.
-func (m *triangle) invert() {
+// it is not quite definite any more, by rounding, it is taken as if it were: what
+// of a weight no others tell is at least a millionth of what there is of it. That
+// it was is reported.
+func (m *triangle) invert() (definite bool) {
+	definite = true
 	var inverse [Width][Width]float64 // of the factor
 	at := func(i, j int) *float64 { return &m[i*(i+1)/2+j] }
 	for i := range Width {
+		least := max(1e-6**at(i, i), 1e-12)
 		for j := range i + 1 {
 			s := *at(i, j)
 			for k := range j {
 				s -= *at(i, k) * *at(j, k)
 			}
 			if i == j {
-				*at(i, i) = math.Sqrt(max(s, 1e-9))
+				definite = definite && s > least
+				*at(i, i) = math.Sqrt(max(s, least))
 			} else {
 				*at(i, j) = s / *at(j, j)
 			}
@@ -289,4 +294,5 @@ func (m *triangle) invert() {
 			*at(i, j) = s
 		}
 	}
+	return definite
 }

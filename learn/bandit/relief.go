@@ -58,13 +58,14 @@ func Relieve(actions []*Weights, p Prior) *Relief {
 	}
 	out := new(Relief)
 	for i := range out {
-		out[i] = float32(max(leastRelief, (reliefWeight+sum[i])/(reliefWeight+n)))
+		out[i] = float32(max(leastRelief, min(mostRelief, (reliefWeight+sum[i])/(reliefWeight+n))))
 	}
 	return out
 }
 
-// leastRelief keeps every axis able to matter again.
-const leastRelief = 0.02
+// leastRelief keeps every axis able to matter again, mostRelief keeps a weight that
+// went astray from widening what all others are drawn from.
+const leastRelief, mostRelief = 0.02, 10
 
 // Relearn rewrites weights as if they had been learned from another prior,
 // which differs in its relief alone.
@@ -78,20 +79,36 @@ func (w *Weights) Relearn(from, to Prior) {
 		m[i] = float64(v)
 	}
 	m.invert()
-	var pull [Width]float64
-	for i, v := range s.Mean {
-		pull[i] = float64(v)
+	// The mode moves by the new covariance times what the priors pull more than
+	// before, which stays small where they differ little, however ill the
+	// covariance is conditioned. Turned and rounded, a belief may be surer of its
+	// prior than it can be; then nothing is taken back from that.
+	relearned, pull := s.relearned(&m, from, to, true)
+	if !relearned.invert() {
+		relearned, pull = s.relearned(&m, from, to, false)
+		relearned.invert()
 	}
-	pull = m.times(&pull) // precision times mean
+	if !s.set(relearned, to) {
+		return
+	}
+	for i, v := range relearned.times(pull) {
+		s.Mean[i] = bound(s.Mean[i] - float32(v))
+	}
+}
+
+// relearned returns the precision under another prior, and how much more that
+// pulls at the mean. Without less, no weight becomes less sure.
+func (s *Slopes) relearned(precision *triangle, from, to Prior, less bool) (*triangle, *[Width]float64) {
+	m, pull := *precision, new([Width]float64)
 	for i := 1 + Own; i < Width; i++ {
-		d := &m[diagonal(i)]
-		*d = max(1/float64(to.at(i)), *d+1/float64(to.at(i))-1/float64(from.at(i)))
+		more := 1/float64(to.at(i)) - 1/float64(from.at(i))
+		if !less {
+			more = max(0, more)
+		}
+		m[diagonal(i)] += more
+		pull[i] = more * float64(s.Mean[i])
 	}
-	m.invert()
-	s.set(&m, to)
-	for i, v := range m.times(&pull) {
-		s.Mean[i] = bound(float32(v))
-	}
+	return &m, pull
 }
 
 // times returns the product with a vector.

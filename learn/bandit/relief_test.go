@@ -106,3 +106,32 @@ func TestAxesThatMatterToManyActionsAreBelievedToMatterToTheNext(t *testing.T) {
 		t.Logf("after 300 examples chances are missed by %.3f, without what others taught by %.3f", steep, flat)
 	}
 }
+
+// What rounding has left of a covariance may be no covariance any more: weights
+// and variances stay finite and within their bounds all the same.
+func TestADamagedCovarianceLeavesWeightsFinite(t *testing.T) {
+	t.Parallel()
+	p := bandit.Prior{Constant: 1, Slope: 0.5, Relief: bandit.Flat()}
+	steep := p
+	steep.Relief = bandit.Flat()
+	steep.Relief[3], steep.Relief[7] = 8, 0.05
+	for name, damage := range map[string]float32{"too large": 3, "beyond": float32(math.Inf(1)), "none": float32(math.NaN())} {
+		w := bandit.NewWeights(-2, p)
+		w.Grow(p)
+		w.Slopes.Mean[12] = 1
+		for _, at := range []int{5, 40, 700, 1500} {
+			w.Slopes.Covariance[at] = damage
+		}
+		for range 20 {
+			w.Relearn(p, steep)
+			w.Fade(0.5, steep)
+			w.Relearn(steep, p)
+		}
+		for i := range bandit.Width {
+			m, v := w.Slopes.Mean[i], w.Slopes.Variance[i]
+			if !(m > -30 && m < 30) || !(v >= 0 && v <= 1) {
+				t.Fatalf("%s: weight %d is %v with a variance of %v", name, i, m, v)
+			}
+		}
+	}
+}
