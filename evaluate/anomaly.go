@@ -27,21 +27,22 @@ type anomalyResult struct {
 func anomalyJob() Job {
 	return Job{
 		Name:    "anomaly",
-		Args:    "--series F --time COL --value COL [--out F]",
+		Args:    "--series F --time COL --value COL [--out F] [--report F]",
 		Summary: "Score every reading of a series by what came before it",
 		Prepare: func(fs *flag.FlagSet) func(context.Context, Progress) (any, error) {
 			series := fs.String("series", "", "CSV `file` of one series, oldest row first")
 			timeColumn := fs.String("time", "timestamp", "`column` of the time")
 			valueColumn := fs.String("value", "value", "`column` of the value")
 			out := fs.String("out", "", "write timestamp,score of each row to this `file`")
+			report := fs.String("report", "", "write an HTML page with charts to this `file`")
 			return func(ctx context.Context, progress Progress) (any, error) {
-				return scoreSeries(ctx, progress, *series, *timeColumn, *valueColumn, *out)
+				return scoreSeries(ctx, progress, *series, *timeColumn, *valueColumn, *out, *report)
 			}
 		},
 	}
 }
 
-func scoreSeries(ctx context.Context, progress Progress, path, timeColumn, valueColumn, out string) (any, error) {
+func scoreSeries(ctx context.Context, progress Progress, path, timeColumn, valueColumn, out, report string) (any, error) {
 	table, err := OpenTable(path, timeColumn, valueColumn)
 	if err != nil {
 		return nil, err
@@ -95,6 +96,11 @@ func scoreSeries(ctx context.Context, progress Progress, path, timeColumn, value
 	if out != "" {
 		if err := writeScores(out, texts, readings); err != nil {
 			return nil, rapport.Errorf(rapport.Invalid, "write the scores: %w", err)
+		}
+	}
+	if report != "" {
+		if err := writeAnomalies(report, valueColumn, result, texts, values, readings); err != nil {
+			return nil, err
 		}
 	}
 	return result, nil

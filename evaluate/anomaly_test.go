@@ -57,12 +57,16 @@ func TestAnomalyScoresEveryRowAndFindsThePlantedOne(t *testing.T) {
 		fmt.Fprintf(&b, "%d,%g\n", 1_700_000_000+60*i, x)
 	}
 	out := filepath.Join(t.TempDir(), "scores.csv")
-	got, err := perform(t, "anomaly", "--series", write(t, b.String(), true), "--time", "at", "--value", "reading", "--out", out)
+	page := filepath.Join(t.TempDir(), "page.html")
+	got, err := perform(t, "anomaly", "--series", write(t, b.String(), true), "--time", "at", "--value", "reading", "--out", out, "--report", page)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got["highestAt"] != strconv.Itoa(1_700_000_000+60*1500) || got["nanosPerPoint"].(float64) <= 0 {
 		t.Errorf("got %v", got)
+	}
+	if html, err := os.ReadFile(page); err != nil || strings.Count(string(html), "<svg") != 2 || !strings.Contains(string(html), "<circle") || !strings.Contains(string(html), "The strangest readings") {
+		t.Errorf("report: %v %.300s", err, html)
 	}
 	f, err := os.Open(out)
 	if err != nil {

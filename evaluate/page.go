@@ -127,7 +127,7 @@ var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 46rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; width: 100%; margin: 1.5rem 0; font-variant-numeric: tabular-nums }
 caption, figcaption { text-align: left; font-weight: 600; margin-bottom: .4rem }
-th, td { padding: .25rem .5rem; border-bottom: 1px solid var(--faint); text-align: right } th:first-child { text-align: left }
+th, td { padding: .25rem .5rem; border-bottom: 1px solid var(--faint); text-align: right } td { white-space: nowrap } th:first-child { text-align: left }
 figure { margin: 1.5rem 0 } svg { width: 100%; font-size: 12px } svg text:not([fill]) { fill: var(--ink) } .grid { stroke: var(--faint) }
 </style>
 <h1>{{.Title}}</h1><p>{{.Lead}}</p>
