@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"strings"
@@ -92,6 +93,25 @@ func TestADeviceIsMadeAndSpeaksOverHTTP(t *testing.T) {
 	}
 	if x := s.must("GET", "/v1/items/"+can, nil); x["owner"] != nil {
 		t.Errorf("an erased person still owns: %v", x["owner"])
+	}
+}
+
+// TestWhatSomebodyGotIsOnTheirPageAtOnce: an item tells its owner by another way
+// than their own events come.
+func TestWhatSomebodyGotIsOnTheirPageAtOnce(t *testing.T) {
+	t.Parallel()
+	s := openProducts(t, t.TempDir(), nil)
+	for i := range 20 {
+		item, user := fmt.Sprintf("01_09506000134352_21_S%d", i), fmt.Sprintf("owner%d", i)
+		s.send(map[string]any{"type": "track", "userId": user, "event": "Signed Up", "messageId": "up-" + user})
+		s.must("POST", "/v1/devices", map[string]any{"item": item})
+		s.must("POST", "/v1/items/"+item+"/claim", map[string]any{"person": map[string]any{"userId": user}})
+		s.must("POST", "/v1/items/"+item+"/members", map[string]any{"person": map[string]any{"userId": "guest" + user}, "role": "guest"})
+		for _, who := range []string{user, "guest" + user} {
+			if items, _ := s.must("GET", "/v1/people/userId:"+who, nil)["items"].([]any); len(items) != 1 {
+				t.Fatalf("items of %s: %v", who, items)
+			}
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base32"
+	"slices"
 	"strings"
 
 	"github.com/rapport-engine/rapport"
@@ -101,6 +102,9 @@ func (d *Door) Import(ctx context.Context, list []Entry, revoke bool) ([]Entered
 				return nil, err
 			}
 		}
+	}
+	if i := slices.IndexFunc(list, func(x Entry) bool { return x.Owner.Value != "" }); i >= 0 { // one of them waits for all
+		return out, d.reflected(ctx, d.ID(list[i].Owner))
 	}
 	return out, nil
 }

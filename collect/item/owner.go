@@ -45,7 +45,7 @@ func (d *Door) Claim(ctx context.Context, item string, who rapport.Identifier, p
 	}
 	person := d.ID(who)
 	if _, mine := s.Holds(d.all(ctx, person)...); mine && d.same(person, s.Owner.Person) {
-		return s, d.stitch(ctx, s, who)
+		return s, d.stitched(ctx, s, who)
 	}
 	proof, offer, err := d.prove(s, p)
 	if err != nil {
@@ -69,7 +69,22 @@ func (d *Door) Claim(ctx context.Context, item string, who rapport.Identifier, p
 	if s.Owner.Person != person {
 		return nil, rapport.Errorf(rapport.Conflict, "somebody else was faster")
 	}
-	return s, d.stitch(ctx, s, who)
+	return s, d.stitched(ctx, s, who)
+}
+
+// stitched is stitch and reflected.
+func (d *Door) stitched(ctx context.Context, s *twin.Item, who rapport.Identifier) error {
+	if err := d.stitch(ctx, s, who); err != nil {
+		return err
+	}
+	return d.reflected(ctx, d.ID(who))
+}
+
+// reflected waits until a person knows what the items were told of them: that
+// reaches a person by way of the items, so that who reads the person afterwards
+// and waits for the person's own events alone finds it.
+func (d *Door) reflected(ctx context.Context, person rapport.ID) error {
+	return d.deps.Engine.View(ctx, d.deps.Resolver.Person(person), nil, func(*engine.View) error { return nil })
 }
 
 // same reports whether two ids are one person.
@@ -201,9 +216,13 @@ func (d *Door) Member(ctx context.Context, item string, by rapport.ID, who rappo
 	if s.Owner.Person.IsZero() {
 		return rapport.Errorf(rapport.Conflict, "the item belongs to nobody, so there is no household")
 	}
-	f := rapport.AppendField(nil, "person", rapport.StringValue(d.ID(who).String()))
+	person := d.ID(who)
+	f := rapport.AppendField(nil, "person", rapport.StringValue(person.String()))
 	f = rapport.AppendField(f, "role", rapport.StringValue(role))
-	return d.Moment(ctx, item, twin.EventMember, "", f)
+	if err := d.Moment(ctx, item, twin.EventMember, "", f); err != nil {
+		return err
+	}
+	return d.reflected(ctx, person)
 }
 
 func (d *Door) owned(ctx context.Context, item string, by rapport.ID) (*twin.Item, error) {
