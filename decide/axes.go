@@ -100,27 +100,44 @@ func (d *draft) notice(x []bandit.Feature) {
 	if n >= everyAxes {
 		d.scatter.Scale(0.5)
 	}
-	d.relief = turn.Relief(d.relief)
-	arms, common := slices.SortedFunc(maps.Keys(d.arms), compareArms), slices.SortedFunc(maps.Keys(d.shared), compareBeliefs)
-	var clicks []*bandit.Weights // of each action
-	for _, key := range arms {
+	was := d.relief
+	is := turn.Relief(was)
+	for _, key := range slices.SortedFunc(maps.Keys(d.arms), compareArms) {
 		a := d.editArm(key, d.arms[key].at)
 		for i := range a.beliefs {
 			b := &a.beliefs[i]
-			b.weights.Turn(turn, key.prior(b.outcome, d.relief))
-			if key.placement == everywhere && b.outcome == clicked {
-				clicks = append(clicks, &b.weights)
-			}
+			b.weights.Turn(turn, key.prior(b.outcome, was), key.prior(b.outcome, is))
 		}
 	}
-	for _, key := range common {
-		d.editShared(key, d.shared[key].at).weights.Turn(turn, key.prior(d.relief))
+	for _, key := range slices.SortedFunc(maps.Keys(d.shared), compareBeliefs) {
+		d.editShared(key, d.shared[key].at).weights.Turn(turn, key.prior(was), key.prior(is))
 	}
-	was, is := d.relief, bandit.Relieve(clicks, clickPriors.own)
-	for _, w := range clicks {
-		w.Relearn(priorsOf(clicked, was).own, priorsOf(clicked, is).own)
+	d.relief = is
+	d.relieve()
+}
+
+// relieve learns from the clicks on all actions along which axes these differ.
+func (d *draft) relieve() {
+	var actions []*bandit.Weights
+	for _, key := range slices.SortedFunc(maps.Keys(d.arms), compareArms) {
+		if b := find(d.arms[key].beliefs, clicked); b != nil && key.placement == everywhere {
+			actions = append(actions, &b.weights)
+		}
 	}
-	for _, key := range common {
+	d.relearn(bandit.Relieve(actions, clickPriors.own))
+}
+
+// relearn rewrites all beliefs about clicks for another relief.
+func (d *draft) relearn(is *bandit.Relief) {
+	was := d.relief
+	for _, key := range slices.SortedFunc(maps.Keys(d.arms), compareArms) {
+		if b := find(d.arms[key].beliefs, clicked); b == nil || b.weights.Slopes == nil {
+			continue
+		}
+		b := find(d.editArm(key, d.arms[key].at).beliefs, clicked)
+		b.weights.Relearn(key.prior(clicked, was), key.prior(clicked, is))
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(d.shared), compareBeliefs) {
 		if key.outcome == clicked {
 			d.editShared(key, d.shared[key].at).weights.Relearn(key.prior(was), key.prior(is))
 		}

@@ -245,7 +245,7 @@ func (d *draft) correct(a, own *arm, x *Example, outcome string, features *bandi
 // is believed of all that compete with it is in doubt.
 func (d *draft) forget(placement, outcome string) {
 	if outcome == clicked && d.basis != nil {
-		d.relief = bandit.Flat() // so is along which axes they differ
+		d.relearn(bandit.Flat()) // so is along which axes they differ
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(d.arms), compareArms) {
 		if key.placement != placement || key.action == "" || find(d.arms[key].beliefs, outcome) == nil {

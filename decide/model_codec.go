@@ -36,7 +36,7 @@ func readOrigin(r *eventlog.Record) (o origin, lesson []byte, err error) {
 	return origin{partition: int32(x[0]), offset: int64(x[1]), n: x[2]}, b, nil
 }
 
-const knowledgeCodec = 7
+const knowledgeCodec = 8
 
 // Snapshot returns the state in a canonical binary form.
 func (k *Knowledge) Snapshot() []byte { return k.appendBinary(nil) }

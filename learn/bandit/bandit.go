@@ -300,13 +300,13 @@ func (w *Weights) Fade(keep float64, p Prior) {
 // set takes over a covariance. Where a weight would be less sure than at first it
 // becomes as sure as that, its correlations kept; what rounding has left without
 // meaning is taken for what it was, correlations forgotten.
-func (s *Slopes) set(m *triangle, p Prior) (sound bool) {
+func (s *Slopes) set(m *triangle, p Prior) {
 	var scale [Width]float64
 	for i := range Width {
 		d, most := m[diagonal(i)], float64(p.at(i))
 		if !(d >= 0 && d < math.MaxFloat32) {
 			s.diagonal(p)
-			return false
+			return
 		}
 		scale[i] = math.Sqrt(min(1, most/max(d, math.SmallestNonzeroFloat32)))
 	}
@@ -320,7 +320,6 @@ func (s *Slopes) set(m *triangle, p Prior) (sound bool) {
 		*d = max(0, min(*d, p.at(i)))
 		s.Variance[i] = *d
 	}
-	return true
 }
 
 // diagonal forgets correlations.

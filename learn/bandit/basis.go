@@ -191,73 +191,13 @@ func (b *Basis) To(next *Basis) *Turn {
 	return t
 }
 
-// Turn rewrites weights for another basis. What the old axes did not reach is
-// as unsure as at first.
-func (w *Weights) Turn(t *Turn, p Prior) {
-	s := w.Slopes
-	if s == nil {
-		return
-	}
-	// The way of a weight vector: the constant takes up the shift.
-	var way [Width][Width]float64
-	for i := range 1 + Own {
-		way[i][i] = 1
-	}
-	for j := range Axes {
-		way[0][1+Own+j] = t.shift[j]
-		for i := range Axes {
-			way[1+Own+i][1+Own+j] = t.axes[i][j]
-		}
-	}
-	var half [Width][Width]float64
-	var mean [Width]float32
-	for i := range Width {
-		m := 0.0
-		for k := range Width {
-			f := way[i][k]
-			if f == 0 {
-				continue
-			}
-			m += f * float64(s.Mean[k])
-			for j := range Width {
-				half[i][j] += f * s.covariance(k, j)
-			}
-		}
-		mean[i] = bound(float32(m))
-	}
-	var c triangle
-	at := 0
-	for i := range Width {
-		for j := range i + 1 {
-			for k := range Width {
-				c[at] += half[i][k] * way[j][k]
-			}
-			at++
-		}
-		if i > Own {
-			c[diagonal(i)] += t.lost[i-1-Own] * float64(p.Slope)
-		}
-	}
-	s.Mean = mean
-	s.set(&c, p)
-}
-
-func (s *Slopes) covariance(i, j int) float64 {
-	if i < j {
-		i, j = j, i
-	}
-	return float64(s.Covariance[i*(i+1)/2+j])
-}
-
 // triangle is the lower half of a symmetric matrix.
 type triangle [Width * (Width + 1) / 2]float64
 
 // invert replaces a positive definite matrix by its inverse (Cholesky). Where
 // it is not quite definite any more, by rounding, it is taken as if it were: what
-// of a weight no others tell is at least a millionth of what there is of it. That
-// it was is reported.
-func (m *triangle) invert() (definite bool) {
-	definite = true
+// of a weight no others tell is at least a millionth of what there is of it.
+func (m *triangle) invert() {
 	var inverse [Width][Width]float64 // of the factor
 	at := func(i, j int) *float64 { return &m[i*(i+1)/2+j] }
 	for i := range Width {
@@ -268,7 +208,6 @@ func (m *triangle) invert() (definite bool) {
 				s -= *at(i, k) * *at(j, k)
 			}
 			if i == j {
-				definite = definite && s > least
 				*at(i, i) = math.Sqrt(max(s, least))
 			} else {
 				*at(i, j) = s / *at(j, j)
@@ -294,5 +233,19 @@ func (m *triangle) invert() (definite bool) {
 			*at(i, j) = s
 		}
 	}
-	return definite
+}
+
+// times returns the product with a vector.
+func (m *triangle) times(x *row) (y row) {
+	at := 0
+	for i := range Width {
+		for j := range i + 1 {
+			y[i] += m[at] * x[j]
+			if j < i {
+				y[j] += m[at] * x[i]
+			}
+			at++
+		}
+	}
+	return y
 }

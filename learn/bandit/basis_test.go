@@ -101,7 +101,7 @@ func TestWeightsSayTheSameInAnotherBasis(t *testing.T) {
 	}
 	second := s.Basis()
 	turned := w.Clone()
-	turned.Turn(first.To(second), prior)
+	turned.Turn(first.To(second), prior, prior)
 	for range 50 {
 		x := crowd(r, 30)
 		var z bandit.Vector
