@@ -104,7 +104,7 @@ func rewriteRows[T any](ctx context.Context, l *Lake, out *File, files []File, d
 	}
 	defer release()
 	out.Bytes, err = l.depot.make(ctx, out.Path(), func(w io.Writer) error {
-		pw := parquet.NewGenericWriter[T](w, options()...)
+		pw := newSink[T](w)
 		for _, f := range files {
 			skip := doomed[f.Path()]
 			row := int64(0)
@@ -118,7 +118,7 @@ func rewriteRows[T any](ctx context.Context, l *Lake, out *File, files []File, d
 						n = min(n, skip[0]-row)
 					}
 					if n > 0 {
-						if _, err := pw.Write(rows[:n]); err != nil {
+						if err := pw.write(rows[:n]); err != nil {
 							return err
 						}
 						out.Rows += n

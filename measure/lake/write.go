@@ -26,7 +26,7 @@ const atOnce = 256
 
 // writers are kept for their memory.
 type writers struct {
-	events *parquet.GenericWriter[EventRow]
+	events *sink[EventRow]
 	rows   []EventRow
 	arena  []byte
 }
@@ -48,7 +48,7 @@ func (l *Lake) writeDay(ctx context.Context, m *manifest, rows []pending, gone f
 	f.Bytes, err = l.depot.make(ctx, f.Path(), func(w io.Writer) error {
 		wr := &l.writers
 		if wr.events == nil {
-			wr.events = parquet.NewGenericWriter[EventRow](w, options()...)
+			wr.events = newSink[EventRow](w)
 			wr.rows = make([]EventRow, atOnce)
 		} else {
 			wr.events.Reset(w)
@@ -56,7 +56,7 @@ func (l *Lake) writeDay(ctx context.Context, m *manifest, rows []pending, gone f
 		var e rapport.Event
 		n := 0
 		flush := func() error {
-			_, err := wr.events.Write(wr.rows[:n])
+			err := wr.events.write(wr.rows[:n])
 			f.Rows += int64(n)
 			n, wr.arena = 0, wr.arena[:0]
 			if err == nil {
@@ -114,9 +114,9 @@ func (l *Lake) writeDay(ctx context.Context, m *manifest, rows []pending, gone f
 func writeRows[T any](ctx context.Context, l *Lake, m *manifest, table string, day int32, rows []T, p *pacer) (File, error) {
 	f := File{Table: table, Day: dayName(day), Name: l.name(m), Rows: int64(len(rows))}
 	size, err := l.depot.make(ctx, f.Path(), func(w io.Writer) error {
-		pw := parquet.NewGenericWriter[T](w, options()...)
+		pw := newSink[T](w)
 		for part := range slices.Chunk(rows, atOnce) {
-			if _, err := pw.Write(part); err != nil {
+			if err := pw.write(part); err != nil {
 				return err
 			}
 			if err := p.rest(ctx); err != nil {
@@ -262,11 +262,11 @@ func (l *Lake) writePeople(ctx context.Context) error {
 
 func (l *Lake) people(ctx context.Context, w io.Writer, f *File) error {
 	p := pacer{lake: l, begun: time.Now()}
-	pw := parquet.NewGenericWriter[PersonRow](w, options()...)
+	pw := newSink[PersonRow](w)
 	rows := make([]PersonRow, 0, atOnce)
 	var err error
 	flush := func() bool {
-		_, err = pw.Write(rows)
+		err = pw.write(rows)
 		f.Rows += int64(len(rows))
 		if rows = rows[:0]; err == nil {
 			err = p.rest(ctx)
