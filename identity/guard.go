@@ -222,10 +222,8 @@ func (r *Resolver) pause(ctx context.Context) (release func(), err error) {
 	if r.broken {
 		return nil, rapport.Errorf(rapport.Unavailable, "links cannot be recorded at the moment")
 	}
-	if r.last != nil {
-		if err := r.last.Wait(ctx); err != nil {
-			return nil, rapport.Errorf(rapport.Unavailable, "the newest link is not durable: %w", err)
-		}
+	if err := r.durable(ctx); err != nil {
+		return nil, err
 	}
 	if r.o.Settled != nil {
 		if err := r.o.Settled(ctx); err != nil {
@@ -272,9 +270,10 @@ func (r *Resolver) weighAll(ctx context.Context, seeds []rapport.ID) (again []ra
 	}
 	// Nobody links until the verdict is durable, so that none rests on one that failed.
 	p := r.o.Log.Submit(c.records)
-	r.last = p
 	r.waiting.push(submission{pending: p, moves: c.moves})
-	err = p.Wait(ctx)
+	if err = p.Wait(ctx); err != nil && ctx.Err() == nil {
+		r.broken = true // until watch has undone it
+	}
 	release()
 	return again, err
 }

@@ -69,8 +69,7 @@ type Resolver struct {
 	// linking serialises changes: it is held from computing a change until its
 	// records are queued, so that the order of the topic is the order in memory.
 	linking sync.Mutex
-	broken  bool             // a submission failed and is not yet undone; under linking
-	last    eventlog.Pending // newest submission with a change; under linking
+	broken  bool // a submission failed and is not yet undone; under linking
 
 	mu    sync.RWMutex
 	table *table

@@ -103,10 +103,8 @@ func (r *Resolver) freeze(ctx context.Context, person rapport.ID) (who Who, rele
 	if r.broken {
 		return who, nil, rapport.Errorf(rapport.Unavailable, "links cannot be recorded at the moment")
 	}
-	if r.last != nil {
-		if err := r.last.Wait(ctx); err != nil {
-			return who, nil, rapport.Errorf(rapport.Unavailable, "the newest link is not durable: %w", err)
-		}
+	if err := r.durable(ctx); err != nil {
+		return who, nil, err
 	}
 	if r.o.Settled != nil {
 		if err := r.o.Settled(ctx); err != nil {
@@ -178,7 +176,6 @@ func (c *change) leave(link *Link) {
 // submit hands the change to the log, lets linking go on, and waits.
 func (c *change) submit(ctx context.Context, release func()) error {
 	p := c.r.o.Log.Submit(c.records)
-	c.r.last = p
 	c.r.waiting.push(submission{pending: p, moves: c.moves})
 	release()
 	c.r.suspects.add(c.seeds...)

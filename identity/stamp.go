@@ -25,7 +25,6 @@ func (s *Stamped) Submitted(p eventlog.Pending) {
 	if s.r == nil {
 		return
 	}
-	s.r.last = p
 	s.r.waiting.push(submission{pending: p, moves: s.moves})
 	s.r.linking.Unlock()
 	s.r.suspects.add(s.seeds...)

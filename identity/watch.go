@@ -129,7 +129,10 @@ func (r *Resolver) undo(ctx context.Context) error {
 			return nil
 		case err == nil:
 			r.waiting.drop(len(suspects))
-			return nil
+			r.linking.Lock()
+			r.broken = false
+			r.linking.Unlock()
+			return r.unfinished() // what was weighed before may differ without what failed
 		case rapport.KindOf(err) == rapport.Internal:
 			return err
 		}
@@ -168,9 +171,18 @@ func (r *Resolver) restore(ctx context.Context, suspects []submission) error {
 			return err
 		}
 	}
-	r.linking.Lock()
-	r.broken, r.last = false, nil
-	r.linking.Unlock()
+	return nil
+}
+
+// durable returns once every change in memory is durable, or Unavailable if one
+// failed, not the newest perhaps, and watch has yet to undo it. It is called with
+// linking held.
+func (r *Resolver) durable(ctx context.Context) error {
+	for _, s := range r.waiting.all() {
+		if err := s.pending.Wait(ctx); err != nil {
+			return rapport.Errorf(rapport.Unavailable, "a link is not durable: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -232,7 +244,7 @@ func mend(partitions int, t *table, moves []move) (records []eventlog.Record) {
 			if _, seen := at[f]; !seen {
 				at[f] = m.from
 			}
-			if !m.void && (m.split || at[f] == m.from) {
+			if !m.void && at[f] == m.from {
 				at[f] = m.to
 			}
 			add(place{f, m.to})
@@ -246,7 +258,7 @@ func mend(partitions int, t *table, moves []move) (records []eventlog.Record) {
 			add(place{f, at[f]})
 		}
 	}
-	const link = "undo"
+	const apart, together = "undo apart", "undo together" // of one name the merge came first
 	var whole []rapport.ID
 	for _, p := range places {
 		truth := t.person(p.fragment)
@@ -257,11 +269,15 @@ func mend(partitions int, t *table, moves []move) (records []eventlog.Record) {
 				whole = append(whole, p.person)
 			}
 		default:
-			records = append(records, engine.SplitRecords(partitions, p.person, p.fragment, truth, link)...)
+			records = append(records, engine.SplitRecords(partitions, p.person, p.fragment, truth, apart)...)
 		}
 	}
 	for _, p := range whole {
-		records = append(records, engine.MergeRecord(partitions, p, t.person(p), link))
+		// Who is senior may have changed with what is void, so that the one p is to
+		// become part of became part of p before: it stands alone again first.
+		to := t.person(p)
+		records = append(records, engine.SplitRecords(partitions, p, to, to, apart)...)
+		records = append(records, engine.MergeRecord(partitions, p, to, together))
 	}
 	return records
 }

@@ -268,16 +268,19 @@ func placement(t testing.TB, log eventlog.Log) map[rapport.ID]rapport.ID {
 	return g.at
 }
 
-// early orders the records of one moment: what stands alone again does so before
-// anything arrives there, as it lies in front of it in the same partition.
+// early orders the records of one moment, which are of one submission: what
+// stands alone again does so before anything arrives there, as it lies in front
+// of it in the same partition, and what leaves does so before the rest is merged.
 func early(kind uint8) int {
 	switch kind {
 	case engine.KindEvent:
 		return 0
 	case engine.KindRevive:
 		return 1
+	case engine.KindSplit:
+		return 2
 	}
-	return 2
+	return 3
 }
 
 // follow goes where the entity and the fragment went, never back in time.
@@ -307,10 +310,16 @@ func (g *enginelike) merge(from, to rapport.ID, when int64) {
 	}
 	for f, e := range g.at {
 		if e == from {
-			g.at[f] = to
+			g.arrive(f, to)
 		}
 	}
 	g.redirect[from] = went{to, when}
+}
+
+// arrive puts a fragment where it came back to, if it had left before.
+func (g *enginelike) arrive(fragment, at rapport.ID) {
+	g.at[fragment] = at
+	delete(g.gone, [2]rapport.ID{at, fragment})
 }
 
 func (g *enginelike) split(entity, fragment, target rapport.ID, when int64) {
@@ -324,7 +333,7 @@ func (g *enginelike) split(entity, fragment, target rapport.ID, when int64) {
 		return
 	}
 	if g.at[fragment] == entity {
-		g.at[fragment] = g.follow(target, fragment, when)
+		g.arrive(fragment, g.follow(target, fragment, when))
 	}
 	g.gone[[2]rapport.ID{entity, fragment}] = went{target, when}
 }
