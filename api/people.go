@@ -12,7 +12,6 @@ import (
 	"github.com/rapport-engine/rapport"
 	"github.com/rapport-engine/rapport/access"
 	"github.com/rapport-engine/rapport/engine"
-	"github.com/rapport-engine/rapport/eventlog"
 	"github.com/rapport-engine/rapport/identity"
 	"github.com/rapport-engine/rapport/predict"
 	"github.com/rapport-engine/rapport/profile"
@@ -247,27 +246,6 @@ func (a *API) readID(ctx context.Context, id rapport.ID, after []engine.Token) (
 	return p, err
 }
 
-// viewSoon is a view that waits for the partitions the person's own events
-// arrive in, not for all of them: a few of sixteen are seldom the slowest. again
-// says, after fn, that what others said may matter, too, as of items held: then
-// everything acknowledged before is waited for and fn called once more.
-func (a *API) viewSoon(ctx context.Context, id rapport.ID, fn func(*engine.View) (again bool, err error)) error {
-	if in := a.deps.Identity.Arrivals(id, a.deps.Log.Partitions(eventlog.Events)); in != nil {
-		again := false
-		err := a.deps.Engine.View(ctx, id, a.deps.Engine.Ends(in...), func(v *engine.View) (err error) {
-			again, err = fn(v)
-			return err
-		})
-		if !again {
-			return err
-		}
-	}
-	return a.deps.Engine.View(ctx, id, nil, func(v *engine.View) error {
-		_, err := fn(v)
-		return err
-	})
-}
-
 func (a *API) person(ctx context.Context, ref string) (Person, error) {
 	id, err := a.deps.Identity.Ref(ref)
 	if err != nil {
@@ -278,16 +256,16 @@ func (a *API) person(ctx context.Context, ref string) (Person, error) {
 	var computed map[string]any
 	var in []segment.Membership
 	var items []string
-	err = a.viewSoon(ctx, id, func(v *engine.View) (again bool, err error) {
+	err = a.deps.Engine.View(ctx, id, nil, func(v *engine.View) error {
 		var found bool
 		if p, found = profile.Read(v); !found {
-			return true, rapport.Errorf(rapport.NotFound, "nothing is known of this person")
+			return rapport.Errorf(rapport.NotFound, "nothing is known of this person")
 		}
 		now := rapport.Millis(a.deps.Clock.Now())
 		future = predict.Of(v.State, v.Config(), now)
 		computed, in = profile.ComputedOf(v, now), segment.Of(v)
 		items = itemsOf(v)
-		return len(items) > 0, nil
+		return nil
 	})
 	if err != nil {
 		return Person{}, err
